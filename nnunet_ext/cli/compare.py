@@ -1,0 +1,81 @@
+"""``nnunet_ext compare``: two summaries of the same cases, with paired tests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from nnunet_ext.cli.console import out, track
+
+if TYPE_CHECKING:
+    from nnunet_ext.metrics.comparison import ComparisonRow
+
+DIRECTIONS = {True: " ↑", False: " ↓", None: ""}
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A.json", help="Summary of method A.")],
+    b: Annotated[Path, typer.Argument(metavar="B.json", help="Summary of method B, on the same cases.")],
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option("--metric", help="Metric, repeatable. Default: Dice, clDice, Beta0Error, Beta1Error."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", help="CSV file to write the table to."),
+    ] = None,
+) -> None:
+    """Means, differences and paired tests of two methods on the same cases.
+
+    Reads what `nnunet_ext evaluate` wrote, and nnU-Net's own summary.json.
+
+    Example: nnunet_ext compare baseline/evaluation.json scnp/evaluation.json --metric Dice Beta0Error
+    """
+    from nnunet_ext.metrics import compare_summaries, load_summary, save_comparison
+
+    rows = compare_summaries(
+        load_summary(a),
+        load_summary(b),
+        metrics or None,
+        progress=lambda tests, total: track(tests, total, "Testing"),
+    )
+    out.print(f"A = {a}\nB = {b}", markup=False, soft_wrap=True)
+    out.print(comparison_table(rows))
+    if output:
+        out.print(f"Wrote {save_comparison(rows, output)}", markup=False, soft_wrap=True)
+
+
+def comparison_table(rows: Sequence[ComparisonRow]) -> Table:
+    """Under each metric a row per class, narrow enough for a terminal of 80 columns."""
+    caption = "↑ higher is better, ↓ lower. p: two-sided, not corrected for multiple tests."
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption)
+    table.add_column("metric\n  class")
+    for heading in ("A", "B", "B − A", "pairs", "Wilcoxon\np", "permutation\np"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    metric = None
+    for row in rows:
+        if row.metric != metric:
+            metric = row.metric
+            table.add_section()
+            table.add_row(metric + DIRECTIONS[row.higher_is_better], style="bold")
+        all_pairs = row.n_pairs + row.n_dropped
+        table.add_row(
+            escape("  " + f"{row.class_name} {row.class_key}".strip().replace("_mean", " mean")),
+            *(_number(number) for number in (row.mean_a, row.mean_b, row.difference)),
+            f"{row.n_pairs} of {all_pairs}" if row.n_dropped else str(row.n_pairs),
+            *(_number(p) for p in (row.p_wilcoxon, row.p_permutation)),
+        )
+    return table
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return "–"
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"

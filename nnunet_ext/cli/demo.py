@@ -1,0 +1,6 @@
+"""Verb demo."""
+
+
+def demo() -> None:
+    """Run demo."""
+    raise NotImplementedError

@@ -1,0 +1,88 @@
+"""``nnunet_ext evaluate``: a folder of predictions against a folder of references."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from nnunet_ext.cli.console import out, track
+
+if TYPE_CHECKING:
+    from nnunet_ext.metrics.summary import Summary
+
+COLUMNS = {"Dice": "Dice ↑", "clDice": "clDice ↑", "Beta0Error": "β0 error ↓", "Beta1Error": "β1 error ↓"}
+
+
+def evaluate(
+    reference: Annotated[Path, typer.Option("-ref", help="Folder with the reference segmentations.")],
+    prediction: Annotated[Path, typer.Option("-pred", help="Folder with the predicted segmentations.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", help="Summary to write, .json; a .csv goes beside it. Default: PRED/evaluation.json."
+        ),
+    ] = None,
+    processes: Annotated[int, typer.Option("-np", min=1, help="Number of processes.")] = 1,
+    dataset_json: Annotated[
+        Path | None,
+        typer.Option("-djfile", help="dataset.json. Default: the one in PRED, in REF or above REF."),
+    ] = None,
+    connectivity: Annotated[
+        int | None,
+        typer.Option(
+            help="Neighbours for the β errors: 1 (4 or 6), or full: 2 in 2D, 3 in 3D (8, 26). Default: full."
+        ),
+    ] = None,
+    chill: Annotated[
+        bool, typer.Option("--chill", help="Accept references without a prediction, as nnU-Net's --chill.")
+    ] = False,
+) -> None:
+    """Dice, clDice and Betti errors of predictions, per class or region.
+
+    Example: nnunet_ext evaluate -ref labelsTs -pred predictions -np 4
+    """
+    from nnunet_ext.errors import UserError
+    from nnunet_ext.metrics import evaluate_folders, save_summary
+
+    target = output or prediction / "evaluation.json"  # nnU-Net may have left a summary.json there
+    if target.suffix != ".json":  # save_summary says so too, but after the work
+        raise UserError(f"-o {target}: the summary is a .json file.")
+    summary = evaluate_folders(
+        reference,
+        prediction,
+        dataset_json,
+        processes=processes,
+        connectivity=connectivity,
+        chill=chill,
+        progress=lambda cases, total: track(cases, total, "Evaluating"),
+    )
+    files = save_summary(summary, target)
+    out.print(summary_table(summary))
+    for file in files:
+        out.print(f"Wrote {file}", markup=False, soft_wrap=True)
+
+
+def summary_table(summary: Summary) -> Table:
+    """The means of a summary: a row per class, then the foreground mean."""
+    cases = summary["metric_per_case"]
+    table = Table(title=f"{len(cases)} cases")
+    table.add_column("class")
+    for heading in (*COLUMNS.values(), "n cases"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for key, mean in summary["mean"].items():
+        name = summary["class_names"].get(key, "")
+        present = sum(not math.isnan(case["metrics"][key]["Dice"]) for case in cases)
+        table.add_row(escape(f"{name} {key}".strip()), *_cells(mean), str(present))
+    table.add_section()
+    table.add_row("foreground mean", *_cells(summary["foreground_mean"]), str(len(cases)), style="bold")
+    table.caption = "n cases: with the class in reference or prediction; –: none"
+    return table
+
+
+def _cells(mean: dict[str, float]) -> list[str]:
+    return ["–" if math.isnan(mean[key]) else f"{mean[key]:.4f}" for key in COLUMNS]

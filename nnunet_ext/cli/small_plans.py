@@ -1,0 +1,48 @@
+"""``nnunet_ext small-plans``: plans that train on a laptop."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from nnunet_ext.cli.console import out
+
+
+def small_plans(
+    dataset: Annotated[str, typer.Option("-d", help="Dataset id or name, planned and preprocessed.")],
+    configurations: Annotated[
+        list[str] | None,
+        typer.Option("-c", help="Configurations to shrink, e.g. -c 2d 3d_fullres. All if left out."),
+    ] = None,
+    patch: Annotated[
+        int | None,
+        typer.Option(min=16, help="Largest patch edge in voxels. 128 in 2D, 64 in 3D if left out."),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=2, help="Largest batch. 4 in 2D, 2 in 3D if left out.")
+    ] = None,
+    features: Annotated[int, typer.Option(min=1, help="Feature maps of the first stage.")] = 8,
+    plans: Annotated[str, typer.Option("-p", help="The plans to start from.")] = "nnUNetPlans",
+) -> None:
+    """Write nnUNetPlansSmall.json beside the planned ones: smaller patch, batch and network.
+
+    No preprocessing is repeated. For trying things out, tests and machines without a GPU; results are not
+    comparable with those of the full plans.
+
+    Example: nnunet_ext small-plans -d 501 -c 2d, then nnUNetv2_train 501 2d 0 -p nnUNetPlansSmall -device cpu
+    """
+    from nnunet_ext.training.small_plans import write_small_plans
+
+    path, small = write_small_plans(dataset, configurations or (), patch, batch, features, plans)
+    table = Table("configuration", "patch", "batch", "features per stage", title=f"Written: {path}")
+    for name, content in small["configurations"].items():
+        if "patch_size" in content:
+            kwargs = content["architecture"]["arch_kwargs"]
+            shape = " × ".join(map(str, content["patch_size"]))
+            table.add_row(
+                name, shape, str(content["batch_size"]), " ".join(map(str, kwargs["features_per_stage"]))
+            )
+    out.print(table)
+    out.print(f"Use it with: -p {small['plans_name']}")

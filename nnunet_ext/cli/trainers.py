@@ -1,0 +1,30 @@
+"""``nnunet_ext trainers``: the catalogue."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from nnunet_ext.cli.console import err, out
+
+
+def trainers() -> None:
+    """List the trainers with their options.
+
+    A trainer's name is a family and any of its options, in any order: nnUNetTrainerSCNP_w5_50epochs.
+
+    Example: nnUNetv2_train 501 2d 0 -tr nnUNetTrainerSCNP_w5_50epochs
+    """
+    with err.status("loading nnU-Net …"):
+        from nnunet_ext.trainers import FAMILIES, get_trainer
+        from nnunet_ext.training.options import COMMON
+
+        families = [get_trainer(name) for name in FAMILIES]
+    table = Table("family", "what it trains with", "options of its own", show_lines=True)
+    for family in families:
+        own = "\n".join(map(str, family.options)) or "–"
+        table.add_row(family.__name__, (family.__doc__ or "").strip().splitlines()[0], own)
+    out.print(table)
+    out.print("Every family also takes:")
+    for option in COMMON:
+        out.print(f"  {option}")
+    out.print("Example: nnUNetv2_train 501 2d 0 -tr nnUNetTrainerSCNP_w5_50epochs")

@@ -1,0 +1,164 @@
+"""Same-class neighbour penalisation (SCNP): every logit answers for its worst same-class neighbour."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from nnunet_ext.losses.target_format import split_target
+from nnunet_ext.losses.worst_neighbor import position_bits, scatter, select
+
+
+class _WorstNeighbor(torch.autograd.Function):
+    """`select` forward, `scatter` backward; two bytes per logit are kept in between."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, target: Tensor, mask: Tensor | None, neighborhood: int) -> Tensor:
+        values, positions = select(logits, target, mask, neighborhood)
+        ctx.save_for_backward(positions)
+        ctx.neighborhood = neighborhood
+        return values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        (positions,) = ctx.saved_tensors
+        return scatter(gradient, positions, ctx.neighborhood), None, None, None
+
+
+def _check(logits: Tensor, target: Tensor, mask: Tensor | None, neighborhood: int) -> None:
+    if isinstance(neighborhood, bool) or not isinstance(neighborhood, int):
+        raise TypeError(f"neighborhood is an odd number of voxels; got {neighborhood!r}")
+    if neighborhood < 1 or neighborhood % 2 == 0:
+        raise ValueError(f"neighborhood is an odd number of voxels, 1 or more; got {neighborhood}")
+    if logits.dim() < 3 or not logits.is_floating_point():
+        raise ValueError(f"logits are floating (B, C, *spatial); got {tuple(logits.shape)} of {logits.dtype}")
+    labels = (logits.shape[0], 1, *logits.shape[2:])
+    if target.shape not in (labels, logits.shape):
+        raise ValueError(
+            f"target is labels {labels} or binary channels {tuple(logits.shape)} for these logits; "
+            f"got {tuple(target.shape)}"
+        )
+    if mask is not None and (mask.shape != labels or mask.dtype != torch.bool):
+        raise ValueError(f"mask is bool {labels} for these logits; got {tuple(mask.shape)} of {mask.dtype}")
+    position_bits(neighborhood, logits.dim() - 2)
+
+
+@torch.compiler.disable  # hand-written forward and backward: nothing for the compiler to fuse
+def same_class_neighbor_penalization(
+    logits: Tensor, target: Tensor, neighborhood: int = 3, mask: Tensor | None = None
+) -> Tensor:
+    r"""Replace each logit by the worst one among its neighbours of the same class.
+
+    In channel c, with Y_c the voxels of class c and N(v) the window centred on v:
+
+    .. math::
+        \tilde z_c(v) = \min_{u \in N(v),\, Y_c(u)=1} z_c(u) \text{ where } Y_c(v)=1, \quad
+        \tilde z_c(v) = \max_{u \in N(v),\, Y_c(u)=0} z_c(u) \text{ where } Y_c(v)=0
+
+    Its gradient goes to the one voxel that won; among equal logits any may win.
+
+    Parameters
+    ----------
+    logits : Tensor
+        Floating (B, C, *spatial), one to three spatial axes.
+    target : Tensor
+        Integer labels (B, 1, *spatial), background included among the C classes, or binary channels
+        shaped like `logits` (regions; also what a single channel is taken for).
+    neighborhood : int
+        Odd window width in voxels along every axis. 1 returns the logits; a window that reaches over the
+        border, or is larger than the image, is clipped.
+    mask : Tensor, optional
+        bool (B, 1, *spatial), True where a voxel counts. Others keep their logit and take no part.
+
+    Returns
+    -------
+    Tensor
+        Penalised logits, shape and dtype of `logits`. A class that is absent from the patch is all
+        background in its channel: each logit becomes the largest of its window.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `neighborhood` is not a positive odd integer or is beyond 127 (2D) or 31 (3D), or if the shapes
+        or dtypes do not fit.
+
+    References
+    ----------
+    "Towards High-Quality Image Segmentation: Improving Topology Accuracy by Penalizing Neighbor Pixels",
+    Eq. 1.
+
+    Examples
+    --------
+    One weak pixel (0.) inside a line of foreground pulls both its neighbours down:
+
+    >>> logits = torch.tensor([[[4.0, 5.0, 0.0, 5.0, 4.0]]])
+    >>> same_class_neighbor_penalization(logits, torch.ones(1, 1, 5))
+    tensor([[[4., 0., 0., 0., 4.]]])
+    """
+    _check(logits, target, mask, neighborhood)
+    if neighborhood == 1 or logits.numel() == 0:
+        return logits
+    if logits.device.type == "mps":  # has no float64
+        on_cpu = (None if t is None else t.cpu() for t in (logits, target, mask))
+        return _WorstNeighbor.apply(*on_cpu, neighborhood).to(logits.device)
+    return _WorstNeighbor.apply(logits, target, mask, neighborhood)
+
+
+class SCNP(nn.Module):
+    """`same_class_neighbor_penalization` as a module: ``scnp(logits, target, mask=None)``."""
+
+    def __init__(self, neighborhood: int = 3) -> None:
+        super().__init__()
+        self.neighborhood = neighborhood
+
+    def forward(self, logits: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Penalise `logits`; shapes as in `same_class_neighbor_penalization`."""
+        return same_class_neighbor_penalization(logits, target, self.neighborhood, mask)
+
+    def extra_repr(self) -> str:
+        """What is shown in nnU-Net's debug.json."""
+        return f"neighborhood={self.neighborhood}"
+
+
+class SCNPLoss(nn.Module):
+    """Any loss on SCNP logits: L(z̃), or with `joint` L(z) + L(z̃).
+
+    Parameters
+    ----------
+    base_loss : nn.Module
+        Called as ``base_loss(logits, target)``, as nnU-Net calls its losses.
+    neighborhood : int
+        Window width in voxels; the same at every scale of deep supervision.
+    joint : bool
+        Add the loss on the plain logits.
+    regions : bool
+        Whether targets are binary region channels.
+    ignore_label : int, optional
+        Label of voxels without annotation (with `regions`: their mask is the target's last channel).
+    """
+
+    def __init__(
+        self,
+        base_loss: nn.Module,
+        neighborhood: int = 3,
+        joint: bool = False,
+        *,
+        regions: bool = False,
+        ignore_label: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.base_loss = base_loss
+        self.scnp = SCNP(neighborhood)
+        self.joint = joint
+        self.regions = regions
+        self.ignore_label = ignore_label
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Scalar loss of `logits` (B, C, *spatial) and nnU-Net's `target` for them."""
+        labels, mask = split_target(target, regions=self.regions, ignore_label=self.ignore_label)
+        loss = self.base_loss(self.scnp(logits, labels, mask), target)
+        return loss + self.base_loss(logits, target) if self.joint else loss

@@ -1,0 +1,165 @@
+"""The summary of an evaluation: nnU-Net's summary.json, and a table of it as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nnunet_ext.errors import UserError
+
+Summary = dict[str, Any]
+
+
+def summarize(
+    cases: list[dict[str, Any]], class_names: dict[str, str], connectivity: int | None = None
+) -> Summary:
+    """Average the entries of ``metric_per_case`` per class, then over the foreground classes.
+
+    Parameters
+    ----------
+    cases : list of dict
+        Each with ``reference_file``, ``prediction_file`` and ``metrics`` (class key to metric to value).
+    class_names : dict
+        Class key to the name in dataset.json.
+    connectivity : int, optional
+        What the Betti numbers were computed with (None: full); only noted.
+
+    Returns
+    -------
+    dict
+        ``metric_per_case``, ``mean``, ``foreground_mean`` as in nnU-Net, keys as strings, and
+        ``class_names`` and ``connectivity``. NaN is left out of means. The foreground mean is the mean
+        of the classes' means; nnU-Net's is NaN as soon as one class occurs nowhere, this one is not.
+    """
+    metrics = list(next(iter(cases[0]["metrics"].values())))
+    mean = {
+        key: {metric: nan_mean(case["metrics"][key][metric] for case in cases) for metric in metrics}
+        for key in class_names
+    }
+    foreground = {metric: nan_mean(values[metric] for values in mean.values()) for metric in metrics}
+    return {
+        "metric_per_case": cases,
+        "mean": mean,
+        "foreground_mean": foreground,
+        "class_names": class_names,
+        "connectivity": connectivity,
+    }
+
+
+def save_summary(summary: Summary, path: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Write a summary as JSON, and beside it a CSV file with one row per case and class.
+
+    NaN is written as nnU-Net writes it: ``NaN`` in the JSON (read by Python and nnU-Net, not by strict
+    parsers), empty in the CSV. Both files appear whole or not at all.
+
+    Returns
+    -------
+    (Path, Path)
+        The JSON file and the CSV file.
+
+    Raises
+    ------
+    UserError
+        If `path` does not end in ``.json`` or cannot be written.
+    """
+    json_file = Path(path)
+    if json_file.suffix != ".json":
+        raise UserError(f"The summary is a .json file, got {json_file}.")
+    csv_file = json_file.with_suffix(".csv")
+    rows = [
+        {
+            "case": Path(case["prediction_file"]).name,
+            "class": key,
+            "name": summary["class_names"][key],
+            **values,
+        }
+        for case in summary["metric_per_case"]
+        for key, values in case["metrics"].items()
+    ]
+    text = json.dumps(summary, indent=4, sort_keys=True)
+    write_files({json_file: text, csv_file: to_csv(rows)})
+    return json_file, csv_file
+
+
+def load_summary(path: str | os.PathLike[str]) -> Summary:
+    """Read a summary written by `save_summary` or by nnU-Net.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, is not JSON, or is not such a summary.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise UserError(f"There is no file {file}. `nnunet_ext evaluate` writes a summary.json.")
+    try:
+        summary = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file} is not valid JSON: {error}") from error
+    if not _is_summary(summary):
+        raise UserError(
+            f"{file} is not a summary: expected a list 'metric_per_case', each entry with 'prediction_file' "
+            "and the same 'metrics'.\nGive one that `nnunet_ext evaluate` or nnU-Net's evaluation wrote."
+        )
+    return summary
+
+
+def nan_mean(values: Iterable[float]) -> float:
+    """Mean of the values that are not NaN; NaN (and no warning) if there is none."""
+    numbers = [value for value in values if not math.isnan(value)]
+    return math.fsum(numbers) / len(numbers) if numbers else math.nan
+
+
+def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows with equal keys as CSV text with a header; NaN becomes an empty cell."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({key: "" if value != value else value for key, value in row.items()})
+    return text.getvalue()
+
+
+def write_files(texts: Mapping[Path, str]) -> None:
+    """Write text files so that each is there whole or not at all: temporary names, then renames."""
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in texts}
+    try:
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary[path].write_text(text, encoding="utf-8")
+        for path in texts:
+            os.replace(temporary[path], path)
+    except OSError as error:
+        raise UserError(f"Cannot write {', '.join(map(str, texts))}: {error.strerror}") from error
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)
+
+
+def _is_summary(content: Any) -> bool:
+    cases = content.get("metric_per_case") if isinstance(content, dict) else None
+    if not isinstance(cases, list) or not cases:
+        return False
+    return all(
+        isinstance(case, dict)
+        and isinstance(case.get("prediction_file"), str)
+        and _is_metrics(case.get("metrics"))
+        and {key: set(values) for key, values in case["metrics"].items()}
+        == {key: set(values) for key, values in cases[0]["metrics"].items()}
+        for case in cases
+    )
+
+
+def _is_metrics(content: Any) -> bool:
+    return (
+        isinstance(content, dict)
+        and bool(content)
+        and all(isinstance(values, dict) for values in content.values())
+        and all(isinstance(value, int | float) for values in content.values() for value in values.values())
+    )

@@ -1,0 +1,129 @@
+"""What has to be in place before ``nnUNetv2_train -tr nnUNetTrainer…`` can run here."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunet_ext import __version__
+from nnunet_ext.plugin.register import FOLDER, VARIABLE
+
+NNUNET_FOLDERS = {
+    "nnUNet_raw": "datasets as you convert them",
+    "nnUNet_preprocessed": "what nnU-Net makes of them; put it on a fast disk",
+    "nnUNet_results": "trained models",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One row of the doctor's table.
+
+    `state` is "ok", "note" (training can start all the same) or "bad"; `remedy` says how to mend it.
+    """
+
+    subject: str
+    state: str
+    found: str
+    remedy: str = ""
+
+
+def _required_nnunet() -> str:
+    requirements = importlib.metadata.requires("nnunet-ext") or []
+    return next((r for r in requirements if r.startswith("nnunetv2")), "nnunetv2")
+
+
+def check_versions() -> Iterator[Check]:
+    """Which nnunet-ext, nnU-Net and torch are installed, and whether torch sees a GPU."""
+    from packaging.requirements import Requirement
+
+    yield Check("nnunet-ext", "ok", __version__)
+    required = Requirement(_required_nnunet())
+    try:
+        version = importlib.metadata.version("nnunetv2")
+    except importlib.metadata.PackageNotFoundError:
+        yield Check("nnU-Net", "bad", "not installed", f"pip install '{required}'")
+        return
+    if version in required.specifier:
+        yield Check("nnU-Net", "ok", version)
+    else:
+        yield Check(
+            "nnU-Net", "bad", f"{version}, made for {required.specifier}", f"pip install '{required}'"
+        )
+    try:
+        import torch
+    except Exception as error:
+        yield Check("torch", "bad", f"does not import: {error}", "reinstall torch and torchvision together")
+        return
+    yield Check("torch", "ok", torch.__version__)
+    if torch.cuda.is_available():
+        yield Check("GPU", "ok", f"{torch.cuda.get_device_name()} (CUDA {torch.version.cuda})")
+    elif torch.backends.mps.is_available():
+        yield Check("GPU", "note", "Apple MPS, no CUDA", "train with -device mps")
+    else:
+        yield Check("GPU", "note", "none", "train with -device cpu and 'nnunet_ext small-plans'")
+
+
+def check_discovery() -> Iterator[Check]:
+    """Whether the interpreter start announces our folder, and nnU-Net's own finder returns the trainers."""
+    listed = os.environ.get(VARIABLE, "").split(os.pathsep)
+    if FOLDER in listed:
+        yield Check(VARIABLE, "ok", f"lists {FOLDER}")
+    else:
+        value = os.environ.get(VARIABLE) or "not set"
+        yield Check(
+            VARIABLE,
+            "bad",
+            f"{value}: our folder is missing",
+            f"pip install again, or: export {VARIABLE}={os.pathsep.join([*filter(None, listed), FOLDER])}",
+        )
+    from nnunet_ext.trainers import FAMILIES
+
+    for name in FAMILIES:
+        yield check_trainer(name)
+
+
+def check_trainer(name: str) -> Check:
+    """Ask nnU-Net's own finder for one trainer."""
+    try:
+        from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+        with contextlib.redirect_stdout(io.StringIO()):
+            found = recursive_find_trainer_class_by_name(name)
+    except Exception as error:
+        return Check(
+            name, "bad", f"not found by nnU-Net: {str(error).splitlines()[0]}", f"see {VARIABLE} above"
+        )
+    if not found.__module__.startswith("nnunet_ext."):
+        return Check(
+            name, "bad", f"another class hides ours: {found.__module__}", f"remove it from {VARIABLE}"
+        )
+    return Check(name, "ok", "found by nnU-Net")
+
+
+def check_folder(variable: str, purpose: str) -> Check:
+    """Whether one of nnU-Net's three folders is set, exists and can be written to."""
+    value = os.environ.get(variable)
+    if not value:
+        return Check(variable, "bad", "not set", f"export {variable}=/a/folder   ({purpose})")
+    folder = Path(value)
+    if not folder.is_dir():
+        return Check(variable, "bad", f"{folder} does not exist", f"mkdir -p '{folder}'")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return Check(
+            variable, "bad", f"{folder} is not writable", "choose another folder or change its rights"
+        )
+    return Check(variable, "ok", str(folder))
+
+
+def examine() -> Iterator[Check]:
+    """All checks, in the order a person would mend them."""
+    yield from check_versions()
+    yield from check_discovery()
+    for variable, purpose in NNUNET_FOLDERS.items():
+        yield check_folder(variable, purpose)

@@ -1,0 +1,20 @@
+"""Appends our trainer folder to ``nnUNet_extTrainer``; run by ``nnunet_ext.pth`` at interpreter start.
+
+This runs in every Python process of the environment, so it imports ``os`` alone, prints nothing and
+leaves what the user had set in place and first.
+"""
+
+import os
+
+VARIABLE = "nnUNet_extTrainer"
+FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "trainer_folder")
+
+
+def register() -> None:
+    """Append `FOLDER` to the environment variable unless it is already listed."""
+    listed = [entry for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry.strip()]
+    if FOLDER not in listed:
+        os.environ[VARIABLE] = os.pathsep.join([*listed, FOLDER])
+
+
+register()

@@ -1,0 +1,1 @@
+"""The one place that touches nnU-Net's trainer, plans and loader."""

@@ -1,0 +1,130 @@
+"""Options that are part of a trainer's name: ``nnUNetTrainerSCNP_w5_joint_50epochs``.
+
+nnU-Net names a results folder after the trainer class, so a setting that is not in the name would
+overwrite another's results. Each option is declared once, with its meaning and range; trainers list the
+ones they take.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from nnunet_ext.errors import UserError
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a trainer's name.
+
+    Parameters
+    ----------
+    syntax : str
+        What is written in the name: a word (``"joint"``), or a word around ``<n>`` (``"w<n>"``), a whole
+        number without leading zeros.
+    attribute : str
+        The class attribute of the trainer that it sets: the number, or `value` for a plain word.
+    meaning : str
+        What it does, for the catalogue.
+    allowed : str
+        The range of ``<n>`` in words.
+    check : callable
+        ``<n>`` -> whether it lies in that range.
+    value : Any
+        What a word without a number sets the attribute to.
+    """
+
+    syntax: str
+    attribute: str
+    meaning: str
+    allowed: str = ""
+    check: Callable[[int], bool] = lambda number: number >= 1
+    value: Any = True
+
+    def match(self, word: str) -> re.Match[str] | None:
+        """Whether `word` has this option's form; a number in it is the match's first group."""
+        return re.fullmatch(re.escape(self.syntax).replace("<n>", r"(0|[1-9]\d*)"), word)
+
+    def parse(self, word: str) -> Any:
+        """The value that `word`, which has this option's form, gives to the attribute.
+
+        Raises
+        ------
+        UserError
+            If the number is out of range.
+        """
+        found = self.match(word)
+        if found is None:
+            raise ValueError(f"{word!r} does not have the form {self.syntax!r}")
+        if not found.groups():
+            return self.value
+        number = int(found[1])
+        if not self.check(number):
+            raise UserError(f"option _{word} is out of range: <n> in _{self.syntax} is {self.allowed}")
+        return number
+
+    def __str__(self) -> str:
+        allowed = f" (<n>: {self.allowed})" if self.allowed else ""
+        return f"_{self.syntax}  {self.meaning}{allowed}"
+
+
+EPOCHS = Option("<n>epochs", "epochs", "train for <n> epochs", "1 or more")
+ITERATIONS = Option(
+    "<n>iters", "iterations", "<n> training iterations per epoch; a fifth as many for validation", "1 or more"
+)
+NO_MIRRORING = Option(
+    "nomirroring", "mirroring", "no mirroring, in augmentation and at prediction", value=False
+)
+NO_DEEP_SUPERVISION = Option(
+    "nodeepsupervision", "deep_supervision", "loss at full resolution only", value=False
+)
+COMMON = (EPOCHS, ITERATIONS, NO_MIRRORING, NO_DEEP_SUPERVISION)
+
+NEIGHBORHOOD = Option(
+    "w<n>",
+    "neighborhood",
+    "SCNP window width in voxels; about the thickness of the structures",
+    "odd, 3 to 31",
+    lambda n: n % 2 == 1 and 3 <= n <= 31,
+)
+JOINT = Option("joint", "joint", "add the loss on the plain logits: L(z) + L(z̃)")
+
+
+def parse_options(name: str, words: Iterable[str], options: Iterable[Option]) -> dict[str, Any]:
+    """Turn the option words of a trainer's name into attribute values.
+
+    Parameters
+    ----------
+    name : str
+        The whole trainer name, for the error text.
+    words : iterable of str
+        The parts after the family, e.g. ``["w5", "joint"]``.
+    options : iterable of Option
+        The options that the family takes.
+
+    Returns
+    -------
+    dict
+        Attribute -> value.
+
+    Raises
+    ------
+    UserError
+        If a word is unknown, out of range or sets the same thing twice; the text lists the options.
+    """
+    options = tuple(options)
+    values: dict[str, Any] = {}
+    for word in words:
+        option = next((o for o in options if o.match(word)), None)
+        if option is None:
+            known = "\n".join(f"  {o}" for o in options)
+            raise UserError(f"{name}: unknown option '_{word}'. Known options:\n{known}")
+        if option.attribute in values:
+            raise UserError(f"{name}: _{option.syntax} is given twice. Keep one of them.")
+        try:
+            values[option.attribute] = option.parse(word)
+        except UserError as error:
+            raise UserError(f"{name}: {error}.") from None
+    return values

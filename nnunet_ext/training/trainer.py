@@ -1,0 +1,145 @@
+"""The base of every trainer here: nnU-Net's own trainer with a loss to fill in and options in its name."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from torch import nn
+
+from nnunet_ext import __version__
+from nnunet_ext.training.options import COMMON, Option
+from nnunet_ext.training.progress import IterationProgress
+
+# nnU-Net validates on 50 batches per 250 training iterations.
+TRAINING_PER_VALIDATION_ITERATION = 5
+
+
+class ExtTrainer(nnUNetTrainer):
+    """nnU-Net's trainer with one hook, `build_loss`, and the options every family takes.
+
+    A family is a subclass that declares its `options`, gives each a class attribute with the default, and
+    returns its loss. Everything else, from the network to resuming, is nnU-Net's.
+    """
+
+    options: ClassVar[tuple[Option, ...]] = ()
+
+    epochs: ClassVar[int | None] = None  # None: nnU-Net's default
+    iterations: ClassVar[int | None] = None
+    mirroring: ClassVar[bool] = True
+    deep_supervision: ClassVar[bool] = True
+
+    # nnU-Net stores the arguments by the names of these parameters: a subclass must keep them as they are.
+    def __init__(
+        self,
+        plans: dict,
+        configuration: str,
+        fold: int,
+        dataset_json: dict,
+        device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net's own default
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        if self.epochs is not None:
+            self.num_epochs = self.epochs
+        if self.iterations is not None:
+            self.num_iterations_per_epoch = self.iterations
+            self.num_val_iterations_per_epoch = max(1, self.iterations // TRAINING_PER_VALIDATION_ITERATION)
+        self.enable_deep_supervision = self.deep_supervision
+        self._progress = IterationProgress(wanted=self.local_rank == 0)
+
+    def build_loss(self, nnunet_loss: nn.Module) -> nn.Module:
+        """Return the loss of one network output.
+
+        Parameters
+        ----------
+        nnunet_loss : nn.Module
+            nnU-Net's own loss for this dataset (CE + Dice, or BCE + Dice for regions), to wrap or to drop.
+
+        Returns
+        -------
+        nn.Module
+            Called as ``loss(logits, target)``, logits (B, C, *spatial), target as nnU-Net loads it; with
+            deep supervision once per scale, weighted and summed by nnU-Net's wrapper.
+        """
+        return nnunet_loss
+
+    @property
+    def target_format(self) -> dict[str, Any]:
+        """How `split_target` has to read this dataset's targets."""
+        return {"regions": self.label_manager.has_regions, "ignore_label": self.label_manager.ignore_label}
+
+    def _build_loss(self) -> nn.Module:
+        """nnU-Net's loss with ours in its place, so that its deep-supervision weights are never restated."""
+        stock = super()._build_loss()
+        if not isinstance(stock, DeepSupervisionWrapper):
+            return self.build_loss(stock)
+        stock.loss = self.build_loss(stock.loss)
+        return stock
+
+    @classmethod
+    def all_options(cls) -> tuple[Option, ...]:
+        """The family's own options, then those that every family takes."""
+        return (*cls.options, *COMMON)
+
+    def describe_options(self) -> str:
+        """One line that names the settings in force, for the training log."""
+        settings = [f"{option.attribute}={getattr(self, option.attribute)}" for option in self.options]
+        settings += [
+            f"{self.num_epochs} epochs of {self.num_iterations_per_epoch} iterations",
+            f"mirroring {'on' if self.mirroring else 'off'}",
+            f"deep supervision {'on' if self.enable_deep_supervision else 'off'}",
+        ]
+        return f"nnunet-ext {__version__}, {type(self).__name__}: {', '.join(settings)}"
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple:
+        """nnU-Net's choice, without mirroring if the name says so."""
+        *geometry, mirror_axes = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        if not self.mirroring:
+            mirror_axes = self.inference_allowed_mirroring_axes = None
+        return *geometry, mirror_axes
+
+    def on_train_start(self) -> None:
+        """Log the options in force before nnU-Net's own report."""
+        self.print_to_log_file(self.describe_options())
+        super().on_train_start()
+
+    def run_training(self) -> None:
+        """Train as nnU-Net does; an interrupted run leaves the terminal as it was."""
+        try:
+            super().run_training()
+        finally:
+            self._progress.stop()
+
+    def on_train_epoch_start(self) -> None:
+        """Start the bar once nnU-Net has printed its lines."""
+        super().on_train_epoch_start()
+        self._progress.start(f"epoch {self.current_epoch}", self.num_iterations_per_epoch)
+
+    def train_step(self, batch: dict) -> dict:
+        """One iteration of nnU-Net, counted."""
+        result = super().train_step(batch)
+        self._progress.advance(result["loss"])
+        return result
+
+    def on_train_epoch_end(self, train_outputs: list[dict]) -> None:
+        """Take the bar away before nnU-Net collects the losses."""
+        self._progress.stop()
+        super().on_train_epoch_end(train_outputs)
+
+    def on_validation_epoch_start(self) -> None:
+        """The same bar for the validation batches."""
+        super().on_validation_epoch_start()
+        self._progress.start(f"epoch {self.current_epoch} validation", self.num_val_iterations_per_epoch)
+
+    def validation_step(self, batch: dict) -> dict:
+        """One validation batch of nnU-Net, counted."""
+        result = super().validation_step(batch)
+        self._progress.advance(result["loss"])
+        return result
+
+    def on_validation_epoch_end(self, val_outputs: list[dict]) -> None:
+        """Take the bar away before nnU-Net prints the epoch's results."""
+        self._progress.stop()
+        super().on_validation_epoch_end(val_outputs)

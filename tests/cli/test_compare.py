@@ -1,0 +1,77 @@
+import csv
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from nnunet_ext.cli.compare import compare
+from nnunet_ext.errors import UserError
+
+app = typer.Typer(pretty_exceptions_enable=False)
+app.command()(compare)
+
+
+def run(*args):
+    return CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+def write_summary(file, dices, **more):
+    """As nnU-Net's own evaluation writes it, NaN included."""
+    cases = [
+        {
+            "prediction_file": f"/{file.stem}/{case}.nii.gz",
+            "reference_file": f"/ref/{case}.nii.gz",
+            "metrics": {"1": {"Dice": dice, "FP": 10, **dict.fromkeys(more, 2 * dice)}},
+        }
+        for case, dice in dices.items()
+    ]
+    file.write_text(json.dumps({"metric_per_case": cases, "mean": {}, "foreground_mean": {}}))
+    return file
+
+
+@pytest.fixture
+def summaries(tmp_path):
+    a = write_summary(tmp_path / "a.json", {"x": 0.5, "y": 0.6, "z": 0.7, "w": float("nan")}, Beta0Error=1)
+    b = write_summary(tmp_path / "b.json", {"w": 0.5, "x": 0.6, "y": 0.7, "z": 0.8}, Beta0Error=1)
+    return a, b
+
+
+def test_table(summaries, tmp_path):
+    result = run(*summaries, "-o", tmp_path / "table.csv")
+    assert result.exit_code == 0, result.output
+    assert "Dice ↑" in result.output
+    assert "Beta0Error ↓" in result.output
+    assert "0.1000" in result.output
+    assert "3 of 4" in result.output  # one pair has a NaN
+    assert "…" not in result.output  # fits in 80 columns
+    with open(tmp_path / "table.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["metric"] for row in rows} == {"Dice", "Beta0Error"}
+    assert rows[1]["p_permutation"] == "0.25"  # all three differences are positive: 2 of 8 sign flips
+
+
+def test_equal_methods_have_p_1(summaries, tmp_path):
+    result = run(summaries[1], summaries[1], "--metric", "Dice", "--metric", "FP", "-o", tmp_path / "t.csv")
+    assert result.exit_code == 0, result.output
+    with open(tmp_path / "t.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["metric"], row["p_wilcoxon"], row["p_permutation"]) for row in rows] == [
+        (metric, "1.0", "1.0") for metric in ("Dice", "Dice", "FP", "FP")
+    ]
+
+
+def test_user_errors(summaries, tmp_path):
+    other = write_summary(tmp_path / "other.json", {"x": 0.5, "v": 0.5})
+    broken = tmp_path / "broken.json"
+    broken.write_text("{")
+    for args, message in (
+        ((summaries[0], other), "only in B: v.nii.gz"),
+        ((summaries[0], tmp_path / "none.json"), "There is no file"),
+        ((broken, summaries[0]), "not valid JSON"),
+        ((*summaries, "--metric", "clDice"), "clDice"),
+    ):
+        result = run(*args)
+        assert result.exit_code == 1
+        assert isinstance(result.exception, UserError), result.exception
+        assert message in str(result.exception)

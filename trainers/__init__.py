@@ -1,0 +1,50 @@
+"""The trainers, picked by name: ``nnUNetv2_train … -tr nnUNetTrainer<Family>[_<option>]…``.
+
+A family is imported when it is asked for. Any attribute of this module that names a family with options is
+made on the spot: ``from nnunet_ext.trainers import nnUNetTrainerSCNP_w5_joint`` works.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nnunet_ext.training.trainer import ExtTrainer
+
+# Family -> the module here that declares it; also the order of the catalogue.
+FAMILIES = {
+    "nnUNetTrainerExt": "ext",
+    "nnUNetTrainerSCNP": "scnp",
+}
+
+
+def family_of(name: str) -> str | None:
+    """The family that a trainer name belongs to: the name itself or what its first options follow."""
+    return next((f for f in FAMILIES if name == f or name.startswith(f + "_")), None)
+
+
+@cache
+def get_trainer(name: str) -> type[ExtTrainer]:
+    """The trainer class of a name; the same class each time.
+
+    Raises
+    ------
+    UserError
+        If the family is not one of ours, or an option is wrong; the text lists what there is.
+    """
+    from nnunet_ext.errors import UserError
+    from nnunet_ext.training.names import build_trainer
+
+    family = family_of(name)
+    if family is None:
+        raise UserError(f"{name}: no such trainer family. Known families: {', '.join(FAMILIES)}.")
+    module = import_module(f"{__name__}.{FAMILIES[family]}")
+    return build_trainer(name, getattr(module, family), __name__)
+
+
+def __getattr__(name: str) -> type[ExtTrainer]:
+    if family_of(name) is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return get_trainer(name)

@@ -1,0 +1,19 @@
+"""Same-class neighbour penalisation."""
+
+from torch import nn
+
+from nnunet_ext.losses import SCNPLoss
+from nnunet_ext.training.options import JOINT, NEIGHBORHOOD
+from nnunet_ext.training.trainer import ExtTrainer
+
+
+class nnUNetTrainerSCNP(ExtTrainer):
+    """nnU-Net's own loss on SCNP logits: fewer breaks in thin structures, fewer false islands."""
+
+    options = (NEIGHBORHOOD, JOINT)
+    neighborhood = 3
+    joint = False
+
+    def build_loss(self, nnunet_loss: nn.Module) -> nn.Module:
+        """CE + Dice (BCE + Dice for regions) on logits penalised by their worst same-class neighbour."""
+        return SCNPLoss(nnunet_loss, self.neighborhood, self.joint, **self.target_format)
