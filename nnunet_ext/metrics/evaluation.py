@@ -64,9 +64,10 @@ def evaluate_folders(
 
     Examples
     --------
-    >>> summary = evaluate_folders("labelsTs", "predictions", processes=4)  # doctest: +SKIP
-    >>> summary["foreground_mean"]["Dice"], summary["mean"]["1"]["Beta0Error"]  # doctest: +SKIP
-    (0.93, 4.2)
+    .. code-block:: python
+
+        summary = evaluate_folders("labelsTs", "predictions", processes=4)
+        summary["foreground_mean"]["Dice"], summary["mean"]["1"]["Beta0Error"]
     """
     reference, prediction = Path(reference_folder), Path(prediction_folder)
     for folder in (reference, prediction):

@@ -47,7 +47,7 @@ def test_table_and_files(folders):
     summary = json.loads((folders[1] / "evaluation.json").read_text())
     assert summary["mean"]["1"]["Beta1Error"] == 1
     assert summary["foreground_mean"]["Dice"] == summary["mean"]["1"]["Dice"]
-    assert len((folders[1] / "summary.csv").read_text().splitlines()) == 1 + 2 * 2
+    assert len((folders[1] / "evaluation.csv").read_text().splitlines()) == 1 + 2 * 2
     assert "evaluation.json" in result.output
 
 

@@ -1,0 +1,32 @@
+"""Converters of public datasets to nnU-Net's raw format, one module per dataset.
+
+Importing this package loads no converter and no imaging library; `load` imports the one asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from nnunet_ext.errors import UserError
+
+if TYPE_CHECKING:
+    from nnunet_ext.dataset_conversion.converter import Converter
+
+#: name on the command line -> "module:class" inside this package
+CATALOGUE: dict[str, str] = {
+    "topomortar": "topomortar:TopoMortar",
+}
+
+
+def load(name: str) -> type[Converter]:
+    """Return the converter class listed as `name` in `CATALOGUE`.
+
+    Raises:
+        UserError: if there is no such converter; the message lists those there are.
+    """
+    if name not in CATALOGUE:
+        raise UserError(f"There is no converter called '{name}'. Known: {', '.join(sorted(CATALOGUE))}.")
+    module, _, class_name = CATALOGUE[name].partition(":")
+    converter: type[Converter] = getattr(import_module(f"{__name__}.{module}"), class_name)
+    return converter

@@ -1,0 +1,111 @@
+"""What is checked before a case is written, and the mending of masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunet_ext.dataset_conversion.converter import Case, CaseError, DatasetDescription, Note, Sample
+from nnunet_ext.dataset_conversion.formats import FORMATS, ImageFormat
+
+STRAY = "mask values other than 0 and 255"
+EMPTY = "empty masks"
+
+
+def threshold_mask(
+    mask: NDArray[Any], file: Path, threshold: int = 127
+) -> tuple[NDArray[np.uint8], tuple[Note, ...]]:
+    """Turn a 0/255 mask into labels 0 and 1, noting every other value.
+
+    Args:
+        mask: (*spatial) uint8, 0 = background, 255 = foreground.
+        file: where it was read, for the note.
+        threshold: values above it are foreground. Dividing by 255 would keep stray values.
+
+    Returns:
+        The labels, uint8 of the same shape, and a note if there were stray values.
+
+    Raises:
+        CaseError: if the mask is stored as 0/1, which a threshold would turn into an empty mask.
+    """
+    values, counts = np.unique(mask, return_counts=True)
+    stray = {int(v): int(n) for v, n in zip(values, counts, strict=True) if v not in (0, 255)}
+    if stray and values.max() == 1:
+        raise CaseError(f"{file}: a mask of 0 and 1, but 0 and 255 are expected")
+    notes: tuple[Note, ...] = ()
+    if stray:
+        listed = ", ".join(f"value {value}: {count}" for value, count in stray.items())
+        text = f"{file}: {sum(stray.values())} pixels ({listed}), thresholded at {threshold}"
+        notes = (Note(STRAY, text),)
+    return (mask > threshold).astype(np.uint8), notes
+
+
+def check_sample(sample: Sample, case: Case, description: DatasetDescription) -> list[str]:
+    """Return what is wrong with a case as read, each line naming a file; empty if nothing is.
+
+    Raises:
+        CaseError: if an image that is to be copied cannot be decoded.
+    """
+    image_format = FORMATS[description.file_ending]
+    images = [image_format.read(i) if isinstance(i, Path) else i for i in sample.images]
+    problems = _check_images(images, case, description, image_format)
+    if sample.label is None:
+        return problems
+    shape = image_format.spatial_shape(images[0])
+    label_file = case.labels[0] if case.labels else case.images[0]
+    if sample.label.shape != shape:
+        problems.append(
+            f"{label_file}: the mask is {_size(sample.label.shape)}, "
+            f"its image {case.images[0]} {_size(shape)}"
+        )
+    allowed = sorted(description.labels.values())
+    unknown = np.setdiff1d(np.unique(sample.label), allowed)
+    if unknown.size:
+        problems.append(f"{label_file}: label values {unknown.tolist()} are not among {allowed}")
+    return problems
+
+
+def _check_images(
+    images: list[NDArray[Any]], case: Case, description: DatasetDescription, image_format: ImageFormat
+) -> list[str]:
+    file, problems = case.images[0], []
+    shapes = {image_format.spatial_shape(pixels) for pixels in images}
+    if len(shapes) > 1:
+        problems.append(f"{file}: its channels differ in size: {', '.join(map(_size, sorted(shapes)))}")
+    channels = sum(image_format.channels(pixels) for pixels in images)
+    if channels != len(description.channel_names):
+        wanted = f"{len(description.channel_names)} are expected ({', '.join(description.channel_names)})"
+        problems.append(f"{file}: {channels} channels, {wanted}")
+    for dtype in sorted({str(pixels.dtype) for pixels in images} - set(image_format.dtypes)):
+        problems.append(f"{file}: pixels are {dtype}, {' or '.join(image_format.dtypes)} is expected")
+    return problems
+
+
+def empty_note(sample: Sample, case: Case) -> tuple[Note, ...]:
+    """Return a note if the label map has no foreground."""
+    if sample.label is None or sample.label.any():
+        return ()
+    return (Note(EMPTY, f"{case.labels[0] if case.labels else case.id}: no foreground"),)
+
+
+def check_ids(cases: list[Case]) -> dict[str, list[str]]:
+    """Return the problems that show without reading: clashing ids and missing files, by case id."""
+    by_id: dict[str, list[Case]] = {}
+    for case in cases:
+        by_id.setdefault(case.id, []).append(case)
+    problems: dict[str, list[str]] = {}
+    for case_id, same in by_id.items():
+        found = [f"{path}: missing" for case in same for path in case.files if not path.is_file()]
+        if len(same) > 1:
+            files = ", ".join(str(case.images[0]) for case in same)
+            found.append(f"{files}: {len(same)} cases with the same id '{case_id}'")
+        if found:
+            problems[case_id] = found
+    return problems
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

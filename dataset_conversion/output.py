@@ -1,0 +1,195 @@
+"""The dataset folder being written: whose it is, what is done, and how files get into it.
+
+A file is written to ``.partial/`` in the dataset folder and then renamed, so no reader ever sees half
+of one. The record of a case is written after its files: a case with a record is done.
+``dataset.json`` comes last: a dataset that has one is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from nnunet_ext.dataset_conversion.converter import Case, Part, Split
+from nnunet_ext.dataset_conversion.sources import is_litter
+from nnunet_ext.errors import UserError
+
+Record: TypeAlias = dict[str, Any]
+
+IMAGES: dict[Part, str] = {"train": "imagesTr", "val": "imagesTr", "test": "imagesTs"}
+LABELS: dict[Part, str] = {"train": "labelsTr", "val": "labelsTr", "test": "labelsTs"}
+FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
+REPORT = "conversion_report.json"
+PARTIAL = ".partial"
+_IDENTITY = "identity.json"
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; raise `UserError` if it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(
+            f"{path} is damaged ({error}). Remove it, or convert again with --overwrite."
+        ) from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file under a temporary name, then rename it."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Turn what the system says about a full disk or a forbidden folder into a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"Cannot write to {folder}: {reason}. Cases that are finished are kept.") from error
+
+
+def fingerprint(case: Case, root: Path) -> dict[str, list[int]]:
+    """Return size in bytes and modification time in ns of the case's files, by path below `root`."""
+    stats = {os.path.relpath(path, root): path.stat() for path in case.files}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+
+
+class DatasetFolder:
+    """One ``DatasetXXX_Name`` folder and what an earlier, perhaps interrupted, conversion left in it.
+
+    Args:
+        path: the folder; need not exist.
+        identity: converter, source and parameters. Output of another identity is refused.
+    """
+
+    def __init__(self, path: Path, identity: dict[str, Any]) -> None:
+        self.path = path
+        self.identity = identity
+        self.partial = path / PARTIAL
+        self.dataset_json = path / "dataset.json"
+        self.report = path / REPORT
+        self.splits = path / "splits_final.json"
+
+    def open(self, overwrite: bool) -> None:
+        """Make sure the folder is ours to continue; with `overwrite`, remove an earlier conversion.
+
+        Raises:
+            UserError: if the folder was made by something else or from other parameters.
+        """
+        earlier = self._earlier_identity() if not overwrite else None
+        if not self._is_ours():
+            if self.path.is_dir() and not all(is_litter(entry) for entry in self.path.iterdir()):
+                raise UserError(
+                    f"{self.path} exists and was not made by 'nnunet_ext convert'. "
+                    "Choose another id, or move it away."
+                )
+        elif overwrite:
+            self._clear()
+        elif earlier != self.identity:
+            raise UserError(
+                f"{self.path} was converted with {_differences(earlier or {}, self.identity)}. "
+                "Choose another id, or replace it with --overwrite."
+            )
+
+    def begin(self) -> None:
+        """Create the folders and mark the dataset as incomplete."""
+        with writing_to(self.path):
+            self.partial.mkdir(parents=True, exist_ok=True)
+            write_json(self.partial / _IDENTITY, self.identity)
+            self.dataset_json.unlink(missing_ok=True)
+            for name in FOLDERS[:2]:
+                (self.path / name).mkdir(exist_ok=True)
+
+    def records(self) -> dict[str, Record]:
+        """Return the records of the cases done so far, by case id."""
+        done: dict[str, Record] = read_json(self.report)["cases"] if self.report.exists() else {}
+        for path in sorted(self.partial.glob("case_*.json")):
+            record = read_json(path)
+            done[record["id"]] = record
+        return done
+
+    def is_done(self, case: Case, record: Record | None, root: Path) -> bool:
+        """Tell whether the case was written from these very files and its output is still there."""
+        if record is None or record["part"] != case.part or record["sources"] != fingerprint(case, root):
+            return False
+        outputs = ((self.path / name, size) for name, size in record["outputs"].items())
+        return all(path.is_file() and path.stat().st_size == size for path, size in outputs)
+
+    def put(self, temporary: Path, name: str) -> tuple[str, int]:
+        """Move a finished file to `name` below the folder; return the name and the size in bytes."""
+        target = self.path / name
+        target.parent.mkdir(exist_ok=True)
+        os.replace(temporary, target)
+        return name, target.stat().st_size
+
+    def add_record(self, record: Record) -> None:
+        """Mark a case as done."""
+        write_json(self.partial / f"case_{record['id']}.json", record)
+
+    def is_complete(self, splits: list[Split] | None) -> bool:
+        """Tell whether everything that `finish` writes is there."""
+        needed = [self.dataset_json, self.report, *([self.splits] if splits is not None else [])]
+        return all(path.is_file() for path in needed)
+
+    def finish(self, report: dict[str, Any], splits: list[Split] | None, dataset: dict[str, Any]) -> None:
+        """Write split and report, tidy up, and write ``dataset.json`` last."""
+        with writing_to(self.path):
+            if splits is not None:
+                write_json(self.splits, splits)
+            write_json(self.report, report)
+            shutil.rmtree(self.partial, ignore_errors=True)
+            write_json(self.dataset_json, dataset)
+
+    def check_strangers(self, cases: Iterable[Case], ending: str) -> None:
+        """Raise `UserError` if images or labels lie here that belong to none of `cases`."""
+        expected: dict[str, set[str]] = {name: set() for name in FOLDERS}
+        for case in cases:
+            expected[IMAGES[case.part]].add(case.id)
+            expected[LABELS[case.part]].add(case.id)
+        strangers = []
+        for folder in FOLDERS:
+            suffix = re.escape(ending) if folder.startswith("labels") else r"_\d{4}" + re.escape(ending)
+            for path in sorted((self.path / folder).glob("*")):
+                if not is_litter(path) and re.sub(suffix + "$", "", path.name) not in expected[folder]:
+                    strangers.append(f"{folder}/{path.name}")
+        if strangers:
+            raise UserError(
+                f"{self.path} holds files of cases that the source does not have: {', '.join(strangers)}.\n"
+                "Remove them, or convert everything again with --overwrite."
+            )
+
+    def _is_ours(self) -> bool:
+        return self.report.exists() or (self.partial / _IDENTITY).exists()
+
+    def _earlier_identity(self) -> dict[str, Any] | None:
+        if (self.partial / _IDENTITY).exists():
+            return dict(read_json(self.partial / _IDENTITY))
+        return read_json(self.report).get("identity", {}) if self.report.exists() else None
+
+    def _clear(self) -> None:
+        # dataset.json first, what marks the folder as ours last: an interrupted clearing can be repeated
+        self.dataset_json.unlink(missing_ok=True)
+        self.splits.unlink(missing_ok=True)
+        for name in FOLDERS:
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        if self.partial.is_dir() and not self.report.exists():
+            write_json(self.report, {"identity": self.identity, "cases": {}})
+        shutil.rmtree(self.partial, ignore_errors=True)
+        self.report.unlink(missing_ok=True)
+
+
+def _differences(earlier: dict[str, Any], now: dict[str, Any]) -> str:
+    """Say in words in which entries two identities differ."""
+    before = {**earlier.get("parameters", {}), **{k: v for k, v in earlier.items() if k != "parameters"}}
+    after = {**now["parameters"], **{k: v for k, v in now.items() if k != "parameters"}}
+    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    return ", ".join(f"{key} '{before.get(key)}' instead of '{after.get(key)}'" for key in keys)

@@ -1,0 +1,122 @@
+"""The report of a conversion: where the data come from, how many cases, what was odd about them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnunet_ext import __version__
+from nnunet_ext.dataset_conversion.converter import PARTS, Case, Converter, DatasetDescription, Note
+from nnunet_ext.dataset_conversion.output import Record
+from nnunet_ext.dataset_conversion.sources import is_litter
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What `run.convert` did.
+
+    Attributes:
+        folder: the dataset folder.
+        report: the content of its ``conversion_report.json``.
+        converted: number of cases written by this call.
+        kept: number of cases an earlier call had written.
+        installed_split: where the split was put for nnU-Net, if it was.
+    """
+
+    folder: Path
+    report: dict[str, Any]
+    converted: int
+    kept: int
+    installed_split: Path | None
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether the dataset was complete before."""
+        return self.converted == 0
+
+
+def build_report(
+    converter: Converter, identity: dict[str, Any], records: Mapping[str, Record], notes: Sequence[Note]
+) -> dict[str, Any]:
+    """Return the content of ``conversion_report.json``.
+
+    "classes" holds for each class and part the number of voxels and their share of all labelled
+    voxels of that part; "notes" what concerns the dataset, followed by the notes of the cases.
+    """
+    cases = {case_id: records[case_id] for case_id in sorted(records)}
+    case_notes = [note for record in cases.values() for note in record["notes"]]
+    return {
+        "identity": identity,
+        "title": converter.title,
+        "licence": converter.licence,
+        "url": converter.url,
+        "reference": converter.reference,
+        "nnunet_ext_version": __version__,
+        "counts": {part: sum(r["part"] == part for r in cases.values()) for part in PARTS},
+        "groups": _groups(cases),
+        "classes": _classes(converter.describe().labels, cases),
+        "notes": [vars(note) for note in notes] + case_notes,
+        "cases": cases,
+    }
+
+
+def dataset_json(converter: Converter, name: str, training_cases: int) -> dict[str, Any]:
+    """Return the content of nnU-Net's ``dataset.json``."""
+    description = converter.describe()
+    return {
+        "name": name,
+        "description": converter.title,
+        "reference": converter.reference,
+        "url": converter.url,
+        "licence": converter.licence,
+        "converted_by": f"nnunet_ext {__version__} ({converter.name}, {converter.parameters()})",
+        "channel_names": {str(i): channel for i, channel in enumerate(description.channel_names)},
+        "labels": dict(description.labels),
+        "numTraining": training_cases,
+        "file_ending": description.file_ending,
+    }
+
+
+def dataset_notes(cases: Sequence[Case], description: DatasetDescription, root: Path) -> list[Note]:
+    """Return notes on the source as a whole: parts that are not complete, files that no case uses."""
+    notes = []
+    counts = Counter(case.part for case in cases)
+    for part, official in description.official_counts.items():
+        if counts[part] != official:
+            text = f"{part}: {counts[part]} cases found, {official} in the complete dataset"
+            notes.append(Note("partial dataset", text))
+    used = {path for case in cases for path in case.files}
+    folders = {path.parent for path in used if path.parent.is_dir()}
+    unused = sorted(
+        str(path.relative_to(root))
+        for folder in folders
+        for path in folder.iterdir()
+        if path.is_file() and path not in used and not is_litter(path)
+    )
+    if unused:
+        more = f" and {len(unused) - 5} more" if len(unused) > 5 else ""
+        notes.append(Note("files of no case", ", ".join(unused[:5]) + more))
+    return notes
+
+
+def _groups(cases: Mapping[str, Record]) -> dict[str, dict[str, int]]:
+    groups = {
+        part: Counter(r["group"] for r in cases.values() if r["part"] == part and r["group"])
+        for part in PARTS
+    }
+    return {part: dict(sorted(count.items())) for part, count in groups.items() if count}
+
+
+def _classes(labels: Mapping[str, int], cases: Mapping[str, Record]) -> dict[str, dict[str, Any]]:
+    voxels = {part: Counter[str]() for part in PARTS}
+    for record in cases.values():
+        voxels[record["part"]].update(record["voxels"])
+    classes: dict[str, dict[str, Any]] = {}
+    for name, value in labels.items():
+        counts = {part: voxels[part][name] for part in PARTS if voxels[part]}
+        share = {part: round(count / voxels[part].total(), 6) for part, count in counts.items()}
+        classes[name] = {"value": value, "voxels": counts, "share": share}
+    return classes

@@ -1,0 +1,52 @@
+"""A miniature TopoMortar and the folders nnU-Net asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage import io
+
+SHAPE = (24, 20)
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    io.imsave(path, pixels.astype(np.uint8), check_contrast=False)
+
+
+def brick_wall(number: int) -> np.ndarray:
+    """A mask with one horizontal and one vertical line of mortar: 24 + 20 - 1 = 43 of 480 pixels."""
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[number % SHAPE[0]], mask[:, 7] = 255, 255
+    return mask
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Repository root with 3 training, 2 validation and 2 test cases; noisy labels are shifted."""
+    root = tmp_path / "TopoMortar"
+    rng = np.random.default_rng(0)
+    for part, numbers in {"train": (1, 2, 3), "val": (51, 52), "test": (71, 163)}.items():
+        for number in numbers:
+            name, mask = f"{number:03d}.png", brick_wall(number)
+            save(root / "dataset" / part / "images" / name, rng.integers(0, 256, (*SHAPE, 3)))
+            save(root / "dataset" / part / "accurate" / name, mask)
+            if part != "test":
+                save(root / "dataset" / part / "noisy" / name, np.roll(mask, 1, axis=1))
+    stray = brick_wall(163)
+    stray[0, :6] = 8
+    save(root / "dataset/test/accurate/163.png", stray)
+    for litter in ("train/images/.DS_Store", "train/images/._001.png", "test/accurate/Thumbs.db"):
+        (root / "dataset" / litter).write_bytes(b"litter")
+    (root / "dataset/dataset_types.txt").write_text("ID,group\n071,indistr\n163,angles\n")
+    return root
+
+
+@pytest.fixture
+def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """$nnUNet_raw, beside $nnUNet_preprocessed and $nnUNet_results."""
+    for name in ("raw", "preprocessed", "results"):
+        monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
+    return tmp_path / "raw"
