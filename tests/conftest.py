@@ -1,0 +1,21 @@
+"""What every test relies on."""
+
+import os
+
+import pytest
+
+# One worker and two threads each: the tests share a small machine, and speed is not what they measure.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["nnUNet_def_n_proc"] = "1"
+os.environ["nnUNet_n_proc_DA"] = "0"
+os.environ["COLUMNS"] = "200"  # tables of the command line, unwrapped
+
+
+@pytest.fixture
+def nnunet_folders(tmp_path, monkeypatch):
+    """Empty nnUNet_raw, nnUNet_preprocessed and nnUNet_results, set in the environment."""
+    folders = {name: tmp_path / name for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
+    for name, path in folders.items():
+        path.mkdir()
+        monkeypatch.setenv(name, str(path))
+    return folders

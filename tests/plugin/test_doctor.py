@@ -1,0 +1,62 @@
+import pytest
+from typer.testing import CliRunner
+
+from nnunet_ext.cli.app import app
+from nnunet_ext.plugin import doctor as checks
+from nnunet_ext.plugin.register import FOLDER
+
+
+def test_everything_in_place(nnunet_folders):
+    result = CliRunner().invoke(app, ["doctor"])
+    assert result.exit_code == 0, result.output
+    assert "Ready to train" in result.output
+    assert "nnUNetTrainerSCNP" in result.output
+    assert "2.8" in result.output
+
+
+def test_missing_and_unwritable_folders(nnunet_folders, monkeypatch, tmp_path):
+    monkeypatch.delenv("nnUNet_raw")
+    monkeypatch.setenv("nnUNet_results", str(tmp_path / "nowhere"))
+    result = CliRunner().invoke(app, ["doctor"])
+    assert result.exit_code == 1
+    assert "export nnUNet_raw=" in result.output
+    assert f"mkdir -p '{tmp_path / 'nowhere'}'" in result.output
+    assert "Training cannot start yet: 2 to mend." in result.output
+
+
+def test_folder_states(tmp_path, monkeypatch):
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path))
+    assert checks.check_folder("nnUNet_raw", "").state == "ok"
+    monkeypatch.setattr(checks.os, "access", lambda *_: False)
+    assert "not writable" in checks.check_folder("nnUNet_raw", "").found
+
+
+def test_folder_not_announced(monkeypatch):
+    monkeypatch.setenv("nnUNet_extTrainer", "/elsewhere")
+    first, *trainers = checks.check_discovery()
+    assert first.state == "bad"
+    assert f"export nnUNet_extTrainer=/elsewhere:{FOLDER}" in first.remedy
+    assert [check.state for check in trainers] == ["bad"] * len(trainers)
+    assert "not found by nnU-Net" in trainers[0].found
+
+
+def test_another_class_of_the_same_name_is_noticed(tmp_path, monkeypatch):
+    (tmp_path / "copied.py").write_text(
+        "from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer\n"
+        "class nnUNetTrainerSCNP(nnUNetTrainer): pass\n"
+    )
+    monkeypatch.setenv("nnUNet_extTrainer", f"{tmp_path}:{FOLDER}")
+    assert "another class hides ours: copied" in checks.check_trainer("nnUNetTrainerSCNP").found
+
+
+@pytest.mark.parametrize(
+    ("version", "state"), [("2.8.1", "ok"), ("2.8.7", "ok"), ("2.7.0", "bad"), ("2.9.0", "bad")]
+)
+def test_nnunet_version_range(version, state, monkeypatch):
+    real = checks.importlib.metadata.version
+    monkeypatch.setattr(
+        checks.importlib.metadata, "version", lambda name: version if name == "nnunetv2" else real(name)
+    )
+    nnunet = next(check for check in checks.check_versions() if check.subject == "nnU-Net")
+    assert nnunet.state == state
+    assert (nnunet.remedy == "") == (state == "ok")

@@ -1,0 +1,69 @@
+"""Trainers made from their names, as nnU-Net's own finder meets them."""
+
+import pickle
+
+import pytest
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+import nnunet_ext.trainers
+from nnunet_ext.errors import UserError
+from nnunet_ext.trainers import FAMILIES, get_trainer
+from nnunet_ext.training.trainer import ExtTrainer
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_nnunet_finds_every_family_and_its_options_are_declared(family):
+    trainer = recursive_find_trainer_class_by_name(family)
+    assert issubclass(trainer, ExtTrainer)
+    assert trainer.__name__ == family
+    assert trainer.__doc__
+    for option in trainer.all_options():
+        assert hasattr(trainer, option.attribute)
+
+
+def test_nnunet_finds_a_name_with_options():
+    trainer = recursive_find_trainer_class_by_name("nnUNetTrainerSCNP_w5_joint_3epochs_7iters_nomirroring")
+    assert trainer.__name__ == "nnUNetTrainerSCNP_w5_joint_3epochs_7iters_nomirroring"
+    assert (trainer.neighborhood, trainer.joint, trainer.epochs, trainer.iterations, trainer.mirroring) == (
+        5, True, 3, 7, False,
+    )  # fmt: skip
+    assert get_trainer("nnUNetTrainerSCNP").neighborhood == 3
+
+
+def test_a_class_made_from_its_name_can_be_pickled():
+    trainer = recursive_find_trainer_class_by_name("nnUNetTrainerSCNP_w7")
+    assert pickle.loads(pickle.dumps(trainer)) is trainer
+    assert trainer is nnunet_ext.trainers.nnUNetTrainerSCNP_w7
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("nnUNetTrainerSCNP_w4", "odd, 3 to 31"),
+        ("nnUNetTrainerSCNP_typo", "unknown option '_typo'.*_w<n>.*_joint.*_<n>epochs"),
+        ("nnUNetTrainerExt_w5", "unknown option '_w5'"),
+        ("nnUNetTrainerSCNP__w5", "single underscores"),
+        ("nnUNetTrainerSCNP_w5_", "single underscores"),
+    ],
+)
+def test_a_wrong_option_stops_nnunets_search(name, text):
+    with pytest.raises(UserError, match=rf"(?s){name}: .*{text}"):
+        recursive_find_trainer_class_by_name(name)
+
+
+def test_names_of_others_are_left_to_others():
+    assert recursive_find_trainer_class_by_name("nnUNetTrainerNoMirroring").__module__.startswith("nnunetv2.")
+    with pytest.raises(RuntimeError, match="Could not find requested nnunet trainer"):
+        recursive_find_trainer_class_by_name("nnUNetTrainerScnp")
+    with pytest.raises(AttributeError):
+        nnunet_ext.trainers.nothing  # noqa: B018
+    with pytest.raises(UserError, match="Known families: nnUNetTrainerExt"):
+        get_trainer("nnUNetTrainerSCPN")
+
+
+def test_constructor_keeps_nnunets_parameters():
+    """nnU-Net reads its caller's locals by these names."""
+    import inspect
+
+    assert list(inspect.signature(ExtTrainer).parameters) == list(inspect.signature(nnUNetTrainer).parameters)

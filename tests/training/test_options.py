@@ -1,0 +1,67 @@
+import pytest
+
+from nnunet_ext.errors import UserError
+from nnunet_ext.training.options import (
+    COMMON,
+    EPOCHS,
+    JOINT,
+    NEIGHBORHOOD,
+    NO_MIRRORING,
+    Option,
+    parse_options,
+)
+
+OPTIONS = (NEIGHBORHOOD, JOINT, *COMMON)
+
+
+def test_words_become_attribute_values():
+    values = parse_options("T", ["w7", "joint", "50epochs", "10iters", "nomirroring"], OPTIONS)
+    assert values == {"neighborhood": 7, "joint": True, "epochs": 50, "iterations": 10, "mirroring": False}
+
+
+def test_no_words_no_values():
+    assert parse_options("T", [], OPTIONS) == {}
+
+
+@pytest.mark.parametrize("word", ["w4", "w1", "w0", "w33", "0epochs", "0iters"])
+def test_out_of_range_names_the_range(word):
+    with pytest.raises(UserError, match=rf"T: option _{word} is out of range: .*(odd, 3 to 31|1 or more)"):
+        parse_options("T", [word], OPTIONS)
+
+
+@pytest.mark.parametrize(
+    "word", ["foo", "w", "w5.5", "w-3", "w03", "epochs", "joint2", "Joint", "xw5", "w5 "]
+)
+def test_unknown_option_lists_the_known_ones(word):
+    with pytest.raises(UserError) as caught:
+        parse_options("nnUNetTrainerX", [word], OPTIONS)
+    assert f"nnUNetTrainerX: unknown option '_{word}'" in str(caught.value)
+    for option in OPTIONS:
+        assert f"_{option.syntax}" in str(caught.value)
+
+
+def test_same_setting_twice():
+    with pytest.raises(UserError, match=r"_w<n> is given twice"):
+        parse_options("T", ["w3", "w5"], OPTIONS)
+
+
+def test_option_of_another_family_is_unknown():
+    with pytest.raises(UserError, match="unknown option '_w5'"):
+        parse_options("T", ["w5"], COMMON)
+
+
+def test_declared_options_do_not_overlap():
+    samples = [option.syntax.replace("<n>", "5") for option in OPTIONS]
+    for sample in samples:
+        assert sum(option.match(sample) is not None for option in OPTIONS) == 1
+    assert len({option.attribute for option in OPTIONS}) == len(OPTIONS)
+
+
+def test_text_names_syntax_meaning_and_range():
+    assert str(EPOCHS) == "_<n>epochs  train for <n> epochs (<n>: 1 or more)"
+    assert str(NO_MIRRORING).startswith("_nomirroring  no mirroring")
+
+
+def test_parsing_a_word_of_another_form_is_a_programming_error():
+    with pytest.raises(ValueError, match="does not have the form"):
+        Option("a<n>", "a", "").parse("b3")
