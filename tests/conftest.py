@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-# One worker and two threads each: the tests share a small machine, and speed is not what they measure.
+# One worker and one thread each: the tests share a small machine, and speed is not what they measure.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["nnUNet_def_n_proc"] = "1"
-os.environ["nnUNet_n_proc_DA"] = "0"
+os.environ["nnUNet_n_proc_DA"] = "1"
 os.environ["COLUMNS"] = "200"  # tables of the command line, unwrapped
 
 

@@ -88,7 +88,7 @@ def _write(array: NDArray, path: Path) -> None:
 
         imsave(path, array, check_contrast=False)
     else:
-        import SimpleITK as sitk  # noqa: N813 - its usual name
+        import SimpleITK as sitk
 
         sitk.WriteImage(sitk.GetImageFromArray(array), str(path))
 

@@ -19,15 +19,18 @@ LENGTH = "_6epochs_100iters"
 BASELINE = f"nnUNetTrainerExt{LENGTH}"
 SCNP = f"nnUNetTrainerSCNP_joint{LENGTH}"
 TRAINING_CASES, TEST_CASES = 24, 12
+# Each worker process of nnU-Net imports torch first: more of them would cost more than they bring.
+WORKERS = "1"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One command line and what the person sees while it runs."""
+    """One command line and what the person sees while it runs; `paths` are arguments that may hold spaces."""
 
     name: str
     title: str
-    command: tuple[str, ...]
+    command: str
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,48 +59,27 @@ class Demo:
 
     def environment(self) -> dict[str, str]:
         """The environment of nnU-Net's commands: its three folders, few workers."""
-        cores = str(max(1, min(4, (os.cpu_count() or 1) // 2)))
         folders = {
             name: str(self.folder / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
         }
         for path in folders.values():
             Path(path).mkdir(parents=True, exist_ok=True)
-        return {**os.environ, "nnUNet_n_proc_DA": cores, "nnUNet_def_n_proc": cores, **folders}
+        return {**os.environ, "nnUNet_n_proc_DA": WORKERS, "nnUNet_def_n_proc": WORKERS, **folders}
 
     def steps(self) -> Iterator[Step]:
         """Plan, shrink the plans, train both, predict with both."""
-        number = str(int(DATASET[7:10]))
-        yield Step(
-            "plan", "plan and preprocess", ("nnUNetv2_plan_and_preprocess", "-d", number, "-c", CONFIGURATION)
-        )
-        yield Step(
-            "small_plans", "small plans", ("nnunet_ext", "small-plans", "-d", number, "-c", CONFIGURATION)
-        )
-        chosen = ("-p", PLANS, "-device", self.device)
+        number, chosen = int(DATASET[7:10]), f"-p {PLANS} -device {self.device}"
+        plan = f"nnUNetv2_plan_and_preprocess -d {number} -c {CONFIGURATION} -npfp {WORKERS} -np {WORKERS}"
+        yield Step("plan", "plan and preprocess", plan)
+        yield Step("small_plans", "small plans", f"nnunet_ext small-plans -d {number} -c {CONFIGURATION}")
         for trainer in (BASELINE, SCNP):
-            yield Step(
-                f"train_{trainer}",
-                f"train {trainer}",
-                ("nnUNetv2_train", number, CONFIGURATION, "0", "-tr", trainer, *chosen),
+            train = f"nnUNetv2_train {number} {CONFIGURATION} 0 -tr {trainer} {chosen}"
+            yield Step(f"train_{trainer}", f"train {trainer}", train)
+            predict = (
+                f"nnUNetv2_predict -d {number} -c {CONFIGURATION} -f 0 -tr {trainer} {chosen} -npp 1 -nps 1"
             )
             folders = ("-i", str(self.dataset / "imagesTs"), "-o", str(self.prediction(trainer)))
-            yield Step(
-                f"predict_{trainer}",
-                f"predict with {trainer}",
-                (
-                    "nnUNetv2_predict",
-                    "-d",
-                    number,
-                    "-c",
-                    CONFIGURATION,
-                    "-f",
-                    "0",
-                    "-tr",
-                    trainer,
-                    *chosen,
-                    *folders,
-                ),
-            )
+            yield Step(f"predict_{trainer}", f"predict with {trainer}", predict, folders)
 
     def run(self, step: Step) -> None:
         """Run a step unless its log says that it was completed before.
@@ -113,7 +95,8 @@ class Demo:
         log.parent.mkdir(parents=True, exist_ok=True)
         unfinished = log.with_suffix(".unfinished")
         with unfinished.open("w") as stream:
-            command = (_executable(step.command[0]), *step.command[1:])
+            program, *arguments = step.command.split()
+            command = (_executable(program), *arguments, *step.paths)
             code = subprocess.run(command, env=self.environment(), stdout=stream, stderr=stream).returncode
         if code:
             tail = "\n".join(unfinished.read_text().splitlines()[-8:])

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813 - its usual name
+import SimpleITK as sitk
 from skimage import io
 
 from nnunet_ext.errors import UserError

@@ -1,0 +1,26 @@
+"""Running nnU-Net's own commands as a user would."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def run(command, *arguments, fails=False):
+    """Run a command of this environment; return its output. Its exit code must be 0, or with `fails` not."""
+    executable = Path(sys.executable).parent / command
+    done = subprocess.run(
+        [executable, *map(str, arguments)],
+        env=os.environ,
+        cwd="/",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert (done.returncode != 0) == fails, done.stdout[-4000:]
+    return done.stdout
+
+
+def training_logs(model_folder):
+    """The training logs of fold 0, oldest first."""
+    return [log.read_text() for log in sorted(Path(model_folder).glob("fold_0/training_log_*.txt"))]
