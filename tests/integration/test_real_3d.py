@@ -1,7 +1,6 @@
 """Stock nnU-Net commands on 3D images with regions and an ignore label, and the cascade."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -109,7 +108,6 @@ def test_regions_with_ignore_label(folder):
 def test_cascade_with_ignore_label(folder):
     """Low resolution on all cases, then the cascade that takes its predictions as input."""
     set_labels(folder, CLASSES)
-    shutil.rmtree(folder / "nnUNet_preprocessed" / DATASET / "gt_segmentations", ignore_errors=True)
     run("nnUNetv2_preprocess", "-d", 998, "-plans_name", "nnUNetPlansSmall", "-c", "3d_lowres", "-np", 1)
     for configuration in ("3d_lowres", "3d_cascade_fullres"):
         run("nnUNetv2_train", 998, configuration, "all", "-tr", NAME, *PLANS, "-device", "cpu")
