@@ -88,8 +88,8 @@ def same_class_neighbor_penalization(
 
     References
     ----------
-    "Towards High-Quality Image Segmentation: Improving Topology Accuracy by Penalizing Neighbor Pixels",
-    Eq. 1.
+    Valverde, Papadopoulos, Larsen, Dahl. Towards High-Quality Image Segmentation: Improving Topology
+    Accuracy by Penalizing Neighbor Pixels. CVPR 2026, arXiv:2603.18671, Eq. 1.
 
     Examples
     --------
