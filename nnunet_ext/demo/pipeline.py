@@ -15,7 +15,7 @@ from nnunet_ext.errors import UserError
 DATASET = "Dataset999_Vessels"
 CONFIGURATION = "2d"
 PLANS = "nnUNetPlansSmall"
-LENGTH = "_6epochs_100iters"
+LENGTH = "_6epochs_150iters"
 BASELINE = f"nnUNetTrainerExt{LENGTH}"
 SCNP = f"nnUNetTrainerSCNP_joint{LENGTH}"
 TRAINING_CASES, TEST_CASES = 24, 12

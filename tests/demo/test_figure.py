@@ -21,9 +21,18 @@ def test_nothing_to_mark():
     assert len(breaks(TRUTH, TRUTH)) == len(islands(TRUTH, TRUTH)) == 0
     empty = np.zeros_like(TRUTH)
     assert len(islands(empty, TRUTH)) == 0
-    assert len(breaks(empty, TRUTH)) == 1
+    assert len(breaks(empty, TRUTH)) == 0  # missing, not broken
     assert len(breaks(TRUTH, empty)) == 0
     assert len(islands(TRUTH, empty)) == 1
+
+
+def test_a_hole_and_a_short_end_are_no_breaks():
+    holed = TRUTH.copy()
+    holed[10, 12:15] = 0
+    assert len(breaks(holed, TRUTH)) == 0
+    short = TRUTH.copy()
+    short[:, 20:] = 0
+    assert len(breaks(short, TRUTH)) == 0
 
 
 def test_marks_are_drawn_in_colour(tmp_path):
