@@ -21,7 +21,7 @@ demo: $(VENV)/.installed
 	$(BIN)/nnunet_ext demo -o demo
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
