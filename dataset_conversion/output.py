@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 from nnunet_ext.dataset_conversion.converter import Case, Part, Split
 from nnunet_ext.dataset_conversion.sources import is_litter
 from nnunet_ext.errors import UserError
+from nnunet_ext.files import write_texts
 
 Record: TypeAlias = dict[str, Any]
 
@@ -41,10 +42,8 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file under a temporary name, then rename it."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    """Write a JSON file, whole or not at all."""
+    write_texts({path: json.dumps(content, indent=2) + "\n"})
 
 
 @contextmanager

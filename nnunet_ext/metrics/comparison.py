@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.files import write_texts
 from nnunet_ext.metrics.statistics import PairedTest, paired_test
-from nnunet_ext.metrics.summary import Summary, nan_mean, to_csv, write_files
+from nnunet_ext.metrics.summary import Summary, nan_mean, to_csv
 
 FOREGROUND = "foreground_mean"
 DEFAULT_METRICS = ("Dice", "clDice", "Beta0Error", "Beta1Error")
@@ -107,7 +108,7 @@ def save_comparison(rows: Sequence[ComparisonRow], path: str | os.PathLike[str])
     file = Path(path)
     first = ("metric", "class_key", "class_name", "higher_is_better")
     records = [asdict(row) for row in rows]
-    write_files({file: to_csv([{**{key: record[key] for key in first}, **record} for record in records])})
+    write_texts({file: to_csv([{**{key: record[key] for key in first}, **record} for record in records])})
     return file
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.files import write_texts
 
 Summary = dict[str, Any]
 
@@ -83,7 +84,7 @@ def save_summary(summary: Summary, path: str | os.PathLike[str]) -> tuple[Path, 
         for key, values in case["metrics"].items()
     ]
     text = json.dumps(summary, indent=4, sort_keys=True)
-    write_files({json_file: text, csv_file: to_csv(rows)})
+    write_texts({json_file: text, csv_file: to_csv(rows)})
     return json_file, csv_file
 
 
@@ -97,7 +98,7 @@ def load_summary(path: str | os.PathLike[str]) -> Summary:
     """
     file = Path(path)
     if not file.is_file():
-        raise UserError(f"There is no file {file}. `nnunet_ext evaluate` writes a summary.json.")
+        raise UserError(f"There is no file {file}. `nnunet_ext evaluate` writes one.")
     try:
         summary = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -124,22 +125,6 @@ def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         writer.writerow({key: "" if value != value else value for key, value in row.items()})
     return text.getvalue()
-
-
-def write_files(texts: Mapping[Path, str]) -> None:
-    """Write text files so that each is there whole or not at all: temporary names, then renames."""
-    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in texts}
-    try:
-        for path, text in texts.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary[path].write_text(text, encoding="utf-8")
-        for path in texts:
-            os.replace(temporary[path], path)
-    except OSError as error:
-        raise UserError(f"Cannot write {', '.join(map(str, texts))}: {error.strerror}") from error
-    finally:
-        for path in temporary.values():
-            path.unlink(missing_ok=True)
 
 
 def _is_summary(content: Any) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.files import write_texts
 
 SMALL_PLANS = "nnUNetPlansSmall"
 SMALLEST_FEATURE_MAP = 8  # voxels along an axis at the bottom of the U
@@ -147,7 +148,5 @@ def write_small_plans(
         if name in wanted
     }
     target = source.with_name(f"{SMALL_PLANS}.json")
-    temporary = target.with_suffix(".tmp")
-    temporary.write_text(json.dumps(small, indent=4))
-    temporary.replace(target)
+    write_texts({target: json.dumps(small, indent=4)})
     return target, small

@@ -5,8 +5,9 @@ import math
 import pytest
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.files import write_texts
 from nnunet_ext.metrics import compare_summaries, load_summary, save_comparison, save_summary
-from nnunet_ext.metrics.summary import nan_mean, summarize, write_files
+from nnunet_ext.metrics.summary import nan_mean, summarize
 
 NAN = math.nan
 
@@ -99,7 +100,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     target = tmp_path / "summary.json"
     target.write_text("old")
     with pytest.raises(UnicodeEncodeError):
-        write_files({target: "new", tmp_path / "summary.csv": "\ud800"})  # cannot be encoded
+        write_texts({target: "new", tmp_path / "summary.csv": "\ud800"})  # cannot be encoded
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
     (tmp_path / "folder.json").mkdir()
