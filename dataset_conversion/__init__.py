@@ -22,8 +22,10 @@ CATALOGUE: dict[str, str] = {
 def load(name: str) -> type[Converter]:
     """Return the converter class listed as `name` in `CATALOGUE`.
 
-    Raises:
-        UserError: if there is no such converter; the message lists those there are.
+    Raises
+    ------
+    UserError
+        If there is no such converter; the message lists those there are.
     """
     if name not in CATALOGUE:
         raise UserError(f"There is no converter called '{name}'. Known: {', '.join(sorted(CATALOGUE))}.")

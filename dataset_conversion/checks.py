@@ -20,16 +20,24 @@ def threshold_mask(
 ) -> tuple[NDArray[np.uint8], tuple[Note, ...]]:
     """Turn a 0/255 mask into labels 0 and 1, noting every other value.
 
-    Args:
-        mask: (*spatial) uint8, 0 = background, 255 = foreground.
-        file: where it was read, for the note.
-        threshold: values above it are foreground. Dividing by 255 would keep stray values.
+    Parameters
+    ----------
+    mask : ndarray
+        Shape (*spatial), uint8, 0 = background, 255 = foreground.
+    file : Path
+        Where it was read, for the note.
+    threshold : int
+        Values above it are foreground. Dividing by 255 would keep stray values.
 
-    Returns:
+    Returns
+    -------
+    tuple of (ndarray, tuple of Note)
         The labels, uint8 of the same shape, and a note if there were stray values.
 
-    Raises:
-        CaseError: if the mask is stored as 0/1, which a threshold would turn into an empty mask.
+    Raises
+    ------
+    CaseError
+        If the mask is stored as 0/1, which a threshold would turn into an empty mask.
     """
     values, counts = np.unique(mask, return_counts=True)
     stray = {int(v): int(n) for v, n in zip(values, counts, strict=True) if v not in (0, 255)}
@@ -46,8 +54,10 @@ def threshold_mask(
 def check_sample(sample: Sample, case: Case, description: DatasetDescription) -> list[str]:
     """Return what is wrong with a case as read, each line naming a file; empty if nothing is.
 
-    Raises:
-        CaseError: if an image that is to be copied cannot be decoded.
+    Raises
+    ------
+    CaseError
+        If an image that is to be copied cannot be decoded.
     """
     image_format = FORMATS[description.file_ending]
     images = [image_format.read(i) if isinstance(i, Path) else i for i in sample.images]

@@ -40,12 +40,18 @@ class Note:
 class Case:
     """One case of the source: what it is called and which files it is made of.
 
-    Attributes:
-        id: case identifier in nnU-Net, unique over train, val and test.
-        part: "train", "val" (both go to imagesTr) or "test" (imagesTs, labelsTs).
-        images: source files of the image.
-        labels: source files of the label map; empty for an unlabelled test case.
-        group: what the case belongs to (patient, source image, test domain), if it matters.
+    Attributes
+    ----------
+    id : str
+        Case identifier in nnU-Net, unique over train, val and test.
+    part : str
+        "train", "val" (both go to imagesTr) or "test" (imagesTs, labelsTs).
+    images : tuple of Path
+        Source files of the image.
+    labels : tuple of Path
+        Source files of the label map; empty for an unlabelled test case.
+    group : str or None
+        What the case belongs to (patient, source image, test domain), if it matters.
     """
 
     id: str
@@ -68,12 +74,16 @@ class Case:
 class Sample:
     """One case as read.
 
-    Attributes:
-        images: one entry per nnU-Net image file (``CASE_0000``, ``CASE_0001``, ...). A path is a file
-            already in the output format and is copied byte for byte; an array, spatial axes first
-            and colour channels last, is written.
-        label: integer label map with the image's spatial shape, or None for an unlabelled case.
-        notes: what was mended or is odd about this case.
+    Attributes
+    ----------
+    images : tuple of Path or ndarray
+        One entry per nnU-Net image file (``CASE_0000``, ``CASE_0001``, ...). A path is a file already in
+        the output format and is copied byte for byte; an array, spatial axes first and colour channels
+        last, is written.
+    label : ndarray or None
+        Integer label map with the image's spatial shape, or None for an unlabelled case.
+    notes : tuple of Note
+        What was mended or is odd about this case.
     """
 
     images: tuple[Path | NDArray[Any], ...]
@@ -85,12 +95,17 @@ class Sample:
 class DatasetDescription:
     """What goes into ``dataset.json``.
 
-    Attributes:
-        channel_names: one per channel, an RGB file counting as three; nnU-Net picks the
-            normalisation by them ("CT" has its own, other names get the z-score).
-        labels: class name to value, background = 0, consecutive.
-        file_ending: of images and labels, with the dot.
-        official_counts: cases per part in the complete dataset, to tell a partial download.
+    Attributes
+    ----------
+    channel_names : tuple of str
+        One per channel, an RGB file counting as three; nnU-Net picks the normalisation by them ("CT" has
+        its own, other names get the z-score).
+    labels : mapping
+        Class name to value, background = 0, consecutive.
+    file_ending : str
+        Of images and labels, with the dot.
+    official_counts : mapping
+        Cases per part in the complete dataset, to tell a partial download.
     """
 
     channel_names: tuple[str, ...]
@@ -108,16 +123,25 @@ def option(default: Any, help: str, choices: Sequence[str] = ()) -> Any:
 class Converter(ABC):
     """Base class of the converters; subclasses are frozen dataclasses whose fields are their options.
 
-    Attributes:
-        name: default dataset name, as in ``Dataset501_<name>``; lower case it is the sub-command.
-        title: one line on what the images show and what is labelled.
-        licence: of the data, with the condition of access if there is one.
-        url: where the data come from.
-        reference: the paper to cite.
-        layout: paths that must exist below the dataset's root, by which `locate` finds it.
+    Attributes
+    ----------
+    name : str
+        Default dataset name, as in ``Dataset501_<name>``; lower case it is the sub-command.
+    title : str
+        One line on what the images show and what is labelled.
+    licence : str
+        Of the data, with the condition of access if there is one.
+    url : str
+        Where the data come from.
+    reference : str
+        The paper to cite.
+    layout : tuple of str
+        Paths that must exist below the dataset's root, by which `locate` finds it.
 
-    Raises:
-        UserError: at construction, if an option has a value outside its choices.
+    Raises
+    ------
+    UserError
+        At construction, if an option has a value outside its choices.
     """
 
     name: ClassVar[str]
@@ -164,8 +188,10 @@ class Converter(ABC):
     def read_case(self, case: Case) -> Sample:
         """Read one case; called in worker processes.
 
-        Raises:
-            CaseError: if a file cannot be read or is not what it should be.
+        Raises
+        ------
+        CaseError
+            If a file cannot be read or is not what it should be.
         """
 
     def splits(self, cases: Sequence[Case]) -> list[Split] | None:

@@ -17,11 +17,16 @@ from nnunet_ext.dataset_conversion.converter import CaseError
 class ImageFormat:
     """A format nnU-Net reads.
 
-    Attributes:
-        spatial_axes: number of leading axes that are space; an axis after them holds the channels.
-        dtypes: names of the NumPy types an image may have.
-        read: path -> array.
-        write: path, array -> None.
+    Attributes
+    ----------
+    spatial_axes : int
+        Number of leading axes that are space; an axis after them holds the channels.
+    dtypes : tuple of str
+        Names of the NumPy types an image may have.
+    read : callable
+        Path -> array.
+    write : callable
+        Path, array -> None.
     """
 
     spatial_axes: int
@@ -41,8 +46,10 @@ class ImageFormat:
 def read_image(path: Path) -> NDArray[Any]:
     """Read a 2D image as (y, x) or (y, x, channels) with scikit-image, as nnU-Net does.
 
-    Raises:
-        CaseError: if the file cannot be decoded.
+    Raises
+    ------
+    CaseError
+        If the file cannot be decoded.
     """
     from skimage import io
 

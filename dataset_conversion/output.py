@@ -65,9 +65,12 @@ def fingerprint(case: Case, root: Path) -> dict[str, list[int]]:
 class DatasetFolder:
     """One ``DatasetXXX_Name`` folder and what an earlier, perhaps interrupted, conversion left in it.
 
-    Args:
-        path: the folder; need not exist.
-        identity: converter, source and parameters. Output of another identity is refused.
+    Parameters
+    ----------
+    path : Path
+        The folder; need not exist.
+    identity : dict
+        Converter, source and parameters. Output of another identity is refused.
     """
 
     def __init__(self, path: Path, identity: dict[str, Any]) -> None:
@@ -81,8 +84,10 @@ class DatasetFolder:
     def open(self, overwrite: bool) -> None:
         """Make sure the folder is ours to continue; with `overwrite`, remove an earlier conversion.
 
-        Raises:
-            UserError: if the folder was made by something else or from other parameters.
+        Raises
+        ------
+        UserError
+            If the folder was made by something else or from other parameters.
         """
         earlier = self._earlier_identity() if not overwrite else None
         if not self._is_ours():

@@ -18,12 +18,18 @@ from nnunet_ext.dataset_conversion.sources import is_litter
 class Conversion:
     """What `run.convert` did.
 
-    Attributes:
-        folder: the dataset folder.
-        report: the content of its ``conversion_report.json``.
-        converted: number of cases written by this call.
-        kept: number of cases an earlier call had written.
-        installed_split: where the split was put for nnU-Net, if it was.
+    Attributes
+    ----------
+    folder : Path
+        The dataset folder.
+    report : dict
+        The content of its ``conversion_report.json``.
+    converted : int
+        Number of cases written by this call.
+    kept : int
+        Number of cases an earlier call had written.
+    installed_split : Path or None
+        Where the split was put for nnU-Net, if it was.
     """
 
     folder: Path

@@ -47,18 +47,28 @@ def convert(
     written to. Where the dataset has its own split and ``nnUNet_preprocessed`` is set, the split is
     put where nnU-Net looks for it.
 
-    Args:
-        converter: the dataset, with its options.
-        source: folder with the unpacked data; one or two extra levels are accepted.
-        dataset_id: 1 to 999.
-        name: dataset name after the id; the converter's own by default.
-        processes: worker processes.
-        overwrite: replace an earlier conversion, and a different split in nnUNet_preprocessed.
-        progress: wraps the stream of finished cases to show a progress bar.
+    Parameters
+    ----------
+    converter : Converter
+        The dataset, with its options.
+    source : path
+        Folder with the unpacked data; one or two extra levels are accepted.
+    dataset_id : int
+        1 to 999.
+    name : str, optional
+        Dataset name after the id; the converter's own by default.
+    processes : int
+        Worker processes.
+    overwrite : bool
+        Replace an earlier conversion, and a different split in nnUNet_preprocessed.
+    progress : callable
+        Wraps the stream of finished cases to show a progress bar.
 
-    Raises:
-        UserError: if anything is in the way (see the message), or if cases are wrong: all of them
-            are listed by file, the others are kept for the next run, and there is no dataset.json.
+    Raises
+    ------
+    UserError
+        If anything is in the way (see the message), or if cases are wrong: all of them are listed by
+        file, the others are kept for the next run, and there is no dataset.json.
     """
     if processes < 1:
         raise UserError(f"-np {processes} is not possible: at least one process is needed.")

@@ -31,14 +31,21 @@ def list_files(folder: Path, pattern: str) -> list[Path]:
 def find_root(source: Path, layout: Sequence[str], name: str, depth: int = 2) -> Path:
     """Return the folder at most `depth` levels below `source` that holds every path of `layout`.
 
-    Args:
-        source: folder the user gave.
-        layout: relative paths that must exist, such as ``train/images``.
-        name: the dataset, for messages.
-        depth: folder levels that unpacking may have added.
+    Parameters
+    ----------
+    source : Path
+        Folder the user gave.
+    layout : sequence of str
+        Relative paths that must exist, such as ``train/images``.
+    name : str
+        The dataset, for messages.
+    depth : int
+        Folder levels that unpacking may have added.
 
-    Raises:
-        UserError: if `source` is no folder, or no folder or several of one level hold the layout.
+    Raises
+    ------
+    UserError
+        If `source` is no folder, or no folder or several of one level hold the layout.
     """
     if not source.exists():
         raise UserError(f"{source} does not exist. Give the folder that holds {name} with -i.")

@@ -23,9 +23,11 @@ def nnunet_folder(variable: str) -> Path | None:
 def dataset_folder(dataset_id: int, name: str) -> Path:
     """Return ``$nnUNet_raw/DatasetXXX_name``, which need not exist.
 
-    Raises:
-        UserError: if nnUNet_raw is not set, the id is not in 1..999 or taken by another name, or the
-            name would not survive nnU-Net's folder names.
+    Raises
+    ------
+    UserError
+        If nnUNet_raw is not set, the id is not in 1..999 or taken by another name, or the name would not
+        survive nnU-Net's folder names.
     """
     raw = nnunet_folder("nnUNet_raw")
     if raw is None:

@@ -34,8 +34,10 @@ class Outcome:
 def convert_case(converter: Converter, root: Path, folder: DatasetFolder, case: Case) -> Outcome:
     """Read, check and write one case.
 
-    Raises:
-        UserError: if the output cannot be written (the disk is full, say).
+    Raises
+    ------
+    UserError
+        If the output cannot be written (the disk is full, say).
     """
     try:
         before = fingerprint(case, root)
