@@ -53,7 +53,12 @@ def compare(
 
 
 def comparison_table(rows: Sequence[ComparisonRow]) -> Table:
-    """Under each metric a row per class, narrow enough for a terminal of 80 columns."""
+    """Under each metric a row per class, narrow enough for a terminal of 80 columns.
+
+    With one class the foreground mean says the same again, and is left out.
+    """
+    if len({row.class_key for row in rows}) == 2:
+        rows = [row for row in rows if row.class_key != "foreground_mean"]
     caption = "↑ higher is better, ↓ lower. p: two-sided, not corrected for multiple tests."
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption)
     table.add_column("metric\n  class")

@@ -64,7 +64,7 @@ def _report(baseline: Summary, scnp: Summary) -> None:
 
     rows = compare_summaries(baseline, scnp, ["Dice", "Beta0Error", "clDice"])
     out.print("\nA: nnU-Net's own loss, B: SCNP joint. Both trained equally long, on the same cases:")
-    out.print(comparison_table([row for row in rows if row.class_key == "1"]))
+    out.print(comparison_table(rows))
 
 
 def _figure(run: Demo, summaries: dict[str, Summary]) -> Path:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.table import Table
 
 from nnunet_ext.cli.console import err, out
+
+if TYPE_CHECKING:
+    from nnunet_ext.training.options import Option
+    from nnunet_ext.training.trainer import ExtTrainer
 
 
 def trainers() -> None:
@@ -21,10 +27,15 @@ def trainers() -> None:
         families = [get_trainer(name) for name in FAMILIES]
     table = Table("family", "what it trains with", "options of its own", show_lines=True)
     for family in families:
-        own = "\n".join(map(str, family.options)) or "–"
+        own = "\n".join(_describe(option, family) for option in family.options) or "–"
         table.add_row(family.__name__, (family.__doc__ or "").strip().splitlines()[0], own)
     out.print(table)
     out.print("Every family also takes:")
     for option in COMMON:
         out.print(f"  {option}")
     out.print("Example: nnUNetv2_train 501 2d 0 -tr nnUNetTrainerSCNP_w5_50epochs")
+
+
+def _describe(option: Option, family: type[ExtTrainer]) -> str:
+    """An option with its default in the family, if it has a number."""
+    return f"{option}, default {getattr(family, option.attribute)}" if option.allowed else str(option)
