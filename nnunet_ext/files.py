@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,8 @@ def write_texts(texts: Mapping[Path, str]) -> None:
     Raises
     ------
     UserError
-        If a file cannot be written; none of them is then changed, and no temporary one is left.
+        If a file cannot be written. No file is then half-written and no temporary one left, but of
+        several some may have been replaced already.
     """
     temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in texts}
     try:
@@ -33,4 +35,5 @@ def write_texts(texts: Mapping[Path, str]) -> None:
         raise UserError(f"Cannot write {', '.join(map(str, texts))}: {error.strerror}") from error
     finally:
         for path in temporary.values():
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)

@@ -25,6 +25,10 @@ def small_plans(
     ] = None,
     features: Annotated[int, typer.Option(min=1, help="Feature maps of the first stage.")] = 8,
     plans: Annotated[str, typer.Option("-p", help="The plans to start from.")] = "nnUNetPlans",
+    name: Annotated[str, typer.Option(help="The plans to write.")] = "nnUNetPlansSmall",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace plans of that name with other settings.")
+    ] = False,
 ) -> None:
     """Write nnUNetPlansSmall.json beside the planned ones: smaller patch, batch and network.
 
@@ -35,14 +39,15 @@ def small_plans(
     """
     from nnunet_ext.training.small_plans import write_small_plans
 
-    path, small = write_small_plans(dataset, configurations or (), patch, batch, features, plans)
+    path, small = write_small_plans(
+        dataset, configurations or (), patch, batch, features, plans, name, overwrite
+    )
     table = Table("configuration", "patch", "batch", "features per stage", title=f"Written: {path}")
-    for name, content in small["configurations"].items():
-        if "patch_size" in content:
-            kwargs = content["architecture"]["arch_kwargs"]
-            shape = " × ".join(map(str, content["patch_size"]))
-            table.add_row(
-                name, shape, str(content["batch_size"]), " ".join(map(str, kwargs["features_per_stage"]))
-            )
+    for configuration, content in small["configurations"].items():
+        features_per_stage = content["architecture"]["arch_kwargs"]["features_per_stage"]
+        shape = " × ".join(map(str, content["patch_size"]))
+        table.add_row(
+            configuration, shape, str(content["batch_size"]), " ".join(map(str, features_per_stage))
+        )
     out.print(table)
     out.print(f"Use it with: -p {small['plans_name']}")

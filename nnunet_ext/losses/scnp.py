@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -29,11 +29,17 @@ class _WorstNeighbor(torch.autograd.Function):
         return scatter(gradient, positions, ctx.neighborhood), None, None, None
 
 
-def _check(logits: Tensor, target: Tensor, mask: Tensor | None, neighborhood: int) -> None:
-    if isinstance(neighborhood, bool) or not isinstance(neighborhood, int):
-        raise TypeError(f"neighborhood is an odd number of voxels; got {neighborhood!r}")
-    if neighborhood < 1 or neighborhood % 2 == 0:
-        raise ValueError(f"neighborhood is an odd number of voxels, 1 or more; got {neighborhood}")
+def _check_width(neighborhood: SupportsIndex, ndim: int) -> int:
+    if isinstance(neighborhood, bool) or not hasattr(neighborhood, "__index__"):
+        raise TypeError(f"neighborhood is an odd whole number of voxels; got {neighborhood!r}")
+    width = int(neighborhood)
+    if width < 1 or width % 2 == 0:
+        raise ValueError(f"neighborhood is an odd number of voxels, 1 or more; got {width}")
+    position_bits(width, ndim)
+    return width
+
+
+def _check_tensors(logits: Tensor, target: Tensor, mask: Tensor | None) -> None:
     if logits.dim() < 3 or not logits.is_floating_point():
         raise ValueError(f"logits are floating (B, C, *spatial); got {tuple(logits.shape)} of {logits.dtype}")
     labels = (logits.shape[0], 1, *logits.shape[2:])
@@ -44,12 +50,11 @@ def _check(logits: Tensor, target: Tensor, mask: Tensor | None, neighborhood: in
         )
     if mask is not None and (mask.shape != labels or mask.dtype != torch.bool):
         raise ValueError(f"mask is bool {labels} for these logits; got {tuple(mask.shape)} of {mask.dtype}")
-    position_bits(neighborhood, logits.dim() - 2)
 
 
 @torch.compiler.disable  # hand-written forward and backward: nothing for the compiler to fuse
 def same_class_neighbor_penalization(
-    logits: Tensor, target: Tensor, neighborhood: int = 3, mask: Tensor | None = None
+    logits: Tensor, target: Tensor, neighborhood: SupportsIndex = 3, mask: Tensor | None = None
 ) -> Tensor:
     r"""Replace each logit by the worst one among its neighbours of the same class.
 
@@ -99,13 +104,14 @@ def same_class_neighbor_penalization(
     >>> same_class_neighbor_penalization(logits, torch.ones(1, 1, 5))
     tensor([[[4., 0., 0., 0., 4.]]])
     """
-    _check(logits, target, mask, neighborhood)
-    if neighborhood == 1 or logits.numel() == 0:
+    _check_tensors(logits, target, mask)
+    width = _check_width(neighborhood, logits.dim() - 2)
+    if width == 1 or logits.numel() == 0:
         return logits
     if logits.device.type == "mps":  # has no float64
         on_cpu = (None if t is None else t.cpu() for t in (logits, target, mask))
-        return _WorstNeighbor.apply(*on_cpu, neighborhood).to(logits.device)
-    return _WorstNeighbor.apply(logits, target, mask, neighborhood)
+        return _WorstNeighbor.apply(*on_cpu, width).to(logits.device)
+    return _WorstNeighbor.apply(logits, target, mask, width)
 
 
 class SCNP(nn.Module):

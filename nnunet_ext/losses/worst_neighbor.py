@@ -5,7 +5,8 @@ maps. Here a window maximum runs along one axis after the other, in O(log w) ste
 position travels inside the number that is compared: a float32 fits into a float64 with 29 bits to spare,
 so the position goes into the lowest bits of its mantissa. They are too small to change which of two
 different float32 is larger, and converting back to float32 rounds them away. Equal logits are told apart
-by position; any of them is a valid winner.
+by position; any of them is a valid winner. A zero has no mantissa to hold a position: it is lifted to
+2^-250, far below the smallest float32, so that this works where subnormal numbers are flushed to zero, too.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch import Tensor
 POSITION_BITS = 15  # of an int16, sign bit unused
 # Stands for an infinite logit, whose mantissa has no room for a position; becomes infinite again in float32.
 INFINITE = 2.0**129
+TINY = 2.0**-250
 # Logits worked on at once: what fits the caches of a CPU, and bounds the extra memory of a GPU.
 BLOCK_VOXELS = {"cpu": 2**18, "cuda": 2**22}
 
@@ -103,9 +105,9 @@ def _select_block(
     """Penalised logits and the packed winner positions (int16) of one block."""
     if logits.dtype == torch.float64:  # no bits to spare: compare ranks instead
         levels, ranks = torch.unique(logits, return_inverse=True)
-        keys = ranks.double()
+        keys = ranks.double().add_(1)
     else:
-        keys = logits.double().clamp_(-INFINITE, INFINITE)
+        keys = logits.double().clamp_(-INFINITE, INFINITE).add_(TINY)
     bits = keys.view(torch.int64)
     bits |= own
     negative = ~positive
@@ -115,7 +117,7 @@ def _select_block(
     if mask is not None:
         winners = torch.where(mask, winners, keys)
     positions = (winners.view(torch.int64) & (2**POSITION_BITS - 1)).to(torch.int16)
-    values = levels[winners.long()] if logits.dtype == torch.float64 else winners.to(logits.dtype)
+    values = levels[winners.long() - 1] if logits.dtype == torch.float64 else winners.to(logits.dtype)
     return values, positions
 
 
@@ -164,8 +166,8 @@ def _winner_index(positions: Tensor, neighborhood: int) -> Tensor:
     for axis, size in enumerate(shape):
         first = _axis_view(torch.arange(size, device=positions.device) - radius, axis, len(shape))
         steps = ((positions >> (axis * bits)) - first.to(torch.int16)) & (2**bits - 1)
-        index += steps * torch.tensor(shape[axis + 1 :].numel(), device=positions.device)
-    # A NaN logit loses its position on the way; the gradient is NaN anyway, but must land inside the image.
+        index.add_(steps, alpha=shape[axis + 1 :].numel())  # in int64: the products outgrow int16
+    # A NaN logit loses its position on the way; wherever its gradient goes, it must land inside the image.
     return index.clamp_(0, shape.numel() - 1)
 
 

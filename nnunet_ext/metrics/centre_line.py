@@ -66,7 +66,7 @@ def cl_dice(prediction: BoolArray, reference: BoolArray, mask: BoolArray | None 
 
 
 def _skeleton(foreground: BoolArray) -> BoolArray:
-    skeleton = skeletonize(foreground)
+    skeleton = skeletonize(foreground).astype(bool, copy=False)  # older scikit-image: 0 and 255 in 3D
     components, count = cc3d.connected_components(
         foreground, connectivity=8 if foreground.ndim == 2 else 26, return_N=True
     )

@@ -96,9 +96,8 @@ def check_trainer(name: str) -> Check:
         with contextlib.redirect_stdout(io.StringIO()):
             found = recursive_find_trainer_class_by_name(name)
     except Exception as error:
-        return Check(
-            name, "bad", f"not found by nnU-Net: {str(error).splitlines()[0]}", f"see {VARIABLE} above"
-        )
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        return Check(name, "bad", f"not found by nnU-Net: {reason}", f"see {VARIABLE} above")
     if not found.__module__.startswith("nnunet_ext."):
         return Check(
             name, "bad", f"another class hides ours: {found.__module__}", f"remove it from {VARIABLE}"

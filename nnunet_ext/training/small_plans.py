@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from copy import deepcopy
 from math import prod
@@ -50,7 +51,7 @@ def shrink(
     Parameters
     ----------
     configuration : dict
-        A configuration with its own ``patch_size`` and ``architecture``.
+        A configuration, resolved (see `resolve`).
     patch : int, optional
         Largest patch edge in voxels; None for 128 (2D) or 64 (3D). An edge is rounded down to what the
         network's strides divide, and never exceeds the planned one.
@@ -85,15 +86,25 @@ def dataset_folder(dataset: str) -> Path:
     base = os.environ.get("nnUNet_preprocessed")
     if not base:
         raise UserError("nnUNet_preprocessed is not set. Run 'nnunet_ext doctor' to see what is missing.")
-    pattern = f"Dataset{int(dataset):03d}_*" if dataset.isdigit() else dataset
-    found = sorted(path for path in Path(base).glob(pattern) if path.is_dir())
+    wanted = f"Dataset{int(dataset):03d}_" if dataset.isdecimal() else dataset
+    folders = Path(base).iterdir() if Path(base).is_dir() else ()
+    found = [p for p in folders if p.name == wanted or (dataset.isdecimal() and p.name.startswith(wanted))]
     if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
+        names = ", ".join(sorted(path.name for path in found)) or "none"
         raise UserError(
-            f"one dataset folder {pattern} is expected in {base}; found: {names}. "
-            f"Run 'nnUNetv2_plan_and_preprocess -d {dataset}' first."
+            f"one dataset '{dataset}' is expected in {base}; found: {names}. "
+            "Run 'nnUNetv2_plan_and_preprocess -d ID' first, and give -d that id."
         )
     return found[0]
+
+
+def resolve(configurations: dict[str, Any], name: str) -> dict[str, Any]:
+    """A configuration with all that it inherits, as nnU-Net resolves it."""
+    own = configurations[name]
+    if "inherits_from" not in own:
+        return deepcopy(own)
+    rest = {key: value for key, value in own.items() if key != "inherits_from"}
+    return resolve(configurations, own["inherits_from"]) | deepcopy(rest)
 
 
 def write_small_plans(
@@ -103,32 +114,40 @@ def write_small_plans(
     batch: int | None = None,
     features: int = 8,
     plans: str = "nnUNetPlans",
+    name: str = SMALL_PLANS,
+    overwrite: bool = False,
 ) -> tuple[Path, dict[str, Any]]:
-    """Write ``nnUNetPlansSmall.json`` beside the plans it is made from.
+    """Write small plans beside the plans they are made from.
 
     Parameters
     ----------
     dataset : str
         Dataset id or name.
     configurations : sequence of str
-        Which to shrink; empty for all. Others are left out, but for those that a kept one inherits from.
+        Which to shrink; empty for all. Others are left out, but for the first stage of a cascade.
     patch, batch, features
         See `shrink`.
     plans : str
         The plans to start from.
+    name : str
+        The plans to write.
+    overwrite : bool
+        Replace other plans of that name. Models trained with those can then not be continued.
 
     Returns
     -------
     path : Path
-        The file written (atomically; an earlier one is replaced).
+        The file written, whole or not at all.
     small : dict
         Its content.
 
     Raises
     ------
     UserError
-        If the dataset, its plans or a configuration is not there.
+        If the dataset, its plans or a configuration is not there, or other plans of that name are.
     """
+    if not re.fullmatch(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*", name) or name == plans:
+        raise UserError(f"'{name}' cannot be the name of the small plans: letters, digits, single '_'.")
     source = dataset_folder(dataset) / f"{plans}.json"
     if not source.is_file():
         raise UserError(f"{source} does not exist. Run 'nnUNetv2_plan_and_preprocess -d {dataset}' first.")
@@ -139,14 +158,18 @@ def write_small_plans(
         raise UserError(
             f"{source.name} has no configuration {', '.join(unknown)}. It has: {', '.join(planned)}."
         )
+    resolved = {key: resolve(planned, key) for key in planned}
     wanted = set(configurations or planned)
-    wanted |= {planned[name]["inherits_from"] for name in wanted if "inherits_from" in planned[name]}
-    small["plans_name"] = SMALL_PLANS
+    wanted |= {resolved[key]["previous_stage"] for key in wanted if resolved[key].get("previous_stage")}
+    small["plans_name"] = name
     small["configurations"] = {
-        name: shrink(content, patch, batch, features) if "patch_size" in content else content
-        for name, content in planned.items()
-        if name in wanted
+        key: shrink(content, patch, batch, features) for key, content in resolved.items() if key in wanted
     }
-    target = source.with_name(f"{SMALL_PLANS}.json")
+    target = source.with_name(f"{name}.json")
+    if target.exists() and not overwrite and json.loads(target.read_text()) != small:
+        raise UserError(
+            f"{target} exists with other settings, and models may have been trained with it. "
+            "Write under another --name, or replace it with --overwrite."
+        )
     write_texts({target: json.dumps(small, indent=4)})
     return target, small

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from torch import distributed as dist
 from torch import nn
 
 from nnunet_ext import __version__
@@ -40,6 +41,7 @@ class ExtTrainer(nnUNetTrainer):
         dataset_json: dict,
         device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net's own default
     ) -> None:
+        self._refuse_unsupported()
         super().__init__(plans, configuration, fold, dataset_json, device)
         if self.epochs is not None:
             self.num_epochs = self.epochs
@@ -48,6 +50,15 @@ class ExtTrainer(nnUNetTrainer):
             self.num_val_iterations_per_epoch = max(1, self.iterations // TRAINING_PER_VALIDATION_ITERATION)
         self.enable_deep_supervision = self.deep_supervision
         self._progress = IterationProgress(wanted=self.local_rank == 0)
+
+    def _refuse_unsupported(self) -> None:
+        """Raise before nnU-Net writes anything."""
+        if dist.is_available() and dist.is_initialized() and not self.deep_supervision:
+            # nnU-Net's decoder keeps its lower heads, and DDP stops at parameters that get no gradient.
+            raise NotImplementedError(
+                f"{type(self).__name__} cannot train on several GPUs: nnU-Net's network needs deep "
+                "supervision there. Leave out _nodeepsupervision, or train on one GPU."
+            )
 
     def build_loss(self, nnunet_loss: nn.Module) -> nn.Module:
         """Return the loss of one network output.

@@ -3,6 +3,7 @@ import json
 
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner
 
 from nnunet_ext.cli.compare import compare
@@ -37,7 +38,8 @@ def summaries(tmp_path):
     return a, b
 
 
-def test_table(summaries, tmp_path):
+def test_table(summaries, tmp_path, monkeypatch):
+    monkeypatch.setattr("nnunet_ext.cli.compare.out", Console(width=80))
     result = run(*summaries, "-o", tmp_path / "table.csv")
     assert result.exit_code == 0, result.output
     assert "Dice ↑" in result.output

@@ -68,7 +68,7 @@ def test_a_user_error_writes_nothing(folders):
     assert result.exit_code == 1
     assert isinstance(result.exception, UserError)
     assert "b.png" in str(result.exception)
-    assert not list(folders[1].glob("*summary*"))
+    assert not list(folders[1].glob("evaluation*"))
     assert run("-ref", folders[0], "-pred", folders[1], "--chill").exit_code == 0
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -97,6 +98,45 @@ def test_ignored_voxels_change_nothing():
     again = same_class_neighbor_penalization(spoiled, torch.where(mask, target, 9), 3, mask)
     assert torch.equal(result[counted], again[counted])
     assert torch.equal(again[~counted], spoiled[~counted])
+
+
+@pytest.mark.parametrize(
+    ("shape", "w"),
+    [((3, 130, 130), 3), ((20, 64, 64), 15), ((40, 3000), 13)],
+    ids=["3d w3", "3d w15", "2d w13"],
+)
+def test_gradient_at_real_patch_sizes_equals_masked_pooling(shape, w):
+    """Flat distances to the winner beyond 32767, as in any real 3D patch; too large for the loop."""
+    torch.manual_seed(0)
+    logits = torch.randn(1, 2, *shape, requires_grad=True)
+    positive = torch.rand(1, 2, *shape) > 0.5
+    weight = torch.randn(1, 2, *shape)
+    pool = torch.nn.functional.max_pool2d if len(shape) == 2 else torch.nn.functional.max_pool3d
+    highest = pool(logits.masked_fill(positive, -torch.inf), w, 1, w // 2)
+    lowest = -pool((-logits).masked_fill(~positive, -torch.inf), w, 1, w // 2)
+    expected = torch.where(positive, lowest, highest)
+    (expected_gradient,) = torch.autograd.grad((expected * weight).sum(), logits)
+    result = same_class_neighbor_penalization(logits, positive, w)
+    (gradient,) = torch.autograd.grad((result * weight).sum(), logits)
+    assert torch.equal(result, expected)
+    torch.testing.assert_close(gradient, expected_gradient)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
+def test_zero_logits_keep_their_gradient_near_where_subnormals_are_flushed(dtype):
+    torch.set_flush_denormal(True)
+    try:
+        logits = torch.zeros(1, 2, 12, 12, dtype=dtype, requires_grad=True)
+        target = torch.zeros(1, 1, 12, 12, dtype=torch.long)
+        target[..., 6:] = 1
+        result = same_class_neighbor_penalization(logits, target, 3)
+        (gradient,) = torch.autograd.grad(result[..., :6].sum(), logits)
+    finally:
+        torch.set_flush_denormal(False)
+    assert torch.equal(result, torch.zeros_like(result))
+    assert gradient[..., 6:].abs().max() == 0
+    assert gradient.sum() == 2 * 12 * 6
+    assert gradient.max() <= 9
 
 
 @settings(max_examples=40, deadline=None)
@@ -202,6 +242,7 @@ def test_width_one_is_the_identity_and_an_empty_batch_stays_empty():
         ({"neighborhood": 0}, ValueError, "got 0"),
         ({"neighborhood": -3}, ValueError, "got -3"),
         ({"neighborhood": 3.0}, TypeError, "got 3.0"),
+        ({"neighborhood": True}, TypeError, "got True"),
         ({"neighborhood": 129}, ValueError, "largest is 127"),
         ({"target": torch.zeros(2, 1, 4, 5)}, ValueError, r"labels \(2, 1, 4, 4\).*got \(2, 1, 4, 5\)"),
         ({"target": torch.zeros(2, 2, 4, 4)}, ValueError, r"got \(2, 2, 4, 4\)"),
@@ -224,7 +265,7 @@ def test_width_limit_in_3d():
 def test_module_equals_function():
     logits, target = sample((4, 4))
     mask = target != 2
-    expected = same_class_neighbor_penalization(logits, target, 5, mask)
+    expected = same_class_neighbor_penalization(logits, target, np.int64(5), mask)
     assert torch.equal(SCNP(5)(logits, target, mask), expected)
 
 

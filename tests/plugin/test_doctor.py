@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from typer.testing import CliRunner
 
@@ -35,7 +37,7 @@ def test_folder_not_announced(monkeypatch):
     monkeypatch.setenv("nnUNet_extTrainer", "/elsewhere")
     first, *trainers = checks.check_discovery()
     assert first.state == "bad"
-    assert f"export nnUNet_extTrainer=/elsewhere:{FOLDER}" in first.remedy
+    assert f"export nnUNet_extTrainer=/elsewhere{os.pathsep}{FOLDER}" in first.remedy
     assert [check.state for check in trainers] == ["bad"] * len(trainers)
     assert "not found by nnU-Net" in trainers[0].found
 
@@ -45,7 +47,7 @@ def test_another_class_of_the_same_name_is_noticed(tmp_path, monkeypatch):
         "from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer\n"
         "class nnUNetTrainerSCNP(nnUNetTrainer): pass\n"
     )
-    monkeypatch.setenv("nnUNet_extTrainer", f"{tmp_path}:{FOLDER}")
+    monkeypatch.setenv("nnUNet_extTrainer", f"{tmp_path}{os.pathsep}{FOLDER}")
     assert "another class hides ours: copied" in checks.check_trainer("nnUNetTrainerSCNP").found
 
 

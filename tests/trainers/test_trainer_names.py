@@ -67,3 +67,32 @@ def test_constructor_keeps_nnunets_parameters():
     import inspect
 
     assert list(inspect.signature(ExtTrainer).parameters) == list(inspect.signature(nnUNetTrainer).parameters)
+
+
+def test_no_deep_supervision_on_several_gpus_is_refused_before_anything_is_written(
+    monkeypatch, nnunet_folders
+):
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    with pytest.raises(
+        NotImplementedError, match="nnUNetTrainerExt_nodeepsupervision cannot train on several"
+    ):
+        get_trainer("nnUNetTrainerExt_nodeepsupervision")(
+            plans={}, configuration="2d", fold=0, dataset_json={}
+        )
+    assert list(nnunet_folders["nnUNet_results"].iterdir()) == []
+
+
+def test_shim_steps_aside_where_the_package_is_missing(monkeypatch):
+    """The environment variable is inherited by other Pythons, in which the package may not be installed."""
+    import importlib.util
+    import sys
+
+    from nnunet_ext.plugin.register import FOLDER
+
+    spec = importlib.util.spec_from_file_location("shim", f"{FOLDER}/nnunet_ext_shim.py")
+    shim = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(shim)
+    assert hasattr(shim, "nnUNetTrainerSCNP_w5")
+    assert not hasattr(shim, "nnUNetTrainerOther")
+    monkeypatch.setitem(sys.modules, "nnunet_ext.errors", None)  # what import finds when it is not there
+    assert not hasattr(shim, "nnUNetTrainerSCNP_w5")

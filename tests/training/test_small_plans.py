@@ -39,7 +39,9 @@ PLANS = {
     "configurations": {
         "2d": PLANAR,
         "3d_fullres": STACK,
+        "3d_lowres": STACK | {"next_stage": "3d_cascade_fullres"},
         "3d_cascade_fullres": {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"},
+        "custom": {"inherits_from": "3d_cascade_fullres", "batch_size": 40, "patch_size": [20, 256, 256]},
     },
 }
 
@@ -93,29 +95,58 @@ def planned(nnunet_folders):
 
 
 def test_written_beside_the_plans(planned):
-    path, small = write_small_plans("7", ["3d_cascade_fullres"])
+    path, small = write_small_plans("7", ["2d"])
     assert path == planned / "nnUNetPlansSmall.json"
     assert json.loads(path.read_text()) == small
     assert small["plans_name"] == "nnUNetPlansSmall"
-    # The cascade is kept with what it inherits from, and the 2D configuration left out.
-    assert set(small["configurations"]) == {"3d_fullres", "3d_cascade_fullres"}
+    assert set(small["configurations"]) == {"2d"}
     assert json.loads((planned / "nnUNetPlans.json").read_text()) == PLANS
     assert [p.name for p in planned.iterdir() if "tmp" in p.name] == []
-    assert write_small_plans("Dataset007_Test")[0] == path
+    assert write_small_plans("Dataset007_Test", ["2d"])[0] == path
+
+
+def test_inherited_configurations_are_shrunk_too(planned):
+    """A cascade brings its first stage along; a customised batch or patch is made small as well."""
+    _, small = write_small_plans("7", ["3d_cascade_fullres", "custom"])
+    assert set(small["configurations"]) == {"3d_lowres", "3d_cascade_fullres", "custom"}
+    for content in small["configurations"].values():
+        assert "inherits_from" not in content
+        assert content["batch_size"] == 2
+        assert max(content["patch_size"]) <= 64
+        assert content["architecture"]["arch_kwargs"]["features_per_stage"][0] == 8
+    assert small["configurations"]["3d_cascade_fullres"]["previous_stage"] == "3d_lowres"
+
+
+def test_other_plans_of_that_name_are_not_lost(planned):
+    path, _ = write_small_plans("7")
+    before = path.read_text()
+    with pytest.raises(UserError, match=r"exists with other settings.*--name.*--overwrite"):
+        write_small_plans("7", patch=32)
+    assert path.read_text() == before
+    assert write_small_plans("7", patch=32, name="Tiny")[0].name == "Tiny.json"
+    assert write_small_plans("7", patch=32, overwrite=True)[1]["configurations"]["2d"]["patch_size"] == [
+        32,
+        32,
+    ]
 
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"dataset": "8"}, r"Dataset008_\* is expected.*nnUNetv2_plan_and_preprocess -d 8"),
+        ({"dataset": "8"}, r"one dataset '8' is expected.*found: none.*nnUNetv2_plan_and_preprocess"),
+        ({"dataset": "*"}, r"found: none"),
+        ({"dataset": ""}, r"found: none"),
+        ({"dataset": "/tmp"}, r"found: none"),
         ({"dataset": "7", "plans": "Other"}, r"Other.json does not exist"),
         ({"dataset": "7", "configurations": ["3d"]}, r"no configuration 3d. It has: 2d, 3d_fullres"),
+        ({"dataset": "7", "name": "a__b"}, r"cannot be the name"),
+        ({"dataset": "7", "name": "nnUNetPlans"}, r"cannot be the name"),
     ],
 )
 def test_what_is_missing_is_named(planned, arguments, text):
     with pytest.raises(UserError, match=text):
         write_small_plans(**arguments)
-    assert not (planned / "nnUNetPlansSmall.json").exists()
+    assert [path.name for path in planned.iterdir()] == ["nnUNetPlans.json"]
 
 
 def test_unset_folder(monkeypatch):

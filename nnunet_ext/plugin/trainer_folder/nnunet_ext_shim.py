@@ -9,9 +9,12 @@ import sys
 
 
 def __getattr__(name: str) -> type:
-    from nnunet_ext.errors import UserError
-    from nnunet_ext.trainers import family_of, get_trainer
-
+    try:
+        from nnunet_ext.errors import UserError
+        from nnunet_ext.trainers import family_of, get_trainer
+    except ModuleNotFoundError as error:
+        # The variable was inherited by a Python without this package, which must find its own trainers.
+        raise AttributeError(name) from error
     if family_of(name) is None:
         raise AttributeError(name)
     try:

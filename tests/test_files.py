@@ -1,0 +1,22 @@
+import pytest
+
+from nnunet_ext.errors import UserError
+from nnunet_ext.files import write_texts
+
+
+def test_folders_are_made_and_files_replaced(tmp_path):
+    (tmp_path / "a").write_text("old")
+    write_texts({tmp_path / "a": "new β", tmp_path / "deep" / "er" / "b": "b"})
+    assert (tmp_path / "a").read_text(encoding="utf-8") == "new β"
+    assert (tmp_path / "deep" / "er" / "b").read_text() == "b"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "deep"]
+
+
+@pytest.mark.parametrize("name", ["file/b", "x" * 300])
+def test_what_cannot_be_written_is_named_and_nothing_is_left(tmp_path, name):
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(UserError, match="Cannot write"):
+        write_texts({tmp_path / "a": "new", tmp_path / name: "b"})
+    assert (tmp_path / "a").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "file"]
