@@ -56,8 +56,9 @@ def read_image(path: Path) -> NDArray[Any]:
     try:
         return np.asarray(io.imread(path))
     except Exception as error:  # the decoders raise OSError, SyntaxError, ValueError, ...
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise CaseError(f"{path}: cannot be read as an image ({reason})") from error
+        # The last decoder that was tried may not be the one that fits: its words would mislead.
+        state = "empty file" if not path.stat().st_size else "damaged, or another format"
+        raise CaseError(f"{path}: cannot be read as an image ({state})") from error
 
 
 def _write_image(path: Path, pixels: NDArray[Any]) -> None:

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 from nnunet_ext.dataset_conversion.converter import Case, Part, Split
 from nnunet_ext.dataset_conversion.sources import is_litter
 from nnunet_ext.errors import UserError
-from nnunet_ext.files import write_texts
+from nnunet_ext.files import read_json, write_texts
 
 Record: TypeAlias = dict[str, Any]
 
@@ -29,16 +29,7 @@ FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
 REPORT = "conversion_report.json"
 PARTIAL = ".partial"
 _IDENTITY = "identity.json"
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file; raise `UserError` if it is damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(
-            f"{path} is damaged ({error}). Remove it, or convert again with --overwrite."
-        ) from error
+DAMAGED = "Convert again with --overwrite."
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -84,6 +75,8 @@ class DatasetFolder:
     def open(self, overwrite: bool) -> None:
         """Make sure the folder is ours to continue; with `overwrite`, remove an earlier conversion.
 
+        An interrupted conversion of the same identity is continued all the same.
+
         Raises
         ------
         UserError
@@ -97,7 +90,9 @@ class DatasetFolder:
                     "Choose another id, or move it away."
                 )
         elif overwrite:
-            self._clear()
+            identity = self.partial / _IDENTITY
+            if not identity.exists() or read_json(identity, DAMAGED) != self.identity:
+                self._clear()
         elif earlier != self.identity:
             raise UserError(
                 f"{self.path} was converted with {_differences(earlier or {}, self.identity)}. "
@@ -115,9 +110,9 @@ class DatasetFolder:
 
     def records(self) -> dict[str, Record]:
         """Return the records of the cases done so far, by case id."""
-        done: dict[str, Record] = read_json(self.report)["cases"] if self.report.exists() else {}
+        done: dict[str, Record] = read_json(self.report, DAMAGED)["cases"] if self.report.exists() else {}
         for path in sorted(self.partial.glob("case_*.json")):
-            record = read_json(path)
+            record = read_json(path, DAMAGED)
             done[record["id"]] = record
         return done
 
@@ -176,8 +171,8 @@ class DatasetFolder:
 
     def _earlier_identity(self) -> dict[str, Any] | None:
         if (self.partial / _IDENTITY).exists():
-            return dict(read_json(self.partial / _IDENTITY))
-        return read_json(self.report).get("identity", {}) if self.report.exists() else None
+            return dict(read_json(self.partial / _IDENTITY, DAMAGED))
+        return read_json(self.report, DAMAGED).get("identity", {}) if self.report.exists() else None
 
     def _clear(self) -> None:
         # dataset.json first, what marks the folder as ours last: an interrupted clearing can be repeated

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from nnunet_ext.dataset_conversion.checks import check_ids
 from nnunet_ext.dataset_conversion.converter import Case, Converter
-from nnunet_ext.dataset_conversion.output import DatasetFolder, Record, read_json
+from nnunet_ext.dataset_conversion.output import DatasetFolder, Record
 from nnunet_ext.dataset_conversion.report import Conversion, build_report, dataset_json, dataset_notes
 from nnunet_ext.dataset_conversion.targets import (
     check_installed_split,
@@ -22,6 +22,7 @@ from nnunet_ext.dataset_conversion.targets import (
 )
 from nnunet_ext.dataset_conversion.worker import Outcome, below, convert_case
 from nnunet_ext.errors import UserError
+from nnunet_ext.files import read_json
 
 #: (items, how many, what) -> the same items, shown as they go by
 Progress: TypeAlias = Callable[[Iterable[Outcome], int, str], Iterator[Outcome]]
@@ -81,10 +82,12 @@ def convert(
     check_installed_split(path.name, splits, overwrite)
     identity = {"converter": converter.name, "source": str(root), "parameters": converter.parameters()}
     folder = DatasetFolder(path, identity)
+    problems = check_ids(cases)
+    if overwrite and problems:
+        raise UserError(f"{_listed(problems, root)}\nNothing was overwritten.")
     folder.open(overwrite)
     folder.check_strangers(cases, converter.describe().file_ending)
 
-    problems = check_ids(cases)
     records = folder.records()
     good = [case for case in cases if case.id not in problems]
     todo = [case for case in good if not folder.is_done(case, records.get(case.id), root)]
@@ -141,12 +144,15 @@ def _outcomes(
         pool.shutdown(cancel_futures=True)
 
 
-def _problem_text(problems: dict[str, list[str]], root: Path, path: Path) -> str:
+def _listed(problems: dict[str, list[str]], root: Path) -> str:
     lines = [f"  {below(root, line)}" for case_id in sorted(problems) for line in problems[case_id]]
+    head = f"{len(problems)} case{'s' * (len(problems) > 1)} in {root} cannot be converted:"
+    return "\n".join([head, *lines])
+
+
+def _problem_text(problems: dict[str, list[str]], root: Path, path: Path) -> str:
     return (
-        f"{len(problems)} case{'s' * (len(problems) > 1)} in {root} cannot be converted:\n"
-        + "\n".join(lines)
-        + "\n"
+        f"{_listed(problems, root)}\n"
         f"{path.name} is not complete and has no dataset.json. Mend or remove these files and run the same "
         "command again: finished cases are kept."
     )

@@ -1,13 +1,38 @@
-"""Writing files whole or not at all."""
+"""Reading JSON, and writing files whole or not at all; what is wrong is said in a `UserError`."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from nnunet_ext.errors import UserError
+
+
+def read_json(path: Path, remedy: str = "") -> Any:
+    """Read a JSON file.
+
+    Parameters
+    ----------
+    path : Path
+        The file (UTF-8).
+    remedy : str
+        What to do if it cannot be read; the end of the error text.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, unreadable or not valid JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}. {remedy}".rstrip()) from error
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: {error}. {remedy}".rstrip()) from error
 
 
 def write_texts(texts: Mapping[Path, str]) -> None:
@@ -26,6 +51,9 @@ def write_texts(texts: Mapping[Path, str]) -> None:
     """
     temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in texts}
     try:
+        for path in texts:
+            if path.is_dir():
+                raise UserError(f"Cannot write {path}: it is a folder.")
         for path, text in texts.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary[path].write_text(text, encoding="utf-8")

@@ -25,6 +25,12 @@ def family_of(name: str) -> str | None:
     return next((f for f in FAMILIES if name == f or name.startswith(f + "_")), None)
 
 
+def near_miss(name: str) -> str | None:
+    """The family that a name of none was probably meant to be, such as ``nnUNetTrainerscnp_w5``."""
+    plain = name.lower().replace("_", "")
+    return next((f for f in reversed(FAMILIES) if plain.startswith(f.lower())), None)
+
+
 @cache
 def get_trainer(name: str) -> type[ExtTrainer]:
     """The trainer class of a name; the same class each time.

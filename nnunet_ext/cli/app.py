@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 
@@ -20,7 +21,7 @@ from nnunet_ext.cli.trainers import trainers
 from nnunet_ext.errors import UserError
 
 # Verb -> flags that take several values, as nnU-Net's do.
-SEVERAL_VALUES = {"small-plans": {"-c"}, "compare": {"--metric"}}
+SEVERAL_VALUES = {"small-plans": {"-c"}}
 
 app = typer.Typer(
     name="nnunet_ext",
@@ -28,7 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for verb in (doctor, trainers, small_plans, evaluate, compare, demo):
@@ -55,9 +56,17 @@ def main() -> None:
     """Entry point of the ``nnunet_ext`` command: a `UserError` becomes one message and exit code 1."""
     # torch warns about its own deprecations when nnU-Net imports it; nothing a user could do.
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a log in plain ASCII must not end the command
     verb, *rest = sys.argv[1:] or [""]
     try:
         app([verb, *repeat_flags(rest, SEVERAL_VALUES.get(verb, ()))] if verb else [])
     except UserError as error:
         print_error(str(error))
+        sys.exit(1)
+    except OSError as error:
+        # A folder without rights, a full disk, a file where a folder should be.
+        where = f": {error.filename}" if error.filename else ""
+        print_error(f"{error.strerror or error}{where}")
         sys.exit(1)

@@ -36,7 +36,7 @@ def compare(
 
     Reads what `nnunet_ext evaluate` wrote, and nnU-Net's own summary.json.
 
-    Example: nnunet_ext compare baseline/evaluation.json scnp/evaluation.json --metric Dice Beta0Error
+    Example: nnunet_ext compare baseline/evaluation.json scnp/evaluation.json
     """
     from nnunet_ext.metrics import compare_summaries, load_summary, save_comparison
 
@@ -61,7 +61,7 @@ def comparison_table(rows: Sequence[ComparisonRow]) -> Table:
         rows = [row for row in rows if row.class_key != "foreground_mean"]
     caption = "↑ higher is better, ↓ lower. p: two-sided, not corrected for multiple tests."
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption)
-    table.add_column("metric\n  class")
+    table.add_column("metric\n  class", min_width=12)
     for heading in ("A", "B", "B − A", "pairs", "Wilcoxon\np", "permutation\np"):
         table.add_column(heading, justify="right", no_wrap=True)
     metric = None
@@ -75,7 +75,7 @@ def comparison_table(rows: Sequence[ComparisonRow]) -> Table:
             escape("  " + f"{row.class_name} {row.class_key}".strip().replace("_mean", " mean")),
             *(_number(number) for number in (row.mean_a, row.mean_b, row.difference)),
             f"{row.n_pairs} of {all_pairs}" if row.n_dropped else str(row.n_pairs),
-            *(_number(p) for p in (row.p_wilcoxon, row.p_permutation)),
+            *(_p_value(p) for p in (row.p_wilcoxon, row.p_permutation)),
         )
     return table
 
@@ -84,3 +84,7 @@ def _number(value: float) -> str:
     if math.isnan(value):
         return "–"
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
+
+
+def _p_value(value: float) -> str:
+    return "<0.0001" if value < 0.0001 else _number(value)

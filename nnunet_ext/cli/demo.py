@@ -22,7 +22,7 @@ def demo(
     """Train nnU-Net's own loss and SCNP on synthetic vessels, and compare them on held-out images.
 
     Takes a few minutes on two CPU cores. Uses the real nnU-Net commands with small plans; whatever comes
-    out is printed. An interrupted demo goes on where it stopped.
+    out is printed. An interrupted demo goes on after the last step that was finished.
 
     Example: nnunet_ext demo -o demo
     """
@@ -32,6 +32,13 @@ def demo(
 
     if device not in ("cpu", "cuda", "mps"):
         raise UserError(f"-device is cpu, cuda or mps; got {device}.")
+    if device == "cuda":
+        from torch.cuda import is_available
+
+        if not is_available():
+            raise UserError(
+                "-device cuda: torch sees no GPU. 'nnunet_ext doctor' tells more; cpu works anywhere."
+            )
     run = Demo(output.absolute(), device)
     steps = list(run.steps())
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

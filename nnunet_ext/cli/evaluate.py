@@ -61,9 +61,8 @@ def evaluate(
         chill=chill,
         progress=lambda cases, total: track(cases, total, "Evaluating"),
     )
-    files = save_summary(summary, target)
-    out.print(summary_table(summary))
-    for file in files:
+    out.print(summary_table(summary))  # first: it took the time, and saving may fail
+    for file in save_summary(summary, target):
         out.print(f"Wrote {file}", markup=False, soft_wrap=True)
 
 
@@ -71,7 +70,7 @@ def summary_table(summary: Summary) -> Table:
     """The means of a summary: a row per class, then the foreground mean."""
     cases = summary["metric_per_case"]
     table = Table(title=f"{len(cases)} cases")
-    table.add_column("class")
+    table.add_column("class", min_width=12)
     for heading in (*COLUMNS.values(), "n cases"):
         table.add_column(heading, justify="right", no_wrap=True)
     for key, mean in summary["mean"].items():

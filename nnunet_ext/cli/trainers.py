@@ -31,8 +31,13 @@ def trainers() -> None:
         table.add_row(family.__name__, (family.__doc__ or "").strip().splitlines()[0], own)
     out.print(table)
     out.print("Every family also takes:")
+    common = Table.grid(padding=(0, 2))
     for option in COMMON:
-        out.print(f"  {option}")
+        common.add_row(
+            f"  _{option.syntax}", option.meaning + (f" (<n>: {option.allowed})" * bool(option.allowed))
+        )
+    out.print(common)
+    out.print("The name decides the results folder: keep to one order of the options.")
     out.print("Example: nnUNetv2_train 501 2d 0 -tr nnUNetTrainerSCNP_w5_50epochs")
 
 

@@ -94,13 +94,13 @@ def _write(array: NDArray, path: Path) -> None:
 
 
 def write_vessel_dataset(
-    folder: Path, training: int, test: int, shape: Sequence[int] = (256, 256), seed: int = 0
+    folder: str | Path, training: int, test: int, shape: Sequence[int] = (256, 256), seed: int = 0
 ) -> None:
     """Write a dataset of `vessels` in nnU-Net's raw format.
 
     Parameters
     ----------
-    folder : Path
+    folder : path
         ``DatasetXXX_Name`` inside ``nnUNet_raw``; made if missing.
     training, test : int
         Number of cases in ``imagesTr``/``labelsTr`` and ``imagesTs``/``labelsTs``.
@@ -109,6 +109,7 @@ def write_vessel_dataset(
     seed : int
         Seed of the first case; each further case adds one.
     """
+    folder = Path(folder)
     ending = ".png" if len(shape) == 2 else ".nii.gz"
     for number in range(training + test):
         split = "Tr" if number < training else "Ts"

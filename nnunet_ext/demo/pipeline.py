@@ -82,7 +82,7 @@ class Demo:
             yield Step(f"predict_{trainer}", f"predict with {trainer}", predict, folders)
 
     def run(self, step: Step) -> None:
-        """Run a step unless its log says that it was completed before.
+        """Run a step unless its log says that this very command was completed before.
 
         Raises
         ------
@@ -90,11 +90,14 @@ class Demo:
             If the command fails; the text ends with the last lines of its log.
         """
         log = self.folder / "logs" / f"{step.name}.txt"
-        if log.exists():
+        headline = f"$ {step.command}\n"
+        if log.exists() and log.read_text().startswith(headline):
             return
         log.parent.mkdir(parents=True, exist_ok=True)
         unfinished = log.with_suffix(".unfinished")
         with unfinished.open("w") as stream:
+            stream.write(headline)
+            stream.flush()
             program, *arguments = step.command.split()
             command = (_executable(program), *arguments, *step.paths)
             code = subprocess.run(command, env=self.environment(), stdout=stream, stderr=stream).returncode

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.files import read_json
 from nnunet_ext.metrics._checks import BoolArray
 
 
@@ -47,7 +47,7 @@ def find_dataset_json(prediction_folder: Path, reference_folder: Path) -> Path:
     for folder in folders:
         if (folder / "dataset.json").is_file():
             return folder / "dataset.json"
-    places = ", ".join(str(folder) for folder in folders)
+    places = ", ".join(dict.fromkeys(str(folder) for folder in folders))
     raise UserError(f"No dataset.json in {places}. Name one with -djfile.")
 
 
@@ -55,10 +55,7 @@ def read_dataset_json(path: Path) -> dict[str, Any]:
     """Read a dataset.json; an unreadable one, or one without labels or file ending, is a `UserError`."""
     if not path.is_file():
         raise UserError(f"There is no file {path}. Name the dataset.json of the dataset with -djfile.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON: {error}") from error
+    content = read_json(path)
     for key in ("labels", "file_ending"):
         if not isinstance(content, dict) or key not in content:
             raise UserError(f"{path} has no {key!r}: it is not the dataset.json of an nnU-Net v2 dataset.")

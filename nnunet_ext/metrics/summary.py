@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.files import write_texts
+from nnunet_ext.files import read_json, write_texts
 
 Summary = dict[str, Any]
 
@@ -57,7 +57,7 @@ def save_summary(summary: Summary, path: str | os.PathLike[str]) -> tuple[Path, 
     """Write a summary as JSON, and beside it a CSV file with one row per case and class.
 
     NaN is written as nnU-Net writes it: ``NaN`` in the JSON (read by Python and nnU-Net, not by strict
-    parsers), empty in the CSV. Both files appear whole or not at all.
+    parsers), empty in the CSV. Neither file is ever half-written.
 
     Returns
     -------
@@ -99,10 +99,7 @@ def load_summary(path: str | os.PathLike[str]) -> Summary:
     file = Path(path)
     if not file.is_file():
         raise UserError(f"There is no file {file}. `nnunet_ext evaluate` writes one.")
-    try:
-        summary = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{file} is not valid JSON: {error}") from error
+    summary = read_json(file)
     if not _is_summary(summary):
         raise UserError(
             f"{file} is not a summary: expected a list 'metric_per_case', each entry with 'prediction_file' "

@@ -73,7 +73,7 @@ def check_discovery() -> Iterator[Check]:
     """Whether the interpreter start announces our folder, and nnU-Net's own finder returns the trainers."""
     listed = os.environ.get(VARIABLE, "").split(os.pathsep)
     if FOLDER in listed:
-        yield Check(VARIABLE, "ok", f"lists {FOLDER}")
+        yield Check(VARIABLE, "ok", f"lists {', '.join(filter(None, listed))}")
     else:
         value = os.environ.get(VARIABLE) or "not set"
         yield Check(
@@ -97,7 +97,7 @@ def check_trainer(name: str) -> Check:
             found = recursive_find_trainer_class_by_name(name)
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        return Check(name, "bad", f"not found by nnU-Net: {reason}", f"see {VARIABLE} above")
+        return Check(name, "bad", f"not found by nnU-Net: {reason}", f"look into the folders of {VARIABLE}")
     if not found.__module__.startswith("nnunet_ext."):
         return Check(
             name, "bad", f"another class hides ours: {found.__module__}", f"remove it from {VARIABLE}"
@@ -111,11 +111,17 @@ def check_folder(variable: str, purpose: str) -> Check:
     if not value:
         return Check(variable, "bad", "not set", f"export {variable}=/a/folder   ({purpose})")
     folder = Path(value)
+    if folder.exists() and not folder.is_dir():
+        return Check(variable, "bad", f"{folder} is a file", f"export {variable}=/a/folder   ({purpose})")
     if not folder.is_dir():
         return Check(variable, "bad", f"{folder} does not exist", f"mkdir -p '{folder}'")
     if not os.access(folder, os.W_OK | os.X_OK):
         return Check(
             variable, "bad", f"{folder} is not writable", "choose another folder or change its rights"
+        )
+    if not folder.is_absolute():
+        return Check(
+            variable, "note", f"{folder}, which depends on the working directory", "give a full path"
         )
     return Check(variable, "ok", str(folder))
 

@@ -40,7 +40,7 @@ class IterationProgress:
     def advance(self, loss: float) -> None:
         """Count one iteration and show its loss."""
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], advance=1, loss=f"{float(loss):.4f}")
+            self._bar.update(self._bar.task_ids[0], advance=1, loss=f"{float(loss):.4g}")
 
     def stop(self) -> None:
         """Remove the bar and give the terminal back; safe to call at any time."""

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.files import write_texts
+from nnunet_ext.files import read_json, write_texts
 
 SMALL_PLANS = "nnUNetPlansSmall"
+MARK = "small_plans_of"  # key by which our plans are told from nnU-Net's own files
 SMALLEST_FEATURE_MAP = 8  # voxels along an axis at the bottom of the U
 WIDEST = 8  # the deepest stage has at most this many times the features of the first
 DEFAULT_PATCH = {2: 128, 3: 64}
@@ -146,13 +147,15 @@ def write_small_plans(
     UserError
         If the dataset, its plans or a configuration is not there, or other plans of that name are.
     """
-    if not re.fullmatch(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*", name) or name == plans:
-        raise UserError(f"'{name}' cannot be the name of the small plans: letters, digits, single '_'.")
+    if not re.fullmatch(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*", name):
+        raise UserError(f"'{name}' cannot be the name of plans: use letters, digits, single '_' or '-'.")
     source = dataset_folder(dataset) / f"{plans}.json"
     if not source.is_file():
         raise UserError(f"{source} does not exist. Run 'nnUNetv2_plan_and_preprocess -d {dataset}' first.")
-    small = json.loads(source.read_text())
-    planned = small["configurations"]
+    small = read_json(source, "Plan the dataset again.")
+    planned = small.get("configurations") if isinstance(small, dict) else None
+    if not planned:
+        raise UserError(f"{source} is not a plans file of nnU-Net v2: it has no configurations.")
     unknown = sorted(set(configurations) - set(planned))
     if unknown:
         raise UserError(
@@ -162,11 +165,15 @@ def write_small_plans(
     wanted = set(configurations or planned)
     wanted |= {resolved[key]["previous_stage"] for key in wanted if resolved[key].get("previous_stage")}
     small["plans_name"] = name
+    small[MARK] = plans
     small["configurations"] = {
         key: shrink(content, patch, batch, features) for key, content in resolved.items() if key in wanted
     }
     target = source.with_name(f"{name}.json")
-    if target.exists() and not overwrite and json.loads(target.read_text()) != small:
+    earlier = read_json(target, "Remove it.") if target.exists() else small
+    if MARK not in earlier:
+        raise UserError(f"{target} was not written by small-plans and is left alone. Choose another --name.")
+    if earlier != small and not overwrite:
         raise UserError(
             f"{target} exists with other settings, and models may have been trained with it. "
             "Write under another --name, or replace it with --overwrite."

@@ -1,5 +1,6 @@
 """The command as a whole: exit codes, errors without tracebacks, flags with several values."""
 
+import os
 import subprocess
 import sys
 
@@ -21,6 +22,22 @@ def test_a_users_mistake_is_one_message_and_exit_code_1(tmp_path):
     assert result.returncode == 1
     assert result.stderr == f"Error: There is no folder {tmp_path / '[no] where'}.\n"
     assert result.stdout == ""
+
+
+def test_what_the_system_refuses_is_one_message_too(tmp_path):
+    (tmp_path / "file").write_text("")
+    result = run("demo", "-o", str(tmp_path / "file" / "demo"))
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("Error: Not a directory: ")
+
+
+def test_a_log_in_ascii_does_not_end_the_command():
+    code = "from nnunet_ext.cli.app import main; main()"
+    env = os.environ | {"PYTHONIOENCODING": "ascii"}
+    result = subprocess.run(
+        [sys.executable, "-c", code, "evaluate", "-h"], capture_output=True, text=True, env=env
+    )
+    assert result.returncode == 0
 
 
 def test_version_help_and_unknown_verb():

@@ -173,6 +173,32 @@ def test_overwrite_replaces_an_interrupted_run(source: Path, raw: Path, referenc
     assert contents(raw / NAME) == reference
 
 
+def test_an_interrupted_overwrite_is_continued(source: Path, raw: Path, reference: dict[str, bytes]) -> None:
+    convert(TopoMortar(labels="noisy"), source, 501)
+    with pytest.raises(KeyboardInterrupt):
+        convert(TopoMortar(), source, 501, overwrite=True, progress=die_after(2))
+    assert convert(TopoMortar(), source, 501, overwrite=True).kept >= 2
+    assert contents(raw / NAME) == reference
+
+
+def test_overwrite_with_missing_files_leaves_the_earlier_conversion(source: Path, raw: Path) -> None:
+    convert(TopoMortar(), source, 501)
+    before = contents(raw / NAME)
+    (source / "dataset/train/noisy/001.png").unlink()
+    with pytest.raises(UserError, match="Nothing was overwritten"):
+        convert(TopoMortar(labels="noisy"), source, 501, overwrite=True)
+    assert contents(raw / NAME) == before
+
+
+def test_damaged_report_can_be_overwritten(source: Path, raw: Path, reference: dict[str, bytes]) -> None:
+    folder = convert(TopoMortar(), source, 501).folder
+    (folder / "conversion_report.json").write_text("{")
+    with pytest.raises(UserError, match="not valid JSON.*--overwrite"):
+        convert(TopoMortar(), source, 501)
+    convert(TopoMortar(), source, 501, overwrite=True)
+    assert contents(raw / NAME) == reference
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_folder_of_someone_else_is_never_touched(source: Path, raw: Path, overwrite: bool) -> None:
     (raw / NAME / "imagesTr").mkdir(parents=True)

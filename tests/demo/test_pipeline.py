@@ -18,7 +18,7 @@ def test_a_failed_step_shows_the_end_of_its_log_and_is_run_again(demo):
         demo.run(step)
     assert not (demo.folder / "logs" / "bad.txt").exists()
     demo.run(Step("bad", "mend it", "python -c", ("print('fine')",)))
-    assert (demo.folder / "logs" / "bad.txt").read_text() == "fine\n"
+    assert (demo.folder / "logs" / "bad.txt").read_text() == "$ python -c\nfine\n"
 
 
 def test_a_done_step_is_not_repeated(demo):
@@ -27,6 +27,8 @@ def test_a_done_step_is_not_repeated(demo):
     demo.run(step)
     demo.run(step)
     assert touch.read_text() == "x"
+    demo.run(Step("once", "", "python -B -c", step.paths))  # another command, such as another device
+    assert touch.read_text() == "xx"
 
 
 def test_nothing_leaves_the_folder(demo):

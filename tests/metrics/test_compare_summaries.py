@@ -104,7 +104,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
     (tmp_path / "folder.json").mkdir()
-    with pytest.raises(UserError, match=r"Cannot write .*folder.json.*directory"):
+    with pytest.raises(UserError, match=r"Cannot write .*folder.json: it is a folder"):
         save_summary(A, tmp_path / "folder.json")
     assert not list(tmp_path.glob(".*"))
 

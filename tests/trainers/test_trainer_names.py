@@ -96,3 +96,15 @@ def test_shim_steps_aside_where_the_package_is_missing(monkeypatch):
     assert not hasattr(shim, "nnUNetTrainerOther")
     monkeypatch.setitem(sys.modules, "nnunet_ext.errors", None)  # what import finds when it is not there
     assert not hasattr(shim, "nnUNetTrainerSCNP_w5")
+
+
+@pytest.mark.parametrize(
+    "name", ["nnUNetTrainerscnp", "nnUNetTrainerSCNPw5", "nnUNetTrainer_SCNP", "nnunettrainerscnp_w5"]
+)
+def test_a_near_miss_on_nnunets_command_line_names_the_family(name, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/bin/nnUNetv2_train"])
+    with pytest.raises(SystemExit, match=f"no trainer {name}. Did you mean nnUNetTrainerSCNP"):
+        recursive_find_trainer_class_by_name(name)
+    monkeypatch.setattr("sys.argv", ["pytest"])
+    with pytest.raises(RuntimeError, match="Could not find requested nnunet trainer"):
+        recursive_find_trainer_class_by_name(name)

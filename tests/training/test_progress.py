@@ -26,7 +26,7 @@ def test_a_terminal_shows_count_and_loss(monkeypatch):
     assert run(IterationProgress())
     assert "epoch 3" in terminal.getvalue()
     assert "2/2" in terminal.getvalue()
-    assert "loss 0.2500" in terminal.getvalue()
+    assert "loss 0.25" in terminal.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -140,13 +140,20 @@ def test_other_plans_of_that_name_are_not_lost(planned):
         ({"dataset": "7", "plans": "Other"}, r"Other.json does not exist"),
         ({"dataset": "7", "configurations": ["3d"]}, r"no configuration 3d. It has: 2d, 3d_fullres"),
         ({"dataset": "7", "name": "a__b"}, r"cannot be the name"),
-        ({"dataset": "7", "name": "nnUNetPlans"}, r"cannot be the name"),
+        ({"dataset": "7", "name": "nnUNetPlans", "overwrite": True}, r"not written by small-plans"),
     ],
 )
 def test_what_is_missing_is_named(planned, arguments, text):
     with pytest.raises(UserError, match=text):
         write_small_plans(**arguments)
     assert [path.name for path in planned.iterdir()] == ["nnUNetPlans.json"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_damaged_plans(planned, content):
+    (planned / "nnUNetPlans.json").write_text(content)
+    with pytest.raises(UserError, match=r"nnUNetPlans.json"):
+        write_small_plans("7")
 
 
 def test_unset_folder(monkeypatch):
