@@ -193,7 +193,7 @@ def test_overwrite_with_missing_files_leaves_the_earlier_conversion(source: Path
 def test_damaged_report_can_be_overwritten(source: Path, raw: Path, reference: dict[str, bytes]) -> None:
     folder = convert(TopoMortar(), source, 501).folder
     (folder / "conversion_report.json").write_text("{")
-    with pytest.raises(UserError, match="not valid JSON.*--overwrite"):
+    with pytest.raises(UserError, match=r"not valid JSON.*--overwrite"):
         convert(TopoMortar(), source, 501)
     convert(TopoMortar(), source, 501, overwrite=True)
     assert contents(raw / NAME) == reference
