@@ -111,5 +111,5 @@ def _executable(name: str) -> str:
     """A command of this Python's environment, even where that is not activated."""
     found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
     if found is None:
-        raise UserError(f"{name} was not found. Install nnunet-ext again: pip install nnunet-ext")
+        raise UserError(f"{name} was not found. Install nnunet-ext again in this environment.")
     return found
