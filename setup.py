@@ -27,6 +27,7 @@ class BuildPyWithPth(build_py):
 setup(
     packages=[
         *find_packages(include=["nnunet_ext", "nnunet_ext.*"]),
+        "nnunet_ext.plugin.trainer_folder",  # without __init__: nnU-Net imports its module from the folder
         "nnunet_ext.trainers",
         "nnunet_ext.dataset_conversion",
     ],
