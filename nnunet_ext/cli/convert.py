@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.table import Table
 
 from nnunet_ext.cli.console import out, track
 from nnunet_ext.dataset_conversion import CATALOGUE, load
+from nnunet_ext.files import read_json
 
 if TYPE_CHECKING:
     from nnunet_ext.dataset_conversion.converter import Converter
@@ -129,7 +129,7 @@ def _print_split(conversion: Conversion) -> None:
     raw = conversion.folder / "splits_final.json"
     if not raw.exists():
         return
-    last = len(json.loads(raw.read_text(encoding="utf-8"))) - 1
+    last = len(read_json(raw)) - 1
     folds = f"folds 0 to {last}" if last else "fold 0"
     if conversion.installed_split is not None:
         _say(f"Split: the dataset's own ({folds}), in {conversion.installed_split}")

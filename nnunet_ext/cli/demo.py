@@ -84,16 +84,12 @@ def _figure(run: Demo, summaries: dict[str, Summary]) -> Path:
     worst = max(baseline["metric_per_case"], key=lambda case: case["metrics"]["1"]["Beta0Error"])
     name = Path(worst["prediction_file"]).name
     path = run.folder / "demo.png"
+    titles = ("nnU-Net's own loss", "SCNP joint")
+    predictions = [imread(run.prediction(trainer) / name) for trainer in summaries]
     draw(
         imread(run.dataset / "imagesTs" / name.replace(".png", "_0000.png")),
         imread(run.dataset / "labelsTs" / name),
-        dict(
-            zip(
-                ("nnU-Net's own loss", "SCNP joint"),
-                (imread(run.prediction(trainer) / name) for trainer in summaries),
-                strict=True,
-            )
-        ),
+        dict(zip(titles, predictions, strict=True)),
         path,
         f"{name}: the test image on which the baseline has the largest β0 error",
     )

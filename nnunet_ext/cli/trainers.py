@@ -33,9 +33,7 @@ def trainers() -> None:
     out.print("Every family also takes:")
     common = Table.grid(padding=(0, 2))
     for option in COMMON:
-        common.add_row(
-            f"  _{option.syntax}", option.meaning + (f" (<n>: {option.allowed})" * bool(option.allowed))
-        )
+        common.add_row(f"  _{option.syntax}", option.description)
     out.print(common)
     out.print("The name decides the results folder: keep to one order of the options.")
     out.print("Example: nnUNetv2_train 501 2d 0 -tr nnUNetTrainerSCNP_w5_50epochs")

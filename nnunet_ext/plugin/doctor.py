@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunet_ext import __version__
-from nnunet_ext.plugin.register import FOLDER, VARIABLE
+from nnunet_ext.plugin.register import FOLDER, VARIABLE, listed_folders
 
 NNUNET_FOLDERS = {
     "nnUNet_raw": "datasets as you convert them",
@@ -71,16 +71,16 @@ def check_versions() -> Iterator[Check]:
 
 def check_discovery() -> Iterator[Check]:
     """Whether the interpreter start announces our folder, and nnU-Net's own finder returns the trainers."""
-    listed = os.environ.get(VARIABLE, "").split(os.pathsep)
+    listed = listed_folders()
     if FOLDER in listed:
-        yield Check(VARIABLE, "ok", f"lists {', '.join(filter(None, listed))}")
+        yield Check(VARIABLE, "ok", f"lists {', '.join(listed)}")
     else:
         value = os.environ.get(VARIABLE) or "not set"
         yield Check(
             VARIABLE,
             "bad",
             f"{value}: our folder is missing",
-            f"pip install again, or: export {VARIABLE}={os.pathsep.join([*filter(None, listed), FOLDER])}",
+            f"pip install again, or: export {VARIABLE}={os.pathsep.join([*listed, FOLDER])}",
         )
     from nnunet_ext.trainers import FAMILIES
 

@@ -10,9 +10,14 @@ VARIABLE = "nnUNet_extTrainer"
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "trainer_folder")
 
 
+def listed_folders() -> list[str]:
+    """The folders in which nnU-Net will look for trainers, in its order."""
+    return [entry for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry.strip()]
+
+
 def register() -> None:
     """Append `FOLDER` to the environment variable unless it is already listed."""
-    listed = [entry for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry.strip()]
+    listed = listed_folders()
     if FOLDER not in listed:
         os.environ[VARIABLE] = os.pathsep.join([*listed, FOLDER])
 

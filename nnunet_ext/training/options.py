@@ -65,9 +65,13 @@ class Option:
             raise UserError(f"option _{word} is out of range: <n> in _{self.syntax} is {self.allowed}")
         return number
 
+    @property
+    def description(self) -> str:
+        """What it does, with the range of its number."""
+        return f"{self.meaning} (<n>: {self.allowed})" if self.allowed else self.meaning
+
     def __str__(self) -> str:
-        allowed = f" (<n>: {self.allowed})" if self.allowed else ""
-        return f"_{self.syntax}  {self.meaning}{allowed}"
+        return f"_{self.syntax}  {self.description}"
 
 
 EPOCHS = Option("<n>epochs", "epochs", "train for <n> epochs", "1 or more")

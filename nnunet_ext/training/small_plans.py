@@ -103,9 +103,9 @@ def resolve(configurations: dict[str, Any], name: str) -> dict[str, Any]:
     """A configuration with all that it inherits, as nnU-Net resolves it."""
     own = configurations[name]
     if "inherits_from" not in own:
-        return deepcopy(own)
+        return own
     rest = {key: value for key, value in own.items() if key != "inherits_from"}
-    return resolve(configurations, own["inherits_from"]) | deepcopy(rest)
+    return resolve(configurations, own["inherits_from"]) | rest
 
 
 def write_small_plans(

@@ -11,6 +11,7 @@ import sys
 def __getattr__(name: str) -> type:
     try:
         from nnunet_ext.errors import UserError
+        from nnunet_ext.plugin.register import listed_folders
         from nnunet_ext.trainers import family_of, get_trainer, near_miss
     except ModuleNotFoundError as error:
         # The variable was inherited by a Python without this package, which must find its own trainers.
@@ -19,7 +20,7 @@ def __getattr__(name: str) -> type:
     on_command_line = os.path.basename(sys.argv[0]).startswith("nnUNetv2_")
     if family_of(name) is None:
         meant = near_miss(name)
-        if meant and on_command_line and _searched_last():
+        if meant and on_command_line and _is_last(listed_folders()):
             raise SystemExit(
                 f"Error: there is no trainer {name}. Did you mean {meant}? Options follow the family's name, "
                 "each after an underscore; 'nnunet_ext trainers' lists them."
@@ -33,7 +34,6 @@ def __getattr__(name: str) -> type:
         raise
 
 
-def _searched_last() -> bool:
-    """Whether no other folder could still have the trainer."""
-    folders = [folder for folder in os.environ.get("nnUNet_extTrainer", "").split(os.pathsep) if folder]
+def _is_last(folders: list[str]) -> bool:
+    """Whether no folder that is searched after ours could still have the trainer."""
     return not folders or os.path.samefile(folders[-1], os.path.dirname(__file__))
