@@ -84,7 +84,7 @@ def read_instances(path: Path) -> tuple[NDArray[Any], tuple[float, ...] | None]:
     try:
         with tifffile.TiffFile(path) as tif:
             data = tif.asarray()
-            described = (tif.shaped_metadata or ({},))[0]
+            described: dict[str, Any] = (tif.shaped_metadata or ({},))[0]
     except Exception as error:  # tifffile and its codecs raise many kinds
         raise UserError(f"{path}: cannot be read as a tif: {error}") from error
     if data.ndim not in _AXES or data.dtype.kind not in "ui":
