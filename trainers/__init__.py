@@ -1,5 +1,6 @@
 """The trainers, picked by name: ``nnUNetv2_train … -tr nnUNetTrainer<Family>[_<option>]…``.
 
+``nnUNetTrainer<Wrapper>_<Family>[_<option>]…``, such as ``nnUNetTrainerSCNP_JC``, puts one family on another.
 A family is imported when it is asked for. Any attribute of this module that names a family with options is
 made on the spot: ``from nnunet_ext.trainers import nnUNetTrainerSCNP_w5_joint`` works.
 """
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 FAMILIES = {
     "nnUNetTrainerExt": "ext",
     "nnUNetTrainerSCNP": "scnp",
+    "nnUNetTrainerJC": "jc",
 }
 
 
@@ -41,16 +43,25 @@ def get_trainer(name: str) -> type[ExtTrainer]:
         If the family is not one of ours, or an option is wrong; the text lists what there is.
     """
     from nnunet_ext.errors import UserError
-    from nnunet_ext.training.names import build_trainer
+    from nnunet_ext.training.names import PREFIX, build_trainer, wrap_family
 
     family = family_of(name)
     if family is None:
         raise UserError(f"{name}: no such trainer family. Known families: {', '.join(FAMILIES)}.")
-    module = import_module(f"{__name__}.{FAMILIES[family]}")
-    return build_trainer(name, getattr(module, family), __name__)
+    trainer = getattr(import_module(f"{__name__}.{FAMILIES[family]}"), family)
+    first = name.removeprefix(family).removeprefix("_").partition("_")[0]
+    wrapped = f"{family}_{first}"
+    if PREFIX + first not in FAMILIES:
+        others = [other.removeprefix(PREFIX) for other in FAMILIES] if trainer.wraps_families else []
+        return build_trainer(name, trainer, __name__, others)
+    if name == wrapped:
+        return wrap_family(trainer, get_trainer(PREFIX + first), __name__)
+    return build_trainer(name, get_trainer(wrapped), __name__)
 
 
 def __getattr__(name: str) -> type[ExtTrainer]:
     if family_of(name) is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return get_trainer(name)
+    from nnunet_ext.training.names import spelled
+
+    return get_trainer(spelled(name))

@@ -11,9 +11,11 @@ class nnUNetTrainerSCNP(ExtTrainer):
     """nnU-Net's own loss on SCNP logits: fewer breaks in thin structures, fewer false islands."""
 
     options = (NEIGHBORHOOD, JOINT)
+    wraps_families = True
     neighborhood = 3
     joint = False
 
     def build_loss(self, nnunet_loss: nn.Module) -> nn.Module:
-        """CE + Dice (BCE + Dice for regions) on logits penalised by their worst same-class neighbour."""
-        return SCNPLoss(nnunet_loss, self.neighborhood, self.joint, **self.target_format)
+        """nnU-Net's own loss, or that of the family it is combined with, on penalised logits."""
+        loss = super().build_loss(nnunet_loss)
+        return SCNPLoss(loss, self.neighborhood, self.joint, **self.target_format)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def trainers() -> None:
     """List the trainers with their options.
 
-    A trainer's name is a family and any of its options, in any order: nnUNetTrainerSCNP_w5_50epochs.
+    A trainer's name is a family and any of its options, in any order: nnUNetTrainerSCNP_w5_50epochs. SCNP takes
+    another family, too, directly after its name: nnUNetTrainerSCNP_JC_w5.
 
     Example: nnUNetv2_train 501 2d 0 -tr nnUNetTrainerSCNP_w5_50epochs
     """
@@ -35,6 +36,11 @@ def trainers() -> None:
     for option in COMMON:
         common.add_row(f"  _{option.syntax}", option.description)
     out.print(common)
+    wrapper = next(family for family in families if family.wraps_families)
+    out.print(
+        f"{wrapper.__name__} also takes another family, with the options of both, directly after its name: "
+        f"{wrapper.__name__}_JC_w5."
+    )
     out.print("The name decides the results folder: keep to one order of the options.")
     out.print("Example: nnUNetv2_train 501 2d 0 -tr nnUNetTrainerSCNP_w5_50epochs")
 

@@ -2,5 +2,13 @@
 
 from nnunet_ext.losses.scnp import SCNP, SCNPLoss, same_class_neighbor_penalization
 from nnunet_ext.losses.target_format import split_target
+from nnunet_ext.losses.youden import JCLoss, youden_j_loss
 
-__all__ = ["SCNP", "SCNPLoss", "same_class_neighbor_penalization", "split_target"]
+__all__ = [
+    "SCNP",
+    "JCLoss",
+    "SCNPLoss",
+    "same_class_neighbor_penalization",
+    "split_target",
+    "youden_j_loss",
+]

@@ -14,6 +14,12 @@ from typing import Any
 
 from nnunet_ext.errors import UserError
 
+# What stands for a number in an option's syntax -> how it is written in a name, and its type.
+_NUMBERS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "<n>": (r"(0|[1-9]\d*)", int),
+    "<x>": (r"((?:0|[1-9]\d*)(?:\.\d+)?(?:e-?[1-9]\d*)?)", float),
+}
+
 
 @dataclass(frozen=True)
 class Option:
@@ -22,16 +28,16 @@ class Option:
     Parameters
     ----------
     syntax : str
-        What is written in the name: a word (``"joint"``), or a word around ``<n>`` (``"w<n>"``), a whole
-        number without leading zeros.
+        What is written in the name: a word (``"joint"``), or a word around a number without leading zeros:
+        ``<n>`` is a whole one (``"w<n>"``), ``<x>`` a decimal one, such as 0.25 or 1e-4 (``"lambda<x>"``).
     attribute : str
         The class attribute of the trainer that it sets: the number, or `value` for a plain word.
     meaning : str
         What it does, for the catalogue.
     allowed : str
-        The range of ``<n>`` in words.
+        The range of the number in words.
     check : callable
-        ``<n>`` -> whether it lies in that range.
+        The number -> whether it lies in that range.
     value : Any
         What a word without a number sets the attribute to.
     """
@@ -40,12 +46,20 @@ class Option:
     attribute: str
     meaning: str
     allowed: str = ""
-    check: Callable[[int], bool] = lambda number: number >= 1
+    check: Callable[[Any], bool] = lambda number: number >= 1
     value: Any = True
+
+    @property
+    def number(self) -> str:
+        """What stands for the number in the syntax: ``<n>``, ``<x>``, or nothing."""
+        return next((placeholder for placeholder in _NUMBERS if placeholder in self.syntax), "")
 
     def match(self, word: str) -> re.Match[str] | None:
         """Whether `word` has this option's form; a number in it is the match's first group."""
-        return re.fullmatch(re.escape(self.syntax).replace("<n>", r"(0|[1-9]\d*)"), word)
+        pattern = re.escape(self.syntax)
+        if self.number:
+            pattern = pattern.replace(self.number, _NUMBERS[self.number][0])
+        return re.fullmatch(pattern, word)
 
     def parse(self, word: str) -> Any:
         """The value that `word`, which has this option's form, gives to the attribute.
@@ -60,15 +74,17 @@ class Option:
             raise ValueError(f"{word!r} does not have the form {self.syntax!r}")
         if not found.groups():
             return self.value
-        number = int(found[1])
+        number = _NUMBERS[self.number][1](found[1])
         if not self.check(number):
-            raise UserError(f"option _{word} is out of range: <n> in _{self.syntax} is {self.allowed}")
+            raise UserError(
+                f"option _{word} is out of range: {self.number} in _{self.syntax} is {self.allowed}"
+            )
         return number
 
     @property
     def description(self) -> str:
         """What it does, with the range of its number."""
-        return f"{self.meaning} (<n>: {self.allowed})" if self.allowed else self.meaning
+        return f"{self.meaning} ({self.number}: {self.allowed})" if self.allowed else self.meaning
 
     def __str__(self) -> str:
         return f"_{self.syntax}  {self.description}"
@@ -84,7 +100,14 @@ NO_MIRRORING = Option(
 NO_DEEP_SUPERVISION = Option(
     "nodeepsupervision", "deep_supervision", "loss at full resolution only", value=False
 )
-COMMON = (EPOCHS, ITERATIONS, NO_MIRRORING, NO_DEEP_SUPERVISION)
+ADAM = Option(
+    "adam<x>",
+    "adam",
+    "Adam with the initial learning rate <x> in place of SGD with 1e-2; nnU-Net's decay stays",
+    "above 0, at most 1",
+    lambda x: 0 < x <= 1,
+)
+COMMON = (EPOCHS, ITERATIONS, NO_MIRRORING, NO_DEEP_SUPERVISION, ADAM)
 
 NEIGHBORHOOD = Option(
     "w<n>",
@@ -94,6 +117,17 @@ NEIGHBORHOOD = Option(
     lambda n: n % 2 == 1 and 3 <= n <= 31,
 )
 JOINT = Option("joint", "joint", "add the loss on the plain logits: L(z) + L(z̃)")
+
+YOUDEN_WEIGHT = Option(
+    "lambda<x>",
+    "youden_weight",
+    "weight of Youden's J beside the cross-entropy; 0 is cross-entropy alone",
+    "0 or more",
+    lambda x: x >= 0,
+)
+NO_TOUCHING_CONTRAST = Option(
+    "notouchaug", "touching_contrast", "no random contrast of the touching class in augmentation", value=False
+)
 
 
 def parse_options(name: str, words: Iterable[str], options: Iterable[Option]) -> dict[str, Any]:

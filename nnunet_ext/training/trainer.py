@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
+from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import distributed as dist
 from torch import nn
 
 from nnunet_ext import __version__
+from nnunet_ext.training.augmentation import insert_after_spatial
 from nnunet_ext.training.options import COMMON, Option
 from nnunet_ext.training.progress import IterationProgress
 
@@ -19,18 +22,23 @@ TRAINING_PER_VALIDATION_ITERATION = 5
 
 
 class ExtTrainer(nnUNetTrainer):
-    """nnU-Net's trainer with one hook, `build_loss`, and the options every family takes.
+    """nnU-Net's trainer with hooks for a loss and for augmentation, and the options every family takes.
 
     A family is a subclass that declares its `options`, gives each a class attribute with the default, and
-    returns its loss. Everything else, from the network to resuming, is nnU-Net's.
+    returns its loss from `build_loss`. Everything else, from the network to resuming, is nnU-Net's.
+
+    A family that changes what a loss sees, such as SCNP, sets `wraps_families` and wraps what
+    ``super().build_loss`` returns: then ``nnUNetTrainerSCNP_JC`` is the loss of JC on SCNP logits.
     """
 
     options: ClassVar[tuple[Option, ...]] = ()
+    wraps_families: ClassVar[bool] = False
 
     epochs: ClassVar[int | None] = None  # None: nnU-Net's default
     iterations: ClassVar[int | None] = None
     mirroring: ClassVar[bool] = True
     deep_supervision: ClassVar[bool] = True
+    adam: ClassVar[float | None] = None
 
     # nnU-Net stores the arguments by the names of these parameters: a subclass must keep them as they are.
     def __init__(
@@ -49,6 +57,8 @@ class ExtTrainer(nnUNetTrainer):
             self.num_iterations_per_epoch = self.iterations
             self.num_val_iterations_per_epoch = max(1, self.iterations // TRAINING_PER_VALIDATION_ITERATION)
         self.enable_deep_supervision = self.deep_supervision
+        if self.adam is not None:
+            self.initial_lr = self.adam
         self._progress = IterationProgress(wanted=self.local_rank == 0)
 
     def _refuse_unsupported(self) -> None:
@@ -76,6 +86,10 @@ class ExtTrainer(nnUNetTrainer):
         """
         return nnunet_loss
 
+    def extra_transforms(self) -> list[BasicTransform]:
+        """Return transforms to put into nnU-Net's training augmentation, right after its spatial ones."""
+        return []
+
     @property
     def target_format(self) -> dict[str, Any]:
         """How `split_target` has to read this dataset's targets."""
@@ -101,6 +115,7 @@ class ExtTrainer(nnUNetTrainer):
             f"{self.num_epochs} epochs of {self.num_iterations_per_epoch} iterations",
             f"mirroring {'on' if self.mirroring else 'off'}",
             f"deep supervision {'on' if self.enable_deep_supervision else 'off'}",
+            f"{'SGD' if self.adam is None else 'Adam'} from learning rate {self.initial_lr:g}",
         ]
         return f"nnunet-ext {__version__}, {type(self).__name__}: {', '.join(settings)}"
 
@@ -110,6 +125,17 @@ class ExtTrainer(nnUNetTrainer):
         if not self.mirroring:
             mirror_axes = self.inference_allowed_mirroring_axes = None
         return *geometry, mirror_axes
+
+    def get_training_transforms(self, *args: Any, **kwargs: Any) -> BasicTransform:  # type: ignore[override]
+        """nnU-Net's augmentation (static there, but called on the trainer) with `extra_transforms`."""
+        return insert_after_spatial(super().get_training_transforms(*args, **kwargs), self.extra_transforms())
+
+    def configure_optimizers(self) -> tuple:
+        """nnU-Net's SGD, or Adam if the name says so, with nnU-Net's polynomial decay."""
+        if self.adam is None:
+            return super().configure_optimizers()
+        optimizer = torch.optim.Adam(self.network.parameters(), self.initial_lr)
+        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
 
     def on_train_start(self) -> None:
         """Log the options in force before nnU-Net's own report."""

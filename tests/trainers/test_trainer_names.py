@@ -1,13 +1,16 @@
 """Trainers made from their names, as nnU-Net's own finder meets them."""
 
 import pickle
+from types import SimpleNamespace
 
 import pytest
+import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
 import nnunet_ext.trainers
 from nnunet_ext.errors import UserError
+from nnunet_ext.losses import JCLoss, SCNPLoss
 from nnunet_ext.trainers import FAMILIES, get_trainer
 from nnunet_ext.training.trainer import ExtTrainer
 
@@ -31,10 +34,55 @@ def test_nnunet_finds_a_name_with_options():
     assert get_trainer("nnUNetTrainerSCNP").neighborhood == 3
 
 
-def test_a_class_made_from_its_name_can_be_pickled():
-    trainer = recursive_find_trainer_class_by_name("nnUNetTrainerSCNP_w7")
+@pytest.mark.parametrize(
+    "name",
+    ["nnUNetTrainerSCNP_w7", "nnUNetTrainerJC_lambda0.25_adam1e-4", "nnUNetTrainerSCNP_JC_lambda0.5"],
+)
+def test_a_class_made_from_its_name_can_be_pickled(name):
+    trainer = recursive_find_trainer_class_by_name(name)
     assert pickle.loads(pickle.dumps(trainer)) is trainer
-    assert trainer is nnunet_ext.trainers.nnUNetTrainerSCNP_w7
+    assert trainer is getattr(nnunet_ext.trainers, name)
+    assert trainer.__name__ == name
+
+
+OTHERS = [family for family in FAMILIES if family not in ("nnUNetTrainerExt", "nnUNetTrainerSCNP")]
+
+
+@pytest.mark.parametrize("family", OTHERS)
+def test_every_other_family_sits_on_scnp_with_the_options_of_both(family):
+    word = family.removeprefix("nnUNetTrainer")
+    trainer = recursive_find_trainer_class_by_name(f"nnUNetTrainerSCNP_{word}_w5_2epochs")
+    scnp, base = get_trainer("nnUNetTrainerSCNP"), get_trainer(family)
+    assert issubclass(trainer, scnp)
+    assert issubclass(trainer, base)
+    assert (trainer.neighborhood, trainer.epochs) == (5, 2)
+    assert trainer.options == (*scnp.options, *base.options)
+    assert get_trainer(f"nnUNetTrainerSCNP_{word}") in trainer.__mro__
+
+
+def test_loss_of_a_combination_is_the_base_on_scnp_logits():
+    trainer = object.__new__(get_trainer("nnUNetTrainerSCNP_JC_w5_joint_lambda0.25"))
+    trainer.label_manager = SimpleNamespace(has_regions=False, ignore_label=9)
+    loss = trainer.build_loss(torch.nn.Identity())
+    assert isinstance(loss, SCNPLoss)
+    assert (loss.scnp.neighborhood, loss.joint, loss.ignore_label) == (5, True, 9)
+    assert isinstance(loss.base_loss, JCLoss)
+    assert (loss.base_loss.weight, loss.base_loss.ignore_label) == (0.25, 9)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("nnUNetTrainerSCNP_Ext", "cannot wrap Ext. On nnU-Net's own loss it is nnUNetTrainerSCNP"),
+        ("nnUNetTrainerSCNP_SCNP_w5", "cannot wrap SCNP"),
+        ("nnUNetTrainerJC_SCNP", "nnUNetTrainerJC cannot be combined with SCNP"),
+        ("nnUNetTrainerSCNP_w5_JC", "(?s)unknown option '_JC'.*Directly after nnUNetTrainerSCNP: .*_JC"),
+        ("nnUNetTrainerSCNP_JC_typo", "(?s)unknown option '_typo'.*_w<n>.*_lambda<x>"),
+    ],
+)
+def test_a_wrong_combination_is_refused_with_a_sentence(name, text):
+    with pytest.raises(UserError, match=text):
+        get_trainer(name)
 
 
 @pytest.mark.parametrize(

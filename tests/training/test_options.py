@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from nnunet_ext.errors import UserError
@@ -7,6 +9,8 @@ from nnunet_ext.training.options import (
     JOINT,
     NEIGHBORHOOD,
     NO_MIRRORING,
+    NO_TOUCHING_CONTRAST,
+    YOUDEN_WEIGHT,
     Option,
     parse_options,
 )
@@ -51,10 +55,33 @@ def test_option_of_another_family_is_unknown():
 
 
 def test_declared_options_do_not_overlap():
-    samples = [option.syntax.replace("<n>", "5") for option in OPTIONS]
+    options = (*OPTIONS, YOUDEN_WEIGHT, NO_TOUCHING_CONTRAST)
+    samples = [option.syntax.replace("<n>", "5").replace("<x>", "0.5") for option in options]
     for sample in samples:
-        assert sum(option.match(sample) is not None for option in OPTIONS) == 1
-    assert len({option.attribute for option in OPTIONS}) == len(OPTIONS)
+        assert sum(option.match(sample) is not None for option in options) == 1
+    assert len({option.attribute for option in options}) == len(options)
+
+
+@pytest.mark.parametrize(
+    ("word", "value"), [("lambda0.25", 0.25), ("lambda2", 2.0), ("lambda0", 0.0), ("lambda1e-3", 0.001)]
+)
+def test_decimal_numbers(word, value):
+    assert parse_options("T", [word], [YOUDEN_WEIGHT]) == {"youden_weight": value}
+    assert isinstance(YOUDEN_WEIGHT.parse(word), float)
+
+
+@pytest.mark.parametrize(
+    "word", ["lambda", "lambda.5", "lambda00.5", "lambda-1", "lambda1e", "lambdanan", "lambda1."]
+)
+def test_what_is_no_decimal_number_is_unknown(number):
+    with pytest.raises(UserError, match=f"unknown option '_lambda{re.escape(number)}'"):
+        parse_options("T", [f"lambda{number}"], [YOUDEN_WEIGHT])
+
+
+@pytest.mark.parametrize("word", ["adam0", "adam2", "adam0.0"])
+def test_decimal_out_of_range(word):
+    with pytest.raises(UserError, match="<x> in _adam<x> is above 0, at most 1"):
+        parse_options("T", [word], COMMON)
 
 
 def test_text_names_syntax_meaning_and_range():
