@@ -25,7 +25,11 @@ def compare(
     b: Annotated[Path, typer.Argument(metavar="B.json", help="Summary of method B, on the same cases.")],
     metrics: Annotated[
         list[str] | None,
-        typer.Option("--metric", help="Metric, repeatable. Default: Dice, clDice, Beta0Error, Beta1Error."),
+        typer.Option(
+            "--metric",
+            help="Metric, repeatable. Default: Dice, clDice, Beta0Error, Beta1Error; of instances PQ, SQ, "
+            "RQ, P05, recall, AJI, ContourF1@2, mean_matched_dice.",
+        ),
     ] = None,
     output: Annotated[
         Path | None,

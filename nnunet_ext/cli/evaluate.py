@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from nnunet_ext.cli.console import out, track
+from nnunet_ext.cli.instance_tables import instance_tables, ratio
 
 if TYPE_CHECKING:
     from nnunet_ext.metrics.summary import Summary
 
 COLUMNS = {"Dice": "Dice ↑", "clDice": "clDice ↑", "Beta0Error": "β0 error ↓", "Beta1Error": "β1 error ↓"}
+INSTANCES = "With --instances"
 
 
 def evaluate(
@@ -41,29 +44,94 @@ def evaluate(
     chill: Annotated[
         bool, typer.Option("--chill", help="Accept references without a prediction, as nnU-Net's --chill.")
     ] = False,
+    instances: Annotated[
+        bool,
+        typer.Option("--instances", help="The files hold instance ids, not classes: PQ, F1, AJI, contours."),
+    ] = False,
+    ious: Annotated[
+        list[float] | None,
+        typer.Option("--iou", help="IoU thresholds beside .5.", rich_help_panel=INSTANCES),
+    ] = None,
+    tolerances: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--tolerance", help="Of contours. Default: 2 3 4 5 6 7 voxels.", rich_help_panel=INSTANCES
+        ),
+    ] = None,
+    size_bins: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Sizes between which instances are also evaluated. Default: thirds of the references.",
+            rich_help_panel=INSTANCES,
+        ),
+    ] = None,
+    spacing: Annotated[
+        list[float] | None,
+        typer.Option(help="Of voxels, (z) y x. Default: what the files say.", rich_help_panel=INSTANCES),
+    ] = None,
+    physical: Annotated[
+        bool,
+        typer.Option(
+            "--physical", help="Tolerances and sizes in the spacing's unit.", rich_help_panel=INSTANCES
+        ),
+    ] = False,
 ) -> None:
-    """Dice, clDice and Betti errors of predictions, per class or region.
+    """Dice, clDice and Betti errors of predictions, per class or region; or PQ, F1, AJI … of instances.
 
     Example: nnunet_ext evaluate -ref labelsTs -pred predictions -np 4
+
+    Example: nnunet_ext evaluate --instances -ref instancesTs -pred cells --iou .5 .75
     """
     from nnunet_ext.errors import UserError
-    from nnunet_ext.metrics import evaluate_folders, save_summary
+    from nnunet_ext.metrics import evaluate_folders, evaluate_instance_folders, save_summary
 
     target = output or prediction / "evaluation.json"  # nnU-Net may have left a summary.json there
     if target.suffix != ".json":  # save_summary says so too, but after the work
         raise UserError(f"-o {target}: the summary is a .json file.")
-    summary = evaluate_folders(
-        reference,
-        prediction,
-        dataset_json,
-        processes=processes,
-        connectivity=connectivity,
-        chill=chill,
-        progress=lambda cases, total: track(cases, total, "Evaluating"),
-    )
-    out.print(summary_table(summary))  # first: it took the time, and saving may fail
+    if instances:
+        _refuse({"-djfile": dataset_json, "--connectivity": connectivity}, "does not go with --instances")
+        summary = evaluate_instance_folders(
+            reference,
+            prediction,
+            ious=ious or (),
+            tolerances=tolerances,
+            size_bins=size_bins,
+            spacing=spacing,
+            physical=physical,
+            processes=processes,
+            chill=chill,
+            progress=_progress,
+        )
+        tables = instance_tables(summary)
+    else:
+        only = {"--iou": ious, "--tolerance": tolerances, "--size-bins": size_bins, "--spacing": spacing}
+        _refuse({**only, "--physical": physical}, "is about instances: give --instances too")
+        summary = evaluate_folders(
+            reference,
+            prediction,
+            dataset_json,
+            processes=processes,
+            connectivity=connectivity,
+            chill=chill,
+            progress=_progress,
+        )
+        tables = [summary_table(summary)]
+    for table in tables:  # first: it took the time, and saving may fail
+        out.print(table)
     for file in save_summary(summary, target):
         out.print(f"Wrote {file}", markup=False, soft_wrap=True)
+
+
+def _progress(cases: Iterable[Any], total: int) -> Iterable[Any]:
+    return track(cases, total, "Evaluating")
+
+
+def _refuse(options: dict[str, Any], reason: str) -> None:
+    from nnunet_ext.errors import UserError
+
+    given = [flag for flag, value in options.items() if value not in (None, False)]
+    if given:
+        raise UserError(f"{given[0]} {reason}.")
 
 
 def summary_table(summary: Summary) -> Table:
@@ -84,4 +152,4 @@ def summary_table(summary: Summary) -> Table:
 
 
 def _cells(mean: dict[str, float]) -> list[str]:
-    return ["–" if math.isnan(mean[key]) else f"{mean[key]:.4f}" for key in COLUMNS]
+    return [ratio(mean[key]) for key in COLUMNS]

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def trainers() -> None:
     """List the trainers with their options.
 
-    A trainer's name is a family and any of its options, in any order: nnUNetTrainerSCNP_w5_50epochs. SCNP takes
-    another family, too, directly after its name: nnUNetTrainerSCNP_JC_w5.
+    A trainer's name is a family and any of its options, in any order: nnUNetTrainerSCNP_w5_50epochs. SCNP
+    takes another family, too, directly after its name: nnUNetTrainerSCNP_JC_w5.
 
     Example: nnUNetv2_train 501 2d 0 -tr nnUNetTrainerSCNP_w5_50epochs
     """

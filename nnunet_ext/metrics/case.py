@@ -13,15 +13,12 @@ from numpy.typing import NDArray
 from nnunet_ext.errors import UserError
 from nnunet_ext.metrics._checks import BoolArray
 from nnunet_ext.metrics.centre_line import cl_dice
+from nnunet_ext.metrics.folders import UnusableCase
 from nnunet_ext.metrics.labels import Classes
 from nnunet_ext.metrics.overlap import confusion
 from nnunet_ext.metrics.topology import betti_numbers
 
 Metrics = dict[str, float]
-
-
-class UnusableCase(Exception):  # noqa: N818 - collected and reported together, not an error by itself
-    """A case that cannot be evaluated; the text says which file, and why."""
 
 
 @dataclass(frozen=True)

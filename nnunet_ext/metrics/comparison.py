@@ -14,10 +14,16 @@ from nnunet_ext.metrics.statistics import PairedTest, paired_test
 from nnunet_ext.metrics.summary import Summary, nan_mean, to_csv
 
 FOREGROUND = "foreground_mean"
-DEFAULT_METRICS = ("Dice", "clDice", "Beta0Error", "Beta1Error")
+DEFAULT_METRICS = (
+    *("Dice", "clDice", "Beta0Error", "Beta1Error"),
+    *("PQ", "SQ", "RQ", "P05", "recall", "AJI", "ContourF1@2", "mean_matched_dice"),  # of instances
+)
 HIGHER_IS_BETTER = {
     **dict.fromkeys(("Dice", "IoU", "clDice", "TP", "TN"), True),
     **dict.fromkeys(("Beta0Error", "Beta1Error", "FP", "FN"), False),
+    **dict.fromkeys(("PQ", "SQ", "RQ", "P05", "precision", "recall", "f1", "accuracy", "tp"), True),
+    **dict.fromkeys(("AJI", "ContourF1", "mean_true_score", "mean_matched_dice", "mean_true_dice"), True),
+    **dict.fromkeys(("fp", "fn"), False),
 }
 Values = dict[str, dict[str, float]]
 
@@ -60,7 +66,7 @@ def compare_summaries(
     a, b : dict
         As `load_summary` or `evaluate_folders` returns; nnU-Net's own will do.
     metrics : sequence of str, optional
-        Default: those of Dice, clDice, β0 and β1 error that both summaries have.
+        Default: those of `DEFAULT_METRICS` that both summaries have.
     n_resamples, seed : int
         As in `paired_test`.
     progress : callable, optional
@@ -96,7 +102,7 @@ def compare_summaries(
                 metric=metric,
                 class_key=key,
                 class_name=names.get(key, ""),
-                higher_is_better=HIGHER_IS_BETTER.get(metric),
+                higher_is_better=HIGHER_IS_BETTER.get(metric.split("@")[0]),  # PQ@0.75
                 **asdict(test),
             )
         )

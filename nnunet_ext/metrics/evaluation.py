@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import io
-import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.metrics.case import CaseEvaluator, UnusableCase
+from nnunet_ext.metrics.case import CaseEvaluator
+from nnunet_ext.metrics.folders import Progress, check_folders, evaluate_cases, match_cases
 from nnunet_ext.metrics.labels import find_dataset_json, read_classes, read_dataset_json
 from nnunet_ext.metrics.summary import Summary, summarize
 
 PathLike = str | os.PathLike[str]
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 def evaluate_folders(
@@ -70,68 +66,20 @@ def evaluate_folders(
         summary["foreground_mean"]["Dice"], summary["mean"]["1"]["Beta0Error"]
     """
     reference, prediction = Path(reference_folder), Path(prediction_folder)
-    for folder in (reference, prediction):
-        if not folder.is_dir():
-            raise UserError(f"There is no folder {folder}.")
+    check_folders(reference, prediction)
     json_file = Path(dataset_json) if dataset_json else find_dataset_json(prediction, reference)
     content = read_dataset_json(json_file)
     names = match_cases(reference, prediction, content["file_ending"], chill)
     files = [(reference / name, prediction / name) for name in names]
 
-    # Nothing above imports nnU-Net (10 s): a wrong path is reported at once, the bar starts at once.
-    results: Iterable[Any] = _evaluate(files, content, json_file, processes, connectivity)
-    results = list(progress(results, len(files)) if progress else results)
-    problems = [str(result) for result in results if isinstance(result, UnusableCase)]
-    if problems:
-        listed = "\n  ".join(problems)
-        raise UserError(f"{len(problems)} of {len(files)} cases cannot be evaluated:\n  {listed}")
-    return summarize(results, read_classes(content, json_file).names, connectivity)
+    def make_evaluator() -> CaseEvaluator:
+        # Only this imports nnU-Net (10 s): a wrong path is reported at once, the bar starts at once.
+        return CaseEvaluator(
+            _find_reader(content, files[0][0]), read_classes(content, json_file), connectivity
+        )
 
-
-def match_cases(reference: Path, prediction: Path, file_ending: str, chill: bool = False) -> list[str]:
-    """File names present in both folders; a `UserError` names every one that is in one only."""
-    references, predictions = _file_names(reference, file_ending), _file_names(prediction, file_ending)
-    for folder, names in ((reference, references), (prediction, predictions)):
-        if not names:
-            raise UserError(f"No file ending in {file_ending} in {folder}. Is it the right folder?")
-    problems = []
-    missing, extra = sorted(references - predictions), sorted(predictions - references)
-    if missing and not chill:
-        problems.append(f"No prediction in {prediction} for {len(missing)} references: {', '.join(missing)}")
-    if extra:
-        problems.append(f"No reference in {reference} for {len(extra)} predictions: {', '.join(extra)}")
-    if problems:
-        hint = "" if extra else "\n(--chill evaluates the predictions there are.)"
-        raise UserError("\n".join(problems) + hint)
-    return sorted(predictions)
-
-
-def _file_names(folder: Path, file_ending: str) -> set[str]:
-    return {path.name for path in folder.iterdir() if path.is_file() and path.name.endswith(file_ending)}
-
-
-def _evaluate(
-    files: list[tuple[Path, Path]],
-    dataset_json: dict[str, Any],
-    json_file: Path,
-    processes: int,
-    connectivity: int | None,
-) -> Iterator[Any]:
-    reader = _find_reader(dataset_json, files[0][0])
-    evaluate_case = CaseEvaluator(reader, read_classes(dataset_json, json_file), connectivity)
-    if min(processes, len(files)) <= 1:
-        yield from map(evaluate_case, files)
-        return
-    # Spawn, as nnU-Net does: forking a process in which torch has started threads can hang.
-    context = multiprocessing.get_context("spawn")
-    try:
-        with ProcessPoolExecutor(min(processes, len(files)), mp_context=context) as pool:
-            yield from pool.map(evaluate_case, files)
-    except BrokenProcessPool as error:
-        raise UserError(
-            f"One of {processes} worker processes died, most likely out of memory: try fewer. "
-            'In a script, call this under `if __name__ == "__main__":`.'
-        ) from error
+    cases = evaluate_cases(make_evaluator, files, processes, progress)
+    return summarize(cases, read_classes(content, json_file).names, connectivity)
 
 
 def _find_reader(dataset_json: dict[str, Any], example: Path) -> Any:

@@ -126,7 +126,7 @@ class ExtTrainer(nnUNetTrainer):
             mirror_axes = self.inference_allowed_mirroring_axes = None
         return *geometry, mirror_axes
 
-    def get_training_transforms(self, *args: Any, **kwargs: Any) -> BasicTransform:  # type: ignore[override]
+    def get_training_transforms(self, *args: Any, **kwargs: Any) -> BasicTransform:
         """nnU-Net's augmentation (static there, but called on the trainer) with `extra_transforms`."""
         return insert_after_spatial(super().get_training_transforms(*args, **kwargs), self.extra_transforms())
 

@@ -85,4 +85,5 @@ def test_flags_with_several_values_belong_to_verbs():
     names = {
         info.name or info.callback.__name__.replace("_", "-") for info in command.app.registered_commands
     }
+    names |= {group.name for group in command.app.registered_groups}
     assert set(command.SEVERAL_VALUES) <= names

@@ -8,8 +8,10 @@ import typer
 from skimage import io
 from typer.testing import CliRunner
 
+from nnunet_ext.cli.app import main
 from nnunet_ext.cli.evaluate import evaluate
 from nnunet_ext.errors import UserError
+from nnunet_ext.images.instance_files import write_instances
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(evaluate)
@@ -86,3 +88,76 @@ def test_help_is_quick():
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "[]"
     assert "-pred" in run("--help").output
+
+
+@pytest.fixture
+def instance_folders(tmp_path):
+    """Three squares; in the prediction one is found whole, one by 3/4, one missed."""
+    squares = np.zeros((20, 20), np.uint16)
+    squares[1:5, 1:5], squares[1:9, 10:18], squares[12:16, 4:8] = 1, 2, 3
+    found = squares.copy()
+    found[7:9, 10:18] = 0
+    found[found == 3] = 0
+    for name, instances in (("ref", squares), ("pred", found)):
+        (tmp_path / name).mkdir()
+        write_instances(tmp_path / name / "a.tif", instances, (0.5, 0.5))
+        write_instances(tmp_path / name / "empty.tif", np.zeros((5, 5), np.uint16))
+    return tmp_path / "ref", tmp_path / "pred"
+
+
+def cells_of(output, metric):
+    """The numbers in the table's row of that name."""
+    (row,) = (line for line in output.splitlines() if line.strip("│ ").startswith(metric + " "))
+    return [cell.strip() for cell in row.strip("│ ").split("│")[1:]]
+
+
+def test_instances(instance_folders, monkeypatch, capsys):
+    reference, prediction = map(str, instance_folders)
+    words = ["nnunet_ext", "evaluate", "--instances", "-ref", reference, "-pred", prediction]
+    monkeypatch.setattr(
+        sys, "argv", [*words, "--iou", ".3", ".8", "--tolerance", "2", "3", "--size-bins", "20"]
+    )
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    output = capsys.readouterr().out
+    assert "2 cases: 3 instances, 2 predicted" in output
+    for metric, value in (
+        *(("SQ", [0.875, 0.875, 1]), ("P05 = precision", [1])),
+        *(("RQ = F1", [0.8, 0.8, 0.4]), ("recall", [2 / 3, 2 / 3, 1 / 3])),
+    ):
+        rows = [line for line in output.splitlines() if line.strip("│ ").startswith(metric + " ")]
+        pooled = [float(row.strip("│ ").split("│")[2]) for row in rows]
+        assert pooled == pytest.approx(value, abs=1e-4)
+    assert cells_of(output, "AJI")[1:] == [f"{(16 + 48) / (16 + 64 + 16):.4f}", "1"]  # one case has instances
+    assert cells_of(output, "below 20") == ["2", "0.6667", "1.0000", "0.6667", "1.0000", "0.5000"]
+    assert cells_of(output, "20 and more") == ["1", "0.7500", "0.7500", "1.0000", "1.0000", "1.0000"]
+    summary = json.loads((instance_folders[1] / "evaluation.json").read_text())
+    assert summary["settings"]["ious"] == [0.5, 0.3, 0.8]
+    assert summary["settings"]["tolerances"] == [2, 3]
+    assert summary["pooled"]["f1@0.8"] == pytest.approx(0.4)
+    assert len((instance_folders[1] / "evaluation.csv").read_text().splitlines()) == 1 + 2
+
+
+def test_instances_in_physical_units(instance_folders):
+    folders = "--instances", "-ref", instance_folders[0], "-pred", instance_folders[1]
+    (instance_folders[0] / "empty.tif").unlink()  # has no spacing
+    (instance_folders[1] / "empty.tif").unlink()
+    result = run(*folders, "--physical", "--tolerance", 1, "--size-bins", 5)
+    assert result.exit_code == 0, result.output
+    assert "contour F1, 1 (physical)" in result.output
+    assert cells_of(result.output, "below 5")[0] == "2"  # 16 voxels of 0.25
+
+
+def test_options_of_the_other_kind_are_refused(instance_folders):
+    folders = "-ref", instance_folders[0], "-pred", instance_folders[1]
+    for args, message in (
+        (("--iou", 0.3), "--iou is about instances: give --instances too"),
+        (("--physical",), "--physical is about instances"),
+        (("--instances", "--connectivity", 1), "--connectivity does not go with --instances"),
+        (("--instances", "--physical"), "give --tolerance"),
+        (("--instances", "--spacing", 1), "spacing: expected 2 positive numbers"),
+    ):
+        result = run(*folders, *args)
+        assert isinstance(result.exception, UserError), args
+        assert message in str(result.exception)
+    assert not list(instance_folders[1].glob("evaluation*"))

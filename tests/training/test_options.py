@@ -70,9 +70,7 @@ def test_decimal_numbers(word, value):
     assert isinstance(YOUDEN_WEIGHT.parse(word), float)
 
 
-@pytest.mark.parametrize(
-    "word", ["lambda", "lambda.5", "lambda00.5", "lambda-1", "lambda1e", "lambdanan", "lambda1."]
-)
+@pytest.mark.parametrize("number", ["", ".5", "00.5", "-1", "1e", "nan", "1."])
 def test_what_is_no_decimal_number_is_unknown(number):
     with pytest.raises(UserError, match=f"unknown option '_lambda{re.escape(number)}'"):
         parse_options("T", [f"lambda{number}"], [YOUDEN_WEIGHT])
