@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, find_objects
 from skimage.morphology import skeletonize
 
+from nnunet_ext.morphology import label_components
+
 BREAK, ISLAND = "#e4572e", "#17bebb"
 REACH = 6
 
 
 def _centres(mask: NDArray) -> NDArray:
     """Centroids (N, 2) of the 8-connected components of a mask."""
-    components = cc3d.connected_components(mask, connectivity=8)
+    components = label_components(mask)[0]
     return cc3d.statistics(components)["centroids"][1:]
 
 
@@ -31,14 +33,14 @@ def breaks(prediction: NDArray, truth: NDArray) -> NDArray:
     """
     missed = skeletonize(truth > 0) & (prediction == 0)
     # Gaps a few pixels apart are one place to the eye.
-    places = cc3d.connected_components(binary_dilation(missed, iterations=2), connectivity=8)
+    places = label_components(binary_dilation(missed, iterations=2))[0]
     centres = []
     for number, box in enumerate(find_objects(places), start=1):
         window = tuple(slice(max(0, s.start - REACH), s.stop + REACH) for s in box)
         gap = missed[window] & (places[window] == number)
-        pieces = cc3d.connected_components(truth[window] > 0, connectivity=8)
+        pieces = label_components(truth[window] > 0)[0]
         vessel = np.isin(pieces, pieces[gap])
-        predicted = cc3d.connected_components(vessel & (prediction[window] > 0), connectivity=8)
+        predicted = label_components(vessel & (prediction[window] > 0))[0]
         if predicted.max() > 1:
             centres.append(np.argwhere(missed & (places == number)).mean(0))
     return np.array(centres).reshape(-1, 2)
@@ -46,7 +48,7 @@ def breaks(prediction: NDArray, truth: NDArray) -> NDArray:
 
 def islands(prediction: NDArray, truth: NDArray) -> NDArray:
     """Centres (N, 2) of the predicted components that touch no true structure."""
-    components = cc3d.connected_components(prediction > 0, connectivity=8)
+    components = label_components(prediction > 0)[0]
     touching = np.unique(components[truth > 0])
     return _centres((components > 0) & ~np.isin(components, touching))
 

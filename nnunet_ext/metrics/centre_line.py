@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-import cc3d
 import numpy as np
 from skimage.morphology import skeletonize
 
 from nnunet_ext.metrics._checks import BoolArray, counted_pair
+from nnunet_ext.morphology import label_components
 
 
 def cl_dice(prediction: BoolArray, reference: BoolArray, mask: BoolArray | None = None) -> float:
@@ -67,9 +67,7 @@ def cl_dice(prediction: BoolArray, reference: BoolArray, mask: BoolArray | None 
 
 def _skeleton(foreground: BoolArray) -> BoolArray:
     skeleton = skeletonize(foreground).astype(bool, copy=False)  # older scikit-image: 0 and 255 in 3D
-    components, count = cc3d.connected_components(
-        foreground, connectivity=8 if foreground.ndim == 2 else 26, return_N=True
-    )
+    components, count = label_components(foreground)
     lost = np.ones(count + 1, dtype=bool)
     lost[0] = False  # background
     lost[components[skeleton]] = False

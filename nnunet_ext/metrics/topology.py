@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-import cc3d
 import numpy as np
 from skimage.measure import euler_number
 
 from nnunet_ext.metrics._checks import BoolArray, check_boolean, counted_pair
-
-# Number of neighbours as cc3d names it, by (dimensions, connectivity as scikit-image names it).
-_NEIGHBOURS: dict[tuple[int, int], Literal[4, 6, 8, 18, 26]] = {
-    (2, 1): 4,
-    (2, 2): 8,
-    (3, 1): 6,
-    (3, 2): 18,
-    (3, 3): 26,
-}
+from nnunet_ext.morphology import NEIGHBOURS, label_components
 
 
 def betti_numbers(foreground: BoolArray, connectivity: int | None = None) -> tuple[int, ...]:
@@ -68,12 +57,12 @@ def betti_numbers(foreground: BoolArray, connectivity: int | None = None) -> tup
         )
     if not foreground.any():
         return (0,) * foreground.ndim
-    components = _count_components(foreground, connectivity)
+    components = label_components(foreground, connectivity)[1]
     euler = int(euler_number(foreground, connectivity))
     if foreground.ndim == 2:
         return components, components - euler
     background = np.pad(~foreground, 1, constant_values=True)  # one outer component, not several
-    cavities = _count_components(background, 4 - connectivity) - 1
+    cavities = label_components(background, 4 - connectivity)[1] - 1
     return components, components + cavities - euler, cavities
 
 
@@ -114,7 +103,7 @@ def betti_0_error(
     """
     prediction, reference = counted_pair(prediction, reference, mask)
     connectivity = _check_connectivity(connectivity, prediction.ndim)
-    return abs(_count_components(prediction, connectivity) - _count_components(reference, connectivity))
+    return abs(label_components(prediction, connectivity)[1] - label_components(reference, connectivity)[1])
 
 
 def betti_1_error(
@@ -159,11 +148,6 @@ def betti_1_error(
 def _check_connectivity(connectivity: int | None, ndim: int) -> int:
     if connectivity is None:
         return ndim
-    if (ndim, connectivity) not in _NEIGHBOURS:
+    if (ndim, connectivity) not in NEIGHBOURS:
         raise ValueError(f"connectivity: expected 1 to {ndim} in {ndim}D, got {connectivity}")
     return connectivity
-
-
-def _count_components(foreground: BoolArray, connectivity: int) -> int:
-    neighbours = _NEIGHBOURS[foreground.ndim, connectivity]
-    return cc3d.connected_components(foreground, connectivity=neighbours, return_N=True)[1]

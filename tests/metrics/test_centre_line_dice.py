@@ -75,3 +75,10 @@ def test_exception():
         cl_dice(bar(5), bar(5, ndim=3))
     with pytest.raises(ValueError, match="boolean"):
         cl_dice(bar(5).astype(int), bar(5))
+
+
+def test_a_mask_whose_empty_rows_a_labelling_library_has_counted_in():
+    """cc3d 4.1.1 numbers background voxels of this boolean image."""
+    rows = ("...", "...", "...", "#.#", "###")
+    mask = np.array([[pixel == "#" for pixel in row] for row in rows])
+    assert cl_dice(mask, mask) == 1
