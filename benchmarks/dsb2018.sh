@@ -4,10 +4,10 @@
 #
 #   bash benchmarks/dsb2018.sh STAGE1_TRAIN_FOLDER OUTPUT_FOLDER [FOLDS]
 #
-# About 4 minutes per model and fold on two cores. Default folds: "0 1 2".
+# About 3 minutes per model and fold on two cores. Default folds: "0 1".
 set -euo pipefail
-source=$1 out=$2 folds=${3:-0 1 2}
-length=_10epochs_150iters
+source=$1 out=$2 folds=${3:-0 1}
+length=_10epochs_100iters
 models=("511 4 JC" "511 4 SCNP_JC" "511 4 Ext" "512 2 Ext")  # dataset id, classes, trainer
 
 mkdir -p "$out"/{raw,preprocessed,results}

@@ -1,4 +1,4 @@
-"""Converters of public datasets to nnU-Net's raw format, one module per dataset.
+"""Converters of public datasets, and of your own images, to nnU-Net's raw format, one module each.
 
 Importing this package loads no converter and no imaging library; `load` imports the one asked for.
 """
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 #: name on the command line -> "module:class" inside this package
 CATALOGUE: dict[str, str] = {
+    "dsb2018": "dsb2018:Dsb2018",
+    "instances": "instances:Instances",
+    "plantseg": "plantseg:PlantSeg",
     "topomortar": "topomortar:TopoMortar",
 }
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.dataset_conversion.converter import Case, CaseError, DatasetDescription, Note, Sample
-from nnunet_ext.dataset_conversion.formats import FORMATS, ImageFormat
+from nnunet_ext.dataset_conversion.formats import ImageFormat, format_of
 
 STRAY = "mask values other than 0 and 255"
 EMPTY = "empty masks"
@@ -39,9 +39,9 @@ def threshold_mask(
     CaseError
         If the mask is stored as 0/1, which a threshold would turn into an empty mask.
     """
-    values, counts = np.unique(mask, return_counts=True)
-    stray = {int(v): int(n) for v, n in zip(values, counts, strict=True) if v not in (0, 255)}
-    if stray and values.max() == 1:
+    values, counts = np.unique(mask[(mask != 0) & (mask != 255)], return_counts=True)
+    stray = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
+    if stray and mask.max() == 1:
         raise CaseError(f"{file}: a mask of 0 and 1, but 0 and 255 are expected")
     notes: tuple[Note, ...] = ()
     if stray:
@@ -59,7 +59,7 @@ def check_sample(sample: Sample, case: Case, description: DatasetDescription) ->
     CaseError
         If an image that is to be copied cannot be decoded.
     """
-    image_format = FORMATS[description.file_ending]
+    image_format = format_of(description)
     images = [image_format.read(i) if isinstance(i, Path) else i for i in sample.images]
     problems = _check_images(images, case, description, image_format)
     if sample.label is None:
@@ -68,8 +68,8 @@ def check_sample(sample: Sample, case: Case, description: DatasetDescription) ->
     label_file = case.labels[0] if case.labels else case.images[0]
     if sample.label.shape != shape:
         problems.append(
-            f"{label_file}: the mask is {_size(sample.label.shape)}, "
-            f"its image {case.images[0]} {_size(shape)}"
+            f"{label_file}: the mask is {size_text(sample.label.shape)}, "
+            f"its image {case.images[0]} {size_text(shape)}"
         )
     allowed = sorted(description.labels.values())
     unknown = np.setdiff1d(np.unique(sample.label), allowed)
@@ -84,7 +84,7 @@ def _check_images(
     file, problems = case.images[0], []
     shapes = {image_format.spatial_shape(pixels) for pixels in images}
     if len(shapes) > 1:
-        problems.append(f"{file}: its channels differ in size: {', '.join(map(_size, sorted(shapes)))}")
+        problems.append(f"{file}: its channels differ in size: {', '.join(map(size_text, sorted(shapes)))}")
     channels = sum(image_format.channels(pixels) for pixels in images)
     if channels != len(description.channel_names):
         wanted = f"{len(description.channel_names)} are expected ({', '.join(description.channel_names)})"
@@ -117,5 +117,6 @@ def check_ids(cases: list[Case]) -> dict[str, list[str]]:
     return problems
 
 
-def _size(shape: tuple[int, ...]) -> str:
+def size_text(shape: tuple[int, ...]) -> str:
+    """Return a shape as people write it: 24x20."""
     return "x".join(map(str, shape))

@@ -6,89 +6,48 @@ Everything else (parallel runs, resuming, checks, writing, the report) is in `ru
 from __future__ import annotations
 
 import dataclasses
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
+from nnunet_ext.dataset_conversion.case import (
+    PARTS,
+    Case,
+    CaseError,
+    Note,
+    Part,
+    Sample,
+    Split,
+    SurveyError,
+)
+from nnunet_ext.dataset_conversion.folds import folds
 from nnunet_ext.dataset_conversion.sources import find_root
 from nnunet_ext.errors import UserError
 
-Part: TypeAlias = Literal["train", "val", "test"]
-PARTS: tuple[Part, ...] = ("train", "val", "test")
-Split: TypeAlias = dict[str, list[str]]
+__all__ = [
+    "PARTS",
+    "Case",
+    "CaseError",
+    "Converter",
+    "DatasetDescription",
+    "Note",
+    "Part",
+    "Sample",
+    "Split",
+    "Survey",
+    "SurveyError",
+    "option",
+]
+
+#: (items, how many, what) -> the same items, shown as they go by
+Progress: TypeAlias = Callable[[Iterable[Any], int, str], Iterator[Any]]
 
 
-class CaseError(UserError):
-    """One case cannot be converted. The text names the file and says what is wrong with it."""
-
-
-@dataclass(frozen=True)
-class Note:
-    """Something worth knowing that is no error, such as an empty mask. Notes are counted by `kind`."""
-
-    kind: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Case:
-    """One case of the source: what it is called and which files it is made of.
-
-    Attributes
-    ----------
-    id : str
-        Case identifier in nnU-Net, unique over train, val and test.
-    part : str
-        "train", "val" (both go to imagesTr) or "test" (imagesTs, labelsTs).
-    images : tuple of Path
-        Source files of the image.
-    labels : tuple of Path
-        Source files of the label map; empty for an unlabelled test case.
-    group : str or None
-        What the case belongs to (patient, source image, test domain), if it matters.
-    """
-
-    id: str
-    part: Part
-    images: tuple[Path, ...]
-    labels: tuple[Path, ...] = ()
-    group: str | None = None
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w.+-]+", self.id):
-            raise ValueError(f"We expect a case id that can be a file name. Got: {self.id!r}")
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """All source files of the case."""
-        return self.images + self.labels
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One case as read.
-
-    Attributes
-    ----------
-    images : tuple of Path or ndarray
-        One entry per nnU-Net image file (``CASE_0000``, ``CASE_0001``, ...). A path is a file already in
-        the output format and is copied byte for byte; an array, spatial axes first and colour channels
-        last, is written.
-    label : ndarray or None
-        Integer label map with the image's spatial shape, or None for an unlabelled case.
-    notes : tuple of Note
-        What was mended or is odd about this case.
-    """
-
-    images: tuple[Path | NDArray[Any], ...]
-    label: NDArray[np.integer[Any]] | None
-    notes: tuple[Note, ...] = ()
+def silent(items: Iterable[Any], total: int, description: str) -> Iterator[Any]:
+    """Yield `items` and show nothing."""
+    yield from items
 
 
 @dataclass(frozen=True)
@@ -103,20 +62,68 @@ class DatasetDescription:
     labels : mapping
         Class name to value, background = 0, consecutive.
     file_ending : str
-        Of images and labels, with the dot.
+        Of images and labels, with the dot. With `dimension` it selects a format of `formats`.
     official_counts : mapping
         Cases per part in the complete dataset, to tell a partial download.
+    dimension : int
+        Number of spatial axes, 2 or 3.
     """
 
     channel_names: tuple[str, ...]
     labels: Mapping[str, int]
     file_ending: str
     official_counts: Mapping[Part, int] = field(default_factory=dict)
+    dimension: int = 2
 
 
-def option(default: Any, help: str, choices: Sequence[str] = ()) -> Any:
-    """Declare an option of a converter: a dataclass field that is also a flag of the command line."""
-    return field(default=default, metadata={"help": help, "choices": tuple(choices)})
+@dataclass(frozen=True)
+class Survey:
+    """What a look at the files showed before anything is written.
+
+    Attributes
+    ----------
+    cases : tuple of Case
+        The cases to convert.
+    description : DatasetDescription
+        What they have in common.
+    notes : tuple of Note
+        What is worth knowing about the dataset as a whole.
+    """
+
+    cases: tuple[Case, ...]
+    description: DatasetDescription
+    notes: tuple[Note, ...] = ()
+
+
+def option(
+    default: Any,
+    help: str,
+    choices: Sequence[Any] = (),
+    flags: Sequence[str] = (),
+    metavar: str = "",
+    shown: str = "",
+    adds_cases: bool = False,
+) -> Any:
+    """Declare an option of a converter: a dataclass field that is also a flag of the command line.
+
+    Parameters
+    ----------
+    default : any
+        Default value. The type of the field's annotation is that of the flag; a tuple takes several values.
+    help : str
+        One line, without a full stop.
+    choices : sequence
+        The only values allowed, if given.
+    flags : sequence of str
+        Names of the flag; by default the field's name with two dashes.
+    metavar, shown : str
+        How the help shows the value and the default.
+    adds_cases : bool
+        Whether it only says where further cases are: a dataset converted without it may then be completed.
+    """
+    metadata = {"help": help, "choices": tuple(choices), "flags": tuple(flags)}
+    shows = {"metavar": metavar, "shown": shown}
+    return field(default=default, metadata={**metadata, **shows, "adds_cases": adds_cases})
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,8 @@ class Converter(ABC):
         The paper to cite.
     layout : tuple of str
         Paths that must exist below the dataset's root, by which `locate` finds it.
+    example : str
+        Flags for the example in the help.
 
     Raises
     ------
@@ -149,14 +158,15 @@ class Converter(ABC):
     licence: ClassVar[str]
     url: ClassVar[str]
     reference: ClassVar[str]
-    layout: ClassVar[tuple[str, ...]]
+    layout: ClassVar[tuple[str, ...]] = ()
+    example: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         for spec in self.options():
             choices, value = spec.metadata["choices"], getattr(self, spec.name)
             if choices and value not in choices:
                 raise UserError(
-                    f"{self.name} has no {spec.name} '{value}'. Choose from: {', '.join(choices)}."
+                    f"{self.name} has no {spec.name} '{value}'. Choose from: {', '.join(map(str, choices))}."
                 )
 
     @classmethod
@@ -165,16 +175,30 @@ class Converter(ABC):
         return tuple(spec for spec in dataclasses.fields(cls) if "help" in spec.metadata)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the options in force, as they are stored in the report."""
-        return {spec.name: getattr(self, spec.name) for spec in self.options()}
+        """Return the options all cases were converted with, as they are stored in the report."""
+        stored = [spec.name for spec in self.options() if not spec.metadata["adds_cases"]]
+        return {name: _plain(getattr(self, name)) for name in stored}
 
     def locate(self, source: Path) -> Path:
         """Return the folder at or below `source` that holds `layout`; see `sources.find_root`."""
         return find_root(source, self.layout, self.name)
 
-    @abstractmethod
     def describe(self) -> DatasetDescription:
-        """Return channels, labels and file ending."""
+        """Return channels, labels and file ending, if they do not depend on the files; else see `survey`."""
+        raise NotImplementedError(f"{type(self).__name__} needs describe() or survey()")
+
+    def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
+        """Look at the files of the cases before anything is written; here: at none of them.
+
+        For a dataset whose channels, format or choice of cases depend on its files. Headers are enough as a
+        rule; `progress` shows a bar.
+
+        Raises
+        ------
+        SurveyError
+            If something is wrong with cases; nothing is written then.
+        """
+        return Survey(tuple(cases), self.describe())
 
     @abstractmethod
     def find_cases(self, root: Path) -> list[Case]:
@@ -185,8 +209,15 @@ class Converter(ABC):
         """
 
     @abstractmethod
-    def read_case(self, case: Case) -> Sample:
+    def read_case(self, case: Case, description: DatasetDescription) -> Sample:
         """Read one case; called in worker processes.
+
+        Parameters
+        ----------
+        case : Case
+            One of those of `survey`.
+        description : DatasetDescription
+            That of `survey`.
 
         Raises
         ------
@@ -195,9 +226,14 @@ class Converter(ABC):
         """
 
     def splits(self, cases: Sequence[Case]) -> list[Split] | None:
-        """Return the folds for ``splits_final.json``, or None to leave them to nnU-Net.
-
-        Here: one fold, the official one, where the source has a validation part.
-        """
+        """Return the folds for ``splits_final.json``, or None to leave them to nnU-Net; see `folds.folds`."""
         ids = {part: sorted(case.id for case in cases if case.part == part) for part in PARTS}
-        return [{"train": ids["train"], "val": ids["val"]}] if ids["val"] else None
+        groups = {case.id: case.group for case in cases if case.part == "train" and case.group}
+        return folds(ids["train"], ids["val"], groups)
+
+
+def _plain(value: Any) -> Any:
+    """Return an option as JSON would give it back."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value.resolve()) if isinstance(value, Path) else value

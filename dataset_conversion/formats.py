@@ -1,4 +1,4 @@
-"""The file formats that are written, and how they are read back."""
+"""The formats that are written, and how they are read back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.converter import CaseError
+from nnunet_ext.dataset_conversion.converter import CaseError, DatasetDescription
+from nnunet_ext.images import nifti, tif
+from nnunet_ext.images.image import Grid
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,19 @@ class ImageFormat:
     read : callable
         Path -> array.
     write : callable
-        Path, array -> None.
+        Path, array, `Grid` -> None.
+    reader : str
+        nnU-Net's class for it, where nnU-Net would try another one first.
+    spacing_file : bool
+        Whether nnU-Net takes the spacing from a file ``CASE.json`` beside image and label.
     """
 
     spatial_axes: int
     dtypes: tuple[str, ...]
     read: Callable[[Path], NDArray[Any]]
-    write: Callable[[Path, NDArray[Any]], None]
+    write: Callable[[Path, NDArray[Any], Grid], None]
+    reader: str = ""
+    spacing_file: bool = False
 
     def spatial_shape(self, pixels: NDArray[Any]) -> tuple[int, ...]:
         """Return the shape of `pixels` without its channel axis."""
@@ -41,6 +49,10 @@ class ImageFormat:
     def channels(self, pixels: NDArray[Any]) -> int:
         """Return the number of channels of `pixels`."""
         return int(np.prod(pixels.shape[self.spatial_axes :], dtype=int))
+
+    def spacing(self, grid: Grid) -> list[float]:
+        """Return what ``CASE.json`` holds: without it nnU-Net takes 1 as well, and complains."""
+        return list(grid.spacing or (1.0,) * self.spatial_axes)
 
 
 def read_image(path: Path) -> NDArray[Any]:
@@ -61,13 +73,40 @@ def read_image(path: Path) -> NDArray[Any]:
         raise CaseError(f"{path}: cannot be read as an image ({state})") from error
 
 
-def _write_image(path: Path, pixels: NDArray[Any]) -> None:
+def _write_image(path: Path, pixels: NDArray[Any], grid: Grid) -> None:
     from skimage import io
 
     io.imsave(path, pixels, check_contrast=False)
 
 
-#: file ending -> format
-FORMATS: dict[str, ImageFormat] = {
-    ".png": ImageFormat(spatial_axes=2, dtypes=("uint8",), read=read_image, write=_write_image),
+def _write_tif(path: Path, pixels: NDArray[Any], grid: Grid) -> None:
+    tif.write(path, pixels, grid.spacing)
+
+
+def _read_tif(path: Path) -> NDArray[Any]:
+    import tifffile
+
+    return np.asarray(tifffile.imread(path))
+
+
+def _read_nifti(path: Path) -> NDArray[Any]:
+    import SimpleITK as sitk
+
+    return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(path))))
+
+
+_INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
+_NUMBERS = (*_INTEGERS, "float32", "float64")
+#: file ending and number of spatial axes -> format
+FORMATS: dict[tuple[str, int], ImageFormat] = {
+    (".png", 2): ImageFormat(2, ("uint8",), read_image, _write_image),
+    (".tif", 2): ImageFormat(2, _NUMBERS, _read_tif, _write_tif, reader="NaturalImage2DIO"),
+    (".tif", 3): ImageFormat(3, _NUMBERS, _read_tif, _write_tif, reader="Tiff3DIO", spacing_file=True),
+    (".nii.gz", 2): ImageFormat(2, _NUMBERS, _read_nifti, nifti.write),
+    (".nii.gz", 3): ImageFormat(3, _NUMBERS, _read_nifti, nifti.write),
 }
+
+
+def format_of(description: DatasetDescription) -> ImageFormat:
+    """Return the format of a dataset's images and labels."""
+    return FORMATS[description.file_ending, description.dimension]

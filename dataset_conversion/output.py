@@ -16,16 +16,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from nnunet_ext.dataset_conversion.converter import Case, Part, Split
+from nnunet_ext.dataset_conversion.converter import Case, DatasetDescription, Part, Split
 from nnunet_ext.dataset_conversion.sources import is_litter
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import read_json, write_texts
+from nnunet_ext.images.instance_files import ENDING
 
 Record: TypeAlias = dict[str, Any]
 
 IMAGES: dict[Part, str] = {"train": "imagesTr", "val": "imagesTr", "test": "imagesTs"}
 LABELS: dict[Part, str] = {"train": "labelsTr", "val": "labelsTr", "test": "labelsTs"}
-FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
+INSTANCES: dict[Part, str] = {"train": "instancesTr", "val": "instancesTr", "test": "instancesTs"}
+FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs", "instancesTr", "instancesTs")
 REPORT = "conversion_report.json"
 PARTIAL = ".partial"
 _IDENTITY = "identity.json"
@@ -116,19 +118,21 @@ class DatasetFolder:
             done[record["id"]] = record
         return done
 
-    def is_done(self, case: Case, record: Record | None, root: Path) -> bool:
-        """Tell whether the case was written from these very files and its output is still there."""
+    def is_done(self, case: Case, record: Record | None, description: DatasetDescription, root: Path) -> bool:
+        """Tell whether the case was written from these very files, as it would be now, and is still there."""
         if record is None or record["part"] != case.part or record["sources"] != fingerprint(case, root):
             return False
+        if record.get("channels") != len(description.channel_names):
+            return False  # files that were added changed what the dataset has in common
         outputs = ((self.path / name, size) for name, size in record["outputs"].items())
         return all(path.is_file() and path.stat().st_size == size for path, size in outputs)
 
-    def put(self, temporary: Path, name: str) -> tuple[str, int]:
-        """Move a finished file to `name` below the folder; return the name and the size in bytes."""
-        target = self.path / name
+    def put(self, temporary: Path, place: str) -> tuple[str, int]:
+        """Move a finished file into the folder `place`; return its path below ours and the size in bytes."""
+        target = self.path / place / temporary.name
         target.parent.mkdir(exist_ok=True)
         os.replace(temporary, target)
-        return name, target.stat().st_size
+        return f"{place}/{target.name}", target.stat().st_size
 
     def add_record(self, record: Record) -> None:
         """Mark a case as done."""
@@ -136,30 +140,41 @@ class DatasetFolder:
 
     def is_complete(self, splits: list[Split] | None) -> bool:
         """Tell whether everything that `finish` writes is there."""
-        needed = [self.dataset_json, self.report, *([self.splits] if splits is not None else [])]
-        return all(path.is_file() for path in needed)
+        return self.dataset_json.is_file() and self.report.is_file() and self.earlier_split() == splits
 
     def finish(self, report: dict[str, Any], splits: list[Split] | None, dataset: dict[str, Any]) -> None:
         """Write split and report, tidy up, and write ``dataset.json`` last."""
         with writing_to(self.path):
             if splits is not None:
                 write_json(self.splits, splits)
+            else:
+                self.splits.unlink(missing_ok=True)
             write_json(self.report, report)
             shutil.rmtree(self.partial, ignore_errors=True)
             write_json(self.dataset_json, dataset)
 
+    def earlier_split(self) -> list[Split] | None:
+        """Return the split an earlier conversion left in this folder, if there is a sound one."""
+        try:
+            return list(read_json(self.splits))
+        except UserError:
+            return None
+
     def check_strangers(self, cases: Iterable[Case], ending: str) -> None:
-        """Raise `UserError` if images or labels lie here that belong to none of `cases`."""
-        expected: dict[str, set[str]] = {name: set() for name in FOLDERS}
-        for case in cases:
-            expected[IMAGES[case.part]].add(case.id)
-            expected[LABELS[case.part]].add(case.id)
+        """Raise `UserError` if files lie in our folders that belong to none of `cases`."""
+        own = re.escape(ending)
         strangers = []
-        for folder in FOLDERS:
-            suffix = re.escape(ending) if folder.startswith("labels") else r"_\d{4}" + re.escape(ending)
-            for path in sorted((self.path / folder).glob("*")):
-                if not is_litter(path) and re.sub(suffix + "$", "", path.name) not in expected[folder]:
-                    strangers.append(f"{folder}/{path.name}")
+        for places, pattern in (
+            (IMAGES, rf"(.+?)(_\d{{4}}{own}|\.json)"),
+            (LABELS, rf"(.+?)({own}|\.json)"),
+            (INSTANCES, rf"(.+?){re.escape(ENDING)}"),
+        ):
+            for place in dict.fromkeys(places.values()):
+                expected = {case.id for case in cases if places[case.part] == place}
+                for path in sorted((self.path / place).glob("*")):
+                    found = re.fullmatch(pattern, path.name)
+                    if not is_litter(path) and (found is None or found[1] not in expected):
+                        strangers.append(f"{place}/{path.name}")
         if strangers:
             raise UserError(
                 f"{self.path} holds files of cases that the source does not have: {', '.join(strangers)}.\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_ext import __version__
-from nnunet_ext.dataset_conversion.converter import PARTS, Case, Converter, DatasetDescription, Note
+from nnunet_ext.dataset_conversion.converter import (
+    PARTS,
+    Case,
+    Converter,
+    DatasetDescription,
+    Note,
+    Split,
+)
+from nnunet_ext.dataset_conversion.folds import NNUNET_FOLDS
+from nnunet_ext.dataset_conversion.formats import format_of
 from nnunet_ext.dataset_conversion.output import Record
 from nnunet_ext.dataset_conversion.sources import is_litter
 
@@ -45,12 +55,17 @@ class Conversion:
 
 
 def build_report(
-    converter: Converter, identity: dict[str, Any], records: Mapping[str, Record], notes: Sequence[Note]
+    converter: Converter,
+    description: DatasetDescription,
+    identity: dict[str, Any],
+    records: Mapping[str, Record],
+    notes: Sequence[Note],
 ) -> dict[str, Any]:
     """Return the content of ``conversion_report.json``.
 
     "classes" holds for each class and part the number of voxels and their share of all labelled
-    voxels of that part; "notes" what concerns the dataset, followed by the notes of the cases.
+    voxels of that part; "instances" their number per part, where they are kept; "notes" what concerns
+    the dataset, followed by the notes of the cases.
     """
     cases = {case_id: records[case_id] for case_id in sorted(records)}
     case_notes = [note for record in cases.values() for note in record["notes"]]
@@ -63,15 +78,18 @@ def build_report(
         "nnunet_ext_version": __version__,
         "counts": {part: sum(r["part"] == part for r in cases.values()) for part in PARTS},
         "groups": _groups(cases),
-        "classes": _classes(converter.describe().labels, cases),
+        "classes": _classes(description.labels, cases),
+        "instances": _instances(cases),
         "notes": [vars(note) for note in notes] + case_notes,
         "cases": cases,
     }
 
 
-def dataset_json(converter: Converter, name: str, training_cases: int) -> dict[str, Any]:
+def dataset_json(
+    converter: Converter, description: DatasetDescription, name: str, training_cases: int
+) -> dict[str, Any]:
     """Return the content of nnU-Net's ``dataset.json``."""
-    description = converter.describe()
+    reader = format_of(description).reader
     return {
         "name": name,
         "description": converter.title,
@@ -83,11 +101,14 @@ def dataset_json(converter: Converter, name: str, training_cases: int) -> dict[s
         "labels": dict(description.labels),
         "numTraining": training_cases,
         "file_ending": description.file_ending,
+        **({"overwrite_image_reader_writer": reader} if reader else {}),
     }
 
 
-def dataset_notes(cases: Sequence[Case], description: DatasetDescription, root: Path) -> list[Note]:
-    """Return notes on the source as a whole: parts that are not complete, files that no case uses."""
+def dataset_notes(
+    cases: Sequence[Case], description: DatasetDescription, splits: Sequence[Split] | None, root: Path
+) -> list[Note]:
+    """Return notes on the whole: parts that are not complete, files that no case uses, unusual folds."""
     notes = []
     counts = Counter(case.part for case in cases)
     for part, official in description.official_counts.items():
@@ -97,7 +118,7 @@ def dataset_notes(cases: Sequence[Case], description: DatasetDescription, root: 
     used = {path for case in cases for path in case.files}
     folders = {path.parent for path in used if path.parent.is_dir()}
     unused = sorted(
-        str(path.relative_to(root))
+        os.path.relpath(path, root)
         for folder in folders
         for path in folder.iterdir()
         if path.is_file() and path not in used and not is_litter(path)
@@ -105,7 +126,23 @@ def dataset_notes(cases: Sequence[Case], description: DatasetDescription, root: 
     if unused:
         more = f" and {len(unused) - 5} more" if len(unused) > 5 else ""
         notes.append(Note("files of no case", ", ".join(unused[:5]) + more))
-    return notes
+    return [*notes, *_few_cases(cases, splits)]
+
+
+def _few_cases(cases: Sequence[Case], splits: Sequence[Split] | None) -> list[Note]:
+    number = sum(case.part == "train" for case in cases)
+    if not splits or number >= NNUNET_FOLDS or any(case.part == "val" for case in cases):
+        return []
+    text = f"nnU-Net's own five folds need {NNUNET_FOLDS}; splits_final.json leaves one out per fold"
+    if number == 1:
+        text = "it is also the validation case (fold 0), whose scores will be too good"
+    return [Note("few training cases", f"{number} training case{'s' * (number > 1)}: {text}")]
+
+
+def _instances(cases: Mapping[str, Record]) -> dict[str, int]:
+    kept = [record for record in cases.values() if "instances" in record]
+    numbers = {part: [r["instances"] for r in kept if r["part"] == part] for part in PARTS}
+    return {part: sum(found) for part, found in numbers.items() if found}
 
 
 def _groups(cases: Mapping[str, Record]) -> dict[str, dict[str, int]]:

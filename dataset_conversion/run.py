@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from nnunet_ext.dataset_conversion.checks import check_ids
-from nnunet_ext.dataset_conversion.converter import Case, Converter
+from nnunet_ext.dataset_conversion.converter import (
+    Case,
+    Converter,
+    DatasetDescription,
+    Progress,
+    Survey,
+    SurveyError,
+    silent,
+)
 from nnunet_ext.dataset_conversion.output import DatasetFolder, Record
 from nnunet_ext.dataset_conversion.report import Conversion, build_report, dataset_json, dataset_notes
 from nnunet_ext.dataset_conversion.targets import (
@@ -23,14 +31,6 @@ from nnunet_ext.dataset_conversion.targets import (
 from nnunet_ext.dataset_conversion.worker import Outcome, below, convert_case
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import read_json
-
-#: (items, how many, what) -> the same items, shown as they go by
-Progress: TypeAlias = Callable[[Iterable[Outcome], int, str], Iterator[Outcome]]
-
-
-def silent(items: Iterable[Outcome], total: int, description: str) -> Iterator[Outcome]:
-    """Yield `items` and show nothing."""
-    yield from items
 
 
 def convert(
@@ -45,8 +45,8 @@ def convert(
     """Convert a dataset into ``$nnUNet_raw/DatasetXXX_name`` for nnU-Net.
 
     A killed run continues where it stopped and a finished dataset is left alone; `source` is never
-    written to. Where the dataset has its own split and ``nnUNet_preprocessed`` is set, the split is
-    put where nnU-Net looks for it.
+    written to. Where the dataset needs folds of its own (see `folds.folds`) and ``nnUNet_preprocessed`` is
+    set, they are put where nnU-Net looks for them.
 
     Parameters
     ----------
@@ -75,25 +75,22 @@ def convert(
         raise UserError(f"-np {processes} is not possible: at least one process is needed.")
     path = dataset_folder(dataset_id, name or converter.name)
     root = converter.locate(Path(source))
-    cases = converter.find_cases(root)
-    if not cases:
-        raise UserError(f"No cases of {converter.name} were found in {root}.")
-    splits = converter.splits(cases)
-    check_installed_split(path.name, splits, overwrite)
+    survey, problems = _look(converter, root, overwrite, progress)
+    description = survey.description
+    splits = converter.splits(survey.cases)
     identity = {"converter": converter.name, "source": str(root), "parameters": converter.parameters()}
     folder = DatasetFolder(path, identity)
-    problems = check_ids(cases)
-    if overwrite and problems:
-        raise UserError(f"{_listed(problems, root)}\nNothing was overwritten.")
+    earlier = folder.earlier_split()
+    check_installed_split(path.name, splits, earlier, overwrite)
     folder.open(overwrite)
-    folder.check_strangers(cases, converter.describe().file_ending)
+    folder.check_strangers(survey.cases, description.file_ending)
 
     records = folder.records()
-    good = [case for case in cases if case.id not in problems]
-    todo = [case for case in good if not folder.is_done(case, records.get(case.id), root)]
+    good = [case for case in survey.cases if case.id not in problems]
+    todo = [case for case in good if not folder.is_done(case, records.get(case.id), description, root)]
     if todo or problems or not folder.is_complete(splits):
         folder.begin()
-        stream = _outcomes(converter, root, folder, todo, processes)
+        stream = _outcomes(converter, description, root, folder, todo, processes)
         for outcome in progress(stream, len(todo), f"Converting {converter.name}"):
             if outcome.record is None:
                 problems[outcome.case_id] = [below(root, text) for text in outcome.problems]
@@ -101,38 +98,73 @@ def convert(
                 records[outcome.case_id] = outcome.record
         if problems:
             raise UserError(_problem_text(problems, root, path))
-    report = _complete(folder, converter, cases, {case.id: records[case.id] for case in cases}, root)
+    install_split(path.name, splits, earlier)
+    if not folder.is_complete(splits):
+        _complete(folder, converter, survey, records, root)
     return Conversion(
-        path, report, len(todo), len(good) - len(todo), installed_split(path.name) if splits else None
+        path,
+        dict(read_json(folder.report)),
+        len(todo),
+        len(good) - len(todo),
+        installed_split(path.name) if splits else None,
     )
 
 
 def _complete(
-    folder: DatasetFolder, converter: Converter, cases: Sequence[Case], records: dict[str, Record], root: Path
-) -> dict[str, Any]:
-    """Write what the dataset folder still lacks, ``dataset.json`` last; return the report."""
-    splits = converter.splits(cases)
-    install_split(folder.path.name, splits)
-    if folder.is_complete(splits):
-        return dict(read_json(folder.report))
-    notes = dataset_notes(cases, converter.describe(), root)
-    report = build_report(converter, folder.identity, records, notes)
-    training = sum(case.part != "test" for case in cases)
-    folder.finish(report, splits, dataset_json(converter, folder.path.name, training))
-    return report
+    folder: DatasetFolder, converter: Converter, survey: Survey, records: Mapping[str, Record], root: Path
+) -> None:
+    """Write report, split and ``dataset.json`` of a dataset whose cases are all done."""
+    splits, description = converter.splits(survey.cases), survey.description
+    notes = [replace(note, text=below(root, note.text)) for note in survey.notes]
+    notes += dataset_notes(survey.cases, description, splits, root)
+    done = {case.id: records[case.id] for case in survey.cases}
+    report = build_report(converter, description, folder.identity, done, notes)
+    training = sum(case.part != "test" for case in survey.cases)
+    folder.finish(report, splits, dataset_json(converter, description, folder.path.name, training))
+
+
+def _look(
+    converter: Converter, root: Path, overwrite: bool, progress: Progress
+) -> tuple[Survey, dict[str, list[str]]]:
+    """Find the cases and look at them; return the survey and the problems that leave other cases usable.
+
+    Raises
+    ------
+    UserError
+        If there is nothing to convert, or a problem with which nothing should be written.
+    """
+    cases = converter.find_cases(root)
+    if not any(case.part != "test" for case in cases):
+        raise UserError(f"No training cases of {converter.name} were found in {root}.")
+    problems = check_ids(cases)
+    sound = [case for case in cases if case.id not in problems]
+    nothing = f"Nothing was {'overwritten' if overwrite else 'written'}."
+    if not sound or (overwrite and problems):
+        raise UserError(f"{_listed(problems, root)}\n{nothing}")
+    try:
+        survey = converter.survey(sound, progress)
+    except SurveyError as error:
+        raise UserError(f"{_listed({**problems, **error.problems}, root)}\n{nothing}") from error
+    unread = [case for case in cases if case.id in problems]
+    return replace(survey, cases=(*survey.cases, *unread)), problems
 
 
 def _outcomes(
-    converter: Converter, root: Path, folder: DatasetFolder, cases: Sequence[Case], processes: int
+    converter: Converter,
+    description: DatasetDescription,
+    root: Path,
+    folder: DatasetFolder,
+    cases: Sequence[Case],
+    processes: int,
 ) -> Iterator[Outcome]:
     """Convert `cases`, in worker processes if more than one is asked for; yield as they finish."""
     if processes == 1 or len(cases) < 2:
-        yield from (convert_case(converter, root, folder, case) for case in cases)
+        yield from (convert_case(converter, description, root, folder, case) for case in cases)
         return
     # spawn: a fork would copy the thread that draws the progress bar
     pool = ProcessPoolExecutor(min(processes, len(cases)), multiprocessing.get_context("spawn"))
     try:
-        futures = [pool.submit(convert_case, converter, root, folder, case) for case in cases]
+        futures = [pool.submit(convert_case, converter, description, root, folder, case) for case in cases]
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool as error:
@@ -144,7 +176,7 @@ def _outcomes(
         pool.shutdown(cancel_futures=True)
 
 
-def _listed(problems: dict[str, list[str]], root: Path) -> str:
+def _listed(problems: Mapping[str, list[str]], root: Path) -> str:
     lines = [f"  {below(root, line)}" for case_id in sorted(problems) for line in problems[case_id]]
     head = f"{len(problems)} case{'s' * (len(problems) > 1)} in {root} cannot be converted:"
     return "\n".join([head, *lines])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nnunet_ext.errors import UserError
@@ -14,6 +14,11 @@ _LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
 def is_litter(path: Path) -> bool:
     """Tell whether `path` is a file or folder an operating system left behind, or is hidden."""
     return path.name.startswith(".") or path.name.lower() in _LITTER
+
+
+def case_id(name: str) -> str:
+    """Return a name as a case id: what is not a letter, a digit or one of ``_.+-`` becomes an underscore."""
+    return re.sub(r"[^\w.+-]+", "_", name)
 
 
 def list_files(folder: Path, pattern: str) -> list[Path]:
@@ -47,30 +52,63 @@ def find_root(source: Path, layout: Sequence[str], name: str, depth: int = 2) ->
     UserError
         If `source` is no folder, or no folder or several of one level hold the layout.
     """
-    if not source.exists():
-        raise UserError(f"{source} does not exist. Give the folder that holds {name} with -i.")
-    if not source.is_dir():
-        raise UserError(f"{source} is a file. Unpack it and give the folder that holds {name} with -i.")
+    return find_folder(
+        source,
+        lambda folder: all((folder / path).exists() for path in layout),
+        f"holds {' and '.join(layout)}",
+        name,
+        depth,
+    )
+
+
+def find_folder(source: Path, fits: Callable[[Path], bool], wanted: str, name: str, depth: int = 2) -> Path:
+    """Return the folder at most `depth` levels below `source` that `fits`.
+
+    Parameters
+    ----------
+    source, name, depth
+        As in `find_root`.
+    fits : callable
+        Tells of a folder whether it is the one.
+    wanted : str
+        What such a folder does, for messages: "holds train/images".
+
+    Raises
+    ------
+    UserError
+        If `source` is no folder, or no folder or several of one level fit.
+    """
+    check_folder(source, f"the folder that holds {name} with -i")
     level = [source.resolve()]
     for _ in range(depth + 1):
-        found = [folder for folder in level if all((folder / path).exists() for path in layout)]
+        found = [folder for folder in level if fits(folder)]
         if len(found) == 1:
             return found[0]
         if found:
             several = ", ".join(str(folder) for folder in found)
             raise UserError(f"{source} holds {name} more than once: {several}. Give one of them with -i.")
-        level = [child for folder in level for child in _subfolders(folder)]
+        level = [child for folder in level for child in subfolders(folder)]
     raise UserError(
-        f"{source} does not look like {name}: no folder in it, down to {depth} levels, "
-        f"holds {' and '.join(layout)}.\nFound there: {_listing(source)}."
+        f"{source} does not look like {name}: no folder in it, down to {depth} levels, {wanted}.\n"
+        f"Found there: {listing(source)}."
     )
 
 
-def _subfolders(folder: Path) -> list[Path]:
+def check_folder(path: Path, wanted: str) -> None:
+    """Raise `UserError` unless `path` is a folder; `wanted` says what to give instead."""
+    if not path.exists():
+        raise UserError(f"{path} does not exist. Give {wanted}.")
+    if not path.is_dir():
+        raise UserError(f"{path} is a file. Unpack it and give {wanted}.")
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Return the folders in `folder`, sorted, without litter."""
     return sorted(child for child in folder.iterdir() if child.is_dir() and not is_litter(child))
 
 
-def _listing(folder: Path, limit: int = 10) -> str:
+def listing(folder: Path, limit: int = 10) -> str:
+    """Return the names in `folder` for a message; at most `limit` of them."""
     names = sorted(child.name + "/" * child.is_dir() for child in folder.iterdir() if not is_litter(child))
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more if names else "nothing"

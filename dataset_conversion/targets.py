@@ -53,25 +53,37 @@ def installed_split(dataset: str) -> Path | None:
     return preprocessed / dataset / "splits_final.json" if preprocessed else None
 
 
-def check_installed_split(dataset: str, splits: list[Split] | None, overwrite: bool) -> None:
-    """Raise `UserError` if nnU-Net would train on another split than `splits`."""
+def check_installed_split(
+    dataset: str, splits: list[Split] | None, earlier: list[Split] | None, overwrite: bool
+) -> None:
+    """Raise `UserError` if nnU-Net would train on another split than `splits`.
+
+    One that an `earlier` conversion to the same folder installed may be replaced.
+    """
     path = installed_split(dataset)
-    if splits is None or path is None or overwrite or not path.exists() or _holds(path, splits):
+    if splits is None or path is None or overwrite or not path.exists():
         return
-    raise UserError(
-        f"{path} exists and is not the dataset's own split, so nnU-Net would train on another one.\n"
-        "Move it away and run this again, or replace it (and the converted dataset) with --overwrite."
-    )
+    if not _holds(path, splits) and not (earlier and _holds(path, earlier)):
+        raise UserError(
+            f"{path} exists and is not the split of this dataset, so nnU-Net would train on another one.\n"
+            "Move it away and run this again, or replace it (and the converted dataset) with --overwrite."
+        )
 
 
-def install_split(dataset: str, splits: list[Split] | None) -> None:
-    """Write the split to where nnU-Net looks for it, unless an equal one is there already."""
+def install_split(dataset: str, splits: list[Split] | None, earlier: list[Split] | None) -> None:
+    """Write the split to where nnU-Net looks for it, unless an equal one is there already.
+
+    Without a split, one that an `earlier` conversion installed is removed: nnU-Net makes its own.
+    """
     path = installed_split(dataset)
-    if splits is None or path is None or _holds(path, splits):
+    if path is None or (splits is not None and _holds(path, splits)):
         return
     with writing_to(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, splits)
+        if splits is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, splits)
+        elif earlier and _holds(path, earlier):
+            path.unlink()
 
 
 def _holds(path: Path, splits: list[Split]) -> bool:

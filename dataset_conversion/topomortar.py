@@ -69,7 +69,7 @@ class TopoMortar(Converter):
                 cases.append(Case(case_id, part, (images / file,), (masks / file,), groups.get(case_id)))
         return cases
 
-    def read_case(self, case: Case) -> Sample:
+    def read_case(self, case: Case, description: DatasetDescription) -> Sample:
         """Threshold the mask; the image is copied as it is."""
         file = case.labels[0]
         mask = read_image(file)

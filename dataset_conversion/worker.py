@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from nnunet_ext.dataset_conversion.checks import check_sample, empty_note
-from nnunet_ext.dataset_conversion.converter import Case, CaseError, Converter, Sample
-from nnunet_ext.dataset_conversion.formats import FORMATS
+from nnunet_ext.dataset_conversion.converter import Case, Converter, DatasetDescription, Sample
+from nnunet_ext.dataset_conversion.formats import format_of
 from nnunet_ext.dataset_conversion.output import (
     IMAGES,
+    INSTANCES,
     LABELS,
     DatasetFolder,
     Record,
     fingerprint,
+    write_json,
     writing_to,
 )
+from nnunet_ext.errors import UserError
+from nnunet_ext.images.instance_files import ENDING, write_instances
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,9 @@ class Outcome:
     problems: tuple[str, ...] = ()
 
 
-def convert_case(converter: Converter, root: Path, folder: DatasetFolder, case: Case) -> Outcome:
+def convert_case(
+    converter: Converter, description: DatasetDescription, root: Path, folder: DatasetFolder, case: Case
+) -> Outcome:
     """Read, check and write one case.
 
     Raises
@@ -41,9 +48,9 @@ def convert_case(converter: Converter, root: Path, folder: DatasetFolder, case: 
     """
     try:
         before = fingerprint(case, root)
-        sample = converter.read_case(case)
-        problems = check_sample(sample, case, converter.describe())
-    except CaseError as error:
+        sample = converter.read_case(case, description)
+        problems = check_sample(sample, case, description)
+    except UserError as error:
         problems = [str(error)]
     if problems:
         return Outcome(case.id, problems=tuple(problems))
@@ -51,46 +58,56 @@ def convert_case(converter: Converter, root: Path, folder: DatasetFolder, case: 
         {"kind": note.kind, "text": below(root, note.text)}
         for note in (*sample.notes, *empty_note(sample, case))
     ]
+    record = {
+        "id": case.id,
+        "part": case.part,
+        "group": case.group,
+        "channels": len(description.channel_names),
+        "voxels": _count(sample, description),
+        "notes": notes,
+        "sources": before,
+    }
+    if sample.instances is not None:
+        record["instances"] = int(sample.instances.max(initial=0))
     with writing_to(folder.path):
-        record = {
-            "id": case.id,
-            "part": case.part,
-            "group": case.group,
-            "voxels": _count(sample, converter),
-            "notes": notes,
-            "sources": before,
-            "outputs": _write(sample, case, folder, converter.describe().file_ending),
-        }
+        record["outputs"] = dict(_write(sample, case, folder, description))
         folder.add_record(record)
     return Outcome(case.id, record)
 
 
-def _write(sample: Sample, case: Case, folder: DatasetFolder, ending: str) -> dict[str, int]:
-    """Write the images and then the label of a case; return the sizes in bytes by output path."""
-    image_format = FORMATS[ending]
-    outputs = {}
+def _write(
+    sample: Sample, case: Case, folder: DatasetFolder, description: DatasetDescription
+) -> Iterator[tuple[str, int]]:
+    """Write the images, the label and the instances of a case; yield output path and size in bytes."""
+    image_format, ending = format_of(description), description.file_ending
+    spacing = {"spacing": image_format.spacing(sample.grid)}
     for number, image in enumerate(sample.images):
-        name = f"{case.id}_{number:04d}{ending}"
-        temporary = folder.partial / name
+        temporary = folder.partial / f"{case.id}_{number:04d}{ending}"
         if isinstance(image, Path):
             shutil.copyfile(image, temporary)
         else:
-            image_format.write(temporary, image)
-        output, size = folder.put(temporary, f"{IMAGES[case.part]}/{name}")
-        outputs[output] = size
+            image_format.write(temporary, image, sample.grid)
+        yield folder.put(temporary, IMAGES[case.part])
     if sample.label is not None:
         temporary = folder.partial / f"{case.id}{ending}"
-        image_format.write(temporary, sample.label.astype(np.uint8))
-        output, size = folder.put(temporary, f"{LABELS[case.part]}/{temporary.name}")
-        outputs[output] = size
-    return outputs
+        image_format.write(temporary, sample.label.astype(np.uint8, copy=False), sample.grid)
+        yield folder.put(temporary, LABELS[case.part])
+    if image_format.spacing_file:
+        for place in (IMAGES[case.part], *([LABELS[case.part]] if sample.label is not None else [])):
+            temporary = folder.partial / f"{case.id}.json"
+            write_json(temporary, spacing)
+            yield folder.put(temporary, place)
+    if sample.instances is not None:
+        temporary = folder.partial / f"{case.id}{ENDING}"
+        write_instances(temporary, sample.instances, sample.grid.spacing)
+        yield folder.put(temporary, INSTANCES[case.part])
 
 
-def _count(sample: Sample, converter: Converter) -> dict[str, int]:
+def _count(sample: Sample, description: DatasetDescription) -> dict[str, int]:
     if sample.label is None:
         return {}
-    labels = converter.describe().labels
-    return {name: int(np.count_nonzero(sample.label == value)) for name, value in labels.items()}
+    counts = description.labels.items()
+    return {name: int(np.count_nonzero(sample.label == value)) for name, value in counts}
 
 
 def below(root: Path, text: str) -> str:

@@ -12,16 +12,21 @@ from nnunet_ext import __version__
 from nnunet_ext.cli.arguments import repeat_flags
 from nnunet_ext.cli.compare import compare
 from nnunet_ext.cli.console import print_error
-from nnunet_ext.cli.convert import convert_app
+from nnunet_ext.cli.convert import convert_app, flags_of_several_values
 from nnunet_ext.cli.demo import demo
 from nnunet_ext.cli.doctor import doctor
 from nnunet_ext.cli.evaluate import evaluate
+from nnunet_ext.cli.instances import instances
 from nnunet_ext.cli.small_plans import small_plans
 from nnunet_ext.cli.trainers import trainers
 from nnunet_ext.errors import UserError
 
 # Verb -> flags that take several values, as nnU-Net's do.
-SEVERAL_VALUES = {"small-plans": {"-c"}}
+SEVERAL_VALUES = {
+    "convert": flags_of_several_values(),
+    "evaluate": {"--iou", "--tolerance", "--size-bins", "--spacing"},
+    "small-plans": {"-c"},
+}
 
 app = typer.Typer(
     name="nnunet_ext",
@@ -32,7 +37,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (doctor, trainers, small_plans, evaluate, compare, demo):
+for verb in (doctor, trainers, small_plans, instances, evaluate, compare, demo):
     app.command()(verb)
 app.add_typer(convert_app, name="convert")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import Field
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args, get_origin, get_type_hints
 
 import typer
 from rich.table import Table
@@ -21,17 +22,20 @@ if TYPE_CHECKING:
 
 convert_app = typer.Typer(
     no_args_is_help=True,
-    help="Convert a public dataset to nnU-Net's raw format.\n\n"
-    "Example: nnunet_ext convert topomortar -i TopoMortar -d 501",
+    help="Convert a public dataset, or your own images with instance labels, to nnU-Net's raw format.\n\n"
+    "Example: nnunet_ext convert instances -i images -l labels -d 510 -n MyCells",
 )
 
 _COMMON: dict[str, tuple[type, Any]] = {
     "source": (
         Path,
-        typer.Option(..., "-i", "--input", help="Folder with the unpacked dataset; never changed."),
+        typer.Option(..., "-i", "--input", help="Folder with the data, unpacked; never changed."),
     ),
     "dataset_id": (int, typer.Option(..., "-d", "--dataset-id", help="nnU-Net dataset id, 1 to 999.")),
-    "name": (str, typer.Option("", "--name", help="Name after the id.", show_default="the dataset's own")),
+    "name": (
+        str,
+        typer.Option("", "-n", "--name", help="Name after the id.", show_default="the dataset's own"),
+    ),
     "processes": (int, typer.Option(1, "-np", "--processes", help="Worker processes.")),
     "overwrite": (
         bool,
@@ -51,11 +55,14 @@ def _command(converter: type[Converter]) -> Callable[..., None]:
         from nnunet_ext.dataset_conversion.run import convert
 
         common = {key: given.pop(key) for key in _COMMON}
-        options = {key: getattr(value, "value", value) for key, value in given.items()}
+        options = {spec.name: _value(spec, given[spec.name]) for spec in converter.options()}
         common["name"] = common["name"] or None
         _print(convert(converter(**options), progress=track, **common))
 
-    parameters = {**_COMMON, **{spec.name: _option(spec) for spec in converter.options()}}
+    types = get_type_hints(converter)
+    # what only this dataset has comes first in the help
+    options = sorted(converter.options(), key=lambda spec: spec.name not in converter.__annotations__)
+    parameters = {**_COMMON, **{spec.name: _option(spec, types[spec.name]) for spec in options}}
     kind = inspect.Parameter.KEYWORD_ONLY
     signature = [
         inspect.Parameter(name, kind, default=default, annotation=annotation)
@@ -66,15 +73,40 @@ def _command(converter: type[Converter]) -> Callable[..., None]:
     return command
 
 
-def _option(spec: Any) -> tuple[type, Any]:
-    """Turn an option of a converter into a type and a typer option."""
-    choices = spec.metadata["choices"]
-    flag = "--" + spec.name.replace("_", "-")
-    text = spec.metadata["help"][:1].upper() + spec.metadata["help"][1:] + "."
-    if not choices:
-        return type(spec.default), typer.Option(spec.default, flag, help=text)
-    kind = Enum(spec.name, {choice: choice for choice in choices}, type=str)  # type: ignore[misc]
-    return kind, typer.Option(kind(spec.default), flag, help=text)
+def _option(spec: Field[Any], kind: Any) -> tuple[Any, Any]:
+    """Turn an option of a converter, whose type is `kind`, into a type and a default that typer reads."""
+    about, default = spec.metadata, cast("Any", spec.default)
+    text = about["help"][:1].upper() + about["help"][1:] + "."
+    if about["choices"]:
+        names = {str(choice): str(choice) for choice in about["choices"]}
+        choice = Enum(spec.name, names, type=str)  # type: ignore[misc]
+        kind, default = choice, choice(str(default))
+    elif get_origin(kind) is tuple:
+        kind, default = list[get_args(kind)[0]], list(default)  # type: ignore[misc]
+    return kind, typer.Option(
+        default,
+        *_flags(spec),
+        help=text,
+        metavar=about["metavar"] or None,
+        show_default=about["shown"] or default not in (None, [], False),
+    )
+
+
+def _value(spec: Field[Any], given: Any) -> Any:
+    """Return what the command line gave as the converter's own type."""
+    if spec.metadata["choices"]:
+        return next(choice for choice in spec.metadata["choices"] if str(choice) == given.value)
+    return tuple(given) if isinstance(spec.default, tuple) else given
+
+
+def _flags(spec: Field[Any]) -> tuple[str, ...]:
+    return spec.metadata["flags"] or ("--" + spec.name.replace("_", "-"),)
+
+
+def flags_of_several_values() -> set[str]:
+    """Return the flags that may be followed by several values, of all converters."""
+    specs = [spec for name in CATALOGUE for spec in load(name).options()]
+    return {flag for spec in specs if isinstance(spec.default, tuple) for flag in _flags(spec)}
 
 
 def _say(text: str) -> None:
@@ -105,9 +137,15 @@ def _cases_table(title: str, report: dict[str, Any]) -> Table:
     for part in parts:
         table.add_column(part, justify="right")
     table.add_row("cases", *(str(report["counts"][part]) for part in parts), end_section=True)
+    if any(report.get("instances", {}).values()):
+        table.add_row(
+            "instances", *(_count(report["instances"].get(part)) for part in parts), end_section=True
+        )
     for name, numbers in report["classes"].items():
-        shares = (numbers["share"].get(part) for part in parts)
-        cells = ("-" if share is None else f"{share:.2%}" for share in shares)
+        cells = []
+        for part in parts:
+            share = numbers["share"].get(part)
+            cells.append("-" if share is None else f"{numbers['voxels'][part]:,} ({share:.2%})")
         table.add_row(f"voxels {name} ({numbers['value']})", *cells)
     table.caption = "\n".join(
         f"{part}: " + ", ".join(f"{count} {group}" for group, count in groups.items())
@@ -115,6 +153,10 @@ def _cases_table(title: str, report: dict[str, Any]) -> Table:
         if len(groups) > 1
     )
     return table
+
+
+def _count(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"
 
 
 def _print_notes(kind: str, texts: list[str], limit: int = 10) -> None:
@@ -132,19 +174,21 @@ def _print_split(conversion: Conversion) -> None:
     last = len(read_json(raw)) - 1
     folds = f"folds 0 to {last}" if last else "fold 0"
     if conversion.installed_split is not None:
-        _say(f"Split: the dataset's own ({folds}), in {conversion.installed_split}")
+        _say(f"Split: {folds}, in {conversion.installed_split}")
         return
     _say(
         "Split: nnUNet_preprocessed is not set. Set it and run this again, or nnU-Net will not train on "
-        f"the dataset's own split ({folds}) in {raw}"
+        f"the split of this dataset ({folds}) in {raw}"
     )
 
 
 def _register(name: str) -> None:
     converter = load(name)
-    about = f"{converter.title}. Licence: {converter.licence}. Source: {converter.url}"
-    example = f"Example: nnunet_ext convert {name} -i {converter.name} -d 501 -np 4"
-    text = f"{about}\n\nCite: {converter.reference}\n\n{example}"
+    facts = {"Licence": converter.licence, "Source": converter.url}
+    about = ". ".join([converter.title, *(f"{key}: {fact}" for key, fact in facts.items() if fact)])
+    flags = converter.example or f"-i {converter.name} -d 501"
+    cite = f"Cite: {converter.reference}\n\n" if converter.reference else ""
+    text = f"{about}\n\n{cite}Example: nnunet_ext convert {name} {flags} -np 4"
     convert_app.command(name=name, short_help=about, help=text)(_command(converter))
 
 

@@ -6,7 +6,6 @@ folders (``instancesTr/``, ``instancesTs/``) and are what `nnunet_ext instances`
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.images import tif
+from nnunet_ext.images.tif_spacing import tif_spacing
 
 ENDING = ".tif"
-_AXES = {2: "YX", 3: "ZYX"}
-_BIGTIFF_BYTES = 2**32 - 2**25
 
 
 def instance_dtype(largest_id: int) -> type[np.unsignedinteger[Any]]:
@@ -47,32 +46,14 @@ def write_instances(path: Path, instances: NDArray[Any], spacing: Sequence[float
     UserError
         If an id is beyond 32 bits.
     """
-    import tifffile
-
     dtype = instance_dtype(int(instances.max(initial=0)))
-    data = instances.astype(dtype, copy=False)
-    metadata: dict[str, Any] = {"axes": _AXES[data.ndim]}
-    if spacing is not None:
-        metadata["spacing"] = [float(step) for step in spacing]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        tifffile.imwrite(
-            temporary,
-            data,
-            compression="zlib",
-            metadata=metadata,
-            photometric="minisblack",
-            bigtiff=data.nbytes > _BIGTIFF_BYTES,
-        )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    tif.write(path, instances.astype(dtype, copy=False), spacing)
 
 
 def read_instances(path: Path) -> tuple[NDArray[Any], tuple[float, ...] | None]:
     """Read what `write_instances` wrote: the labels and the spacing, if it was given.
 
-    Any other tif of one image of integers is read as well, without spacing.
+    Any other tif of one image of integers is read as well, with the spacing that `tif_spacing` finds.
 
     Raises
     ------
@@ -82,12 +63,11 @@ def read_instances(path: Path) -> tuple[NDArray[Any], tuple[float, ...] | None]:
     import tifffile
 
     try:
-        with tifffile.TiffFile(path) as tif:
-            data = tif.asarray()
-            described: dict[str, Any] = (tif.shaped_metadata or ({},))[0]
+        with tifffile.TiffFile(path) as file:
+            data = file.asarray()
+            spacing = tif_spacing(file, path, data.ndim)
     except Exception as error:  # tifffile and its codecs raise many kinds
         raise UserError(f"{path}: cannot be read as a tif: {error}") from error
-    if data.ndim not in _AXES or data.dtype.kind not in "ui":
+    if data.ndim not in (2, 3) or data.dtype.kind not in "ui":
         raise UserError(f"{path}: instance labels are 2D or 3D integers; got {data.dtype} {data.shape}.")
-    spacing = described.get("spacing")
-    return data, None if spacing is None else tuple(map(float, spacing))
+    return data, spacing

@@ -24,14 +24,30 @@ LANES = {"cpu": 16, "cuda": 256}
 Block = tuple[slice, slice, slice]
 
 
+def _block_width(logits: Tensor) -> int:
+    """Voxels in a block of (B, C, N) logits."""
+    width = BLOCK_LOGITS.get(logits.device.type, BLOCK_LOGITS["cuda"]) // max(1, logits.shape[1])
+    # An odd number of cache lines: with a power of two, a voxel's channels would all map to the same few.
+    return width // 32 * 32 + 16
+
+
 def _blocks(logits: Tensor) -> Iterator[Block]:
     """Slices over batch, channels (all of them) and voxels of (B, C, N) logits."""
-    batch, channels, voxels = logits.shape
-    budget = max(1, BLOCK_LOGITS.get(logits.device.type, BLOCK_LOGITS["cuda"]) // max(1, channels))
-    samples = max(1, budget // max(1, voxels))
+    batch, _, voxels = logits.shape
+    width = _block_width(logits)
+    samples = max(1, width // max(1, voxels))
     for b in range(0, batch, samples):
-        for v in range(0, voxels, budget):
-            yield slice(b, b + samples), slice(None), slice(v, v + budget)
+        for v in range(0, voxels, width):
+            yield slice(b, b + samples), slice(None), slice(v, v + width)
+
+
+def _turns(logits: Tensor, size: int) -> tuple[int, Tensor]:
+    """Number of lanes of `size` numbers each, and int64 (n,): the lane of each voxel of a block."""
+    width = min(_block_width(logits), logits.shape[2])
+    lanes = LANES.get(logits.device.type, LANES["cuda"])
+    while lanes > 1 and lanes * size > width:  # not more partial sums than there is to add up
+        lanes //= 2
+    return lanes, torch.arange(width, device=logits.device) & (lanes - 1)
 
 
 def _probabilities(logits: Tensor, regions: bool) -> Tensor:
@@ -47,14 +63,10 @@ def _columns(target: Tensor, mask: Tensor | None, labels: int, regions: bool) ->
     return column if mask is None else column.mul_(mask)
 
 
-def _add_up(probabilities: Tensor, columns: Tensor, size: int) -> Tensor:
+def _add_up(probabilities: Tensor, columns: Tensor, size: int, lanes: int, turns: Tensor) -> Tensor:
     """(C, size) sums of the probabilities (b, C, n) over batch and voxels by column (b, 1 or C, n)."""
     batch, channels, voxels = probabilities.shape
-    lanes = LANES.get(probabilities.device.type, LANES["cuda"])
-    while lanes * size > max(size, voxels):  # not more partial sums than there is to add up
-        lanes //= 2
-    turn = torch.arange(voxels, device=columns.device) & (lanes - 1)
-    index = turn.add(columns, alpha=lanes).expand_as(probabilities)
+    index = turns[:voxels].add(columns, alpha=lanes).expand_as(probabilities)
     partial = probabilities.new_zeros(batch, channels, size * lanes).scatter_add_(2, index, probabilities)
     return partial.view(batch, channels, size, lanes).sum((0, 3))
 
@@ -70,10 +82,12 @@ class _LabelSums(torch.autograd.Function):
         ctx.labels, ctx.regions = labels, regions
         dtype = torch.promote_types(logits.dtype, torch.float32)
         sums = torch.zeros(logits.shape[1], labels + 2, dtype=dtype, device=logits.device)
+        lanes, turns = _turns(logits, labels + 2)
         for block in _blocks(logits):
             probabilities = _probabilities(logits[block], regions)
             counted = None if mask is None else mask[block]
-            sums += _add_up(probabilities, _columns(target[block], counted, labels, regions), labels + 2)
+            columns = _columns(target[block], counted, labels, regions)
+            sums += _add_up(probabilities, columns, labels + 2, lanes, turns)
         return sums
 
     @staticmethod

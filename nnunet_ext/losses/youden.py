@@ -37,8 +37,8 @@ def _pair_rates(sums: Tensor) -> tuple[Tensor, Tensor]:
     sizes = sums.detach().sum(0)
     there = sizes > 0
     means = sums / torch.where(there, sizes, 1)
-    others = ~torch.eye(len(sums), dtype=torch.bool, device=sums.device)
-    return (means.diagonal()[:, None] + 1 - means) / 2, there[:, None] & there & others
+    pairs = (there[:, None] & there).fill_diagonal_(False)
+    return (means.diagonal()[:, None] + 1 - means) / 2, pairs
 
 
 def _region_rates(sums: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from skimage import io
 from typer.testing import CliRunner
 
-from nnunet_ext.cli.convert import convert_app
+from nnunet_ext.cli.arguments import repeat_flags
+from nnunet_ext.cli.convert import convert_app, flags_of_several_values
 from nnunet_ext.errors import UserError
 
 runner = CliRunner()
@@ -37,7 +40,8 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*words: object) -> str:
-    result = runner.invoke(convert_app, [str(word) for word in words], catch_exceptions=False)
+    arguments = repeat_flags([str(word) for word in words], flags_of_several_values())
+    result = runner.invoke(convert_app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return " ".join(result.output.split())
 
@@ -47,7 +51,7 @@ def test_convert_prints_a_summary(source: Path) -> None:
     assert "3 cases converted." in text
     assert "25.00%" in text
     assert "test/accurate/071.png: 6 pixels (value 8: 6), thresholded at 127" in text
-    assert "Split: the dataset's own (fold 0), in " in text
+    assert "Split: fold 0, in " in text
     assert "Next: nnUNetv2_plan_and_preprocess -d 501 --verify_dataset_integrity" in text
     assert (source.parent / "raw/Dataset501_TopoMortar/dataset.json").exists()
 
@@ -94,7 +98,7 @@ def test_errors_are_for_people(source: Path) -> None:
 
 def test_help_lists_licence_and_source() -> None:
     text = run("--help")
-    for word in ("topomortar", "MIT", "github.com/jmlipman/TopoMortar"):
+    for word in ("dsb2018", "instances", "plantseg", "topomortar", "MIT", "github.com/jmlipman/TopoMortar"):
         assert word in text
     text = run("topomortar", "--help")
     for word in ("--labels", "-np", "--overwrite", "Example"):
@@ -104,7 +108,123 @@ def test_help_lists_licence_and_source() -> None:
 def test_help_imports_no_imaging_library() -> None:
     code = (
         "import sys, nnunet_ext.cli.convert; "
-        "print([m for m in ('torch', 'nnunetv2', 'skimage') if m in sys.modules])"
+        "print([m for m in ('torch', 'nnunetv2', 'skimage', 'tifffile', 'PIL', 'h5py') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# --- instances ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two tif stacks with labels and one new stack, without spacing."""
+    for name in ("raw", "preprocessed", "results"):
+        monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
+    ids = np.zeros((6, 24, 24), np.uint16)
+    ids[:, 2:12, 2:12], ids[:, 2:12, 12:22] = 5, 9
+    for place, number in (("images", 2), ("labels", 2), ("new", 1)):
+        (tmp_path / place).mkdir()
+        for i in range(number):
+            pixels = ids if place == "labels" else (ids * 20 + i).astype(np.uint8)
+            tifffile.imwrite(tmp_path / place / f"c{i}.tif", pixels, photometric="minisblack")
+    return tmp_path
+
+
+def test_instances_with_all_flags(stacks: Path) -> None:
+    text = run(
+        *("instances", "-i", stacks / "images", "-l", stacks / "labels", "-d", 510, "-n", "MyCells"),
+        *("--classes", 3, "--physical-radii", "--touching-radius", 0.4, "--spacing", 0.5, 0.2, 0.2),
+        *("--test", stacks / "new", "-np", 1),
+    )
+    folder = stacks / "raw/Dataset510_MyCells"
+    assert "3 cases converted." in text
+    assert "instances │ 4 │ -" in text
+    assert "voxels touching (2) │ 480 (6.94%) │ -" in text  # 2 stacks × 6 slices × 10 rows × 4 columns
+    assert "2 training cases: nnU-Net's own five folds need 5" in text
+    assert "Split: folds 0 to 1, in " in text
+    assert "Next: nnUNetv2_plan_and_preprocess -d 510" in text
+    assert json.loads((folder / "imagesTs/test_c0.json").read_text()) == {"spacing": [0.5, 0.2, 0.2]}
+    report = json.loads((folder / "conversion_report.json").read_text())
+    assert report["identity"]["parameters"] == {
+        "classes": 3,
+        "touching_radius": 0.4,
+        "gap_radius": None,
+        "physical_radii": True,
+        "spacing": [0.5, 0.2, 0.2],
+        "split_components": False,
+        "image_key": "raw",
+        "label_key": "label",
+        "labels": str(stacks / "labels"),
+    }
+
+
+def test_both_spellings_of_the_name(stacks: Path) -> None:
+    for dataset_id, flag in ((510, "-n"), (511, "--name")):
+        run("instances", "-i", stacks / "images", "-l", stacks / "labels", "-d", dataset_id, flag, "Cells")
+        assert (stacks / f"raw/Dataset{dataset_id}_Cells/dataset.json").exists()
+
+
+def test_test_images_and_their_labels(stacks: Path) -> None:
+    run(
+        *("instances", "-i", stacks / "images", "-l", stacks / "labels", "-d", 510),
+        *("--test", stacks / "images", stacks / "labels"),
+    )
+    assert len(list((stacks / "raw/Dataset510_Instances/instancesTs").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--physical-radii", "--touching-radius", 1, "--gap-radius", 2), "2 of 2 images state no spacing"),
+        (("--physical-radii",), "--physical-radii needs --touching-radius and --gap-radius"),
+        (("--spacing", 1, 2), "--spacing has 2 values, but the images are 3D: give z y x"),
+        (("--touching-radius", -1), "--touching-radius -1.0 is not possible"),
+        (("--test", "nowhere"), "nowhere does not exist. Give a folder of test images with --test"),
+        (("--test", "a", "b", "c"), "got 3 folders"),
+    ],
+)
+def test_mistakes_are_said_before_anything_is_written(
+    stacks: Path, words: tuple[object, ...], said: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        run("instances", "-i", stacks / "images", "-l", stacks / "labels", "-d", 510, *words)
+    assert said in str(caught.value)
+    assert not (stacks / "raw").exists()
+
+
+def test_flags_of_several_values() -> None:
+    assert flags_of_several_values() == {"--spacing", "--test"}
+    words = ["instances", "--spacing", "1", "2", "--test", "a", "b", "-np", "2"]
+    assert repeat_flags(words, flags_of_several_values()) == [
+        *("instances", "--spacing", "1", "--spacing", "2", "--test", "a", "--test", "b", "-np", "2")
+    ]
+
+
+def test_help_of_instances_shows_every_flag() -> None:
+    text = run("instances", "--help")
+    for word in (
+        *(
+            "-l",
+            "-n",
+            "-np",
+            "--classes",
+            "--touching-radius",
+            "--gap-radius",
+            "--physical-radii",
+            "--spacing",
+        ),
+        *(
+            "--test",
+            "--image-key",
+            "--label-key",
+            "--split-components",
+            "--overwrite",
+            "2 voxels",
+            "7 voxels",
+        ),
+        "Example: nnunet_ext convert instances -i images -l labels -d 510 -n MyCells",
+    ):
+        assert word in text
+    assert "Licence" not in text

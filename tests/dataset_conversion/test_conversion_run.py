@@ -317,7 +317,7 @@ def test_different_split_is_not_replaced_silently(source: Path, raw: Path) -> No
     path = raw.parent / "preprocessed" / NAME / "splits_final.json"
     path.parent.mkdir(parents=True)
     path.write_text('[{"train": ["001"], "val": ["002"]}]')
-    with pytest.raises(UserError, match=r"splits_final.json exists and is not the dataset's own split"):
+    with pytest.raises(UserError, match=r"splits_final.json exists and is not the split of this dataset"):
         convert(TopoMortar(), source, 501)
     assert "003" not in path.read_text()
     convert(TopoMortar(), source, 501, overwrite=True)
@@ -363,7 +363,7 @@ def test_empty_source(tmp_path: Path, raw: Path) -> None:
     for part in ("train", "val"):
         for kind in ("images", "accurate"):
             (tmp_path / "empty" / part / kind).mkdir(parents=True)
-    with pytest.raises(UserError, match="No cases of TopoMortar were found"):
+    with pytest.raises(UserError, match="No training cases of TopoMortar were found"):
         convert(TopoMortar(), tmp_path / "empty", 501)
 
 
@@ -401,7 +401,7 @@ class Squares(Converter):
         file = (root / "points.txt",)
         return [Case("a", "train", file, file), Case("b", "train", file, file), Case("t", "test", file)]
 
-    def read_case(self, case: Case) -> Sample:
+    def read_case(self, case: Case, description: DatasetDescription) -> Sample:
         image = np.full((8, 8), 50, np.uint8)
         label = np.zeros((8, 8), np.int64)
         label[2:5, 2:5] = 3 if case.id == "b" and "3" in case.images[0].read_text() else 2
@@ -425,14 +425,16 @@ def test_another_converter_fits(tmp_path: Path, raw: Path) -> None:
         "imagesTs/t_0000.png",
         "labelsTr/a.png",
         "labelsTr/b.png",
+        "splits_final.json",
     ]
-    assert not (raw.parent / "preprocessed").exists()
     assert json.loads((folder / "dataset.json").read_text())["numTraining"] == 2
 
 
 def test_catalogue() -> None:
     assert load("topomortar") is TopoMortar
-    with pytest.raises(UserError, match=r"no converter called 'cats'. Known: topomortar"):
+    with pytest.raises(
+        UserError, match=r"no converter called 'cats'. Known: dsb2018, instances, plantseg, topomortar"
+    ):
         load("cats")
 
 

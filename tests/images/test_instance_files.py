@@ -42,3 +42,10 @@ def test_what_is_no_instance_map_is_refused(tmp_path):
     for name in ("text.tif", "float.tif"):
         with pytest.raises(UserError, match=name):
             read_instances(tmp_path / name)
+
+
+def test_spacing_of_an_imagej_file(tmp_path):
+    ids = np.zeros((2, 3, 4), np.uint16)
+    metadata = {"axes": "ZYX", "spacing": 0.5, "unit": "um"}
+    tifffile.imwrite(tmp_path / "a.tif", ids, imagej=True, resolution=(5, 10), metadata=metadata)
+    assert read_instances(tmp_path / "a.tif")[1] == pytest.approx((0.5, 0.1, 0.2))

@@ -272,8 +272,8 @@ def test_not_a_number_is_not_hidden():
 # youden_j_loss: how it is computed
 
 
-@pytest.mark.parametrize("block", [1, 7, 40, 90, 10**6])
-@pytest.mark.parametrize("lanes", [1, 3, 256])
+@pytest.mark.parametrize("block", [1, 200, 400, 10**6])
+@pytest.mark.parametrize("lanes", [1, 4, 256])
 def test_any_cut_into_blocks_and_lanes_agrees(monkeypatch, block, lanes):
     logits, target = sample((5, 7))
     region_logits, regions = sample_regions((5, 7))

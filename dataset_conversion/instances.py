@@ -1,0 +1,124 @@
+"""Your own images with instance labels: a folder of images and one of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nnunet_ext.dataset_conversion.converter import Case, Part, option
+from nnunet_ext.dataset_conversion.file_instances import FileInstances
+from nnunet_ext.dataset_conversion.pairing import (
+    Pair,
+    has_channel_numbers,
+    is_label_name,
+    pair_by_name,
+    without_labels,
+)
+from nnunet_ext.dataset_conversion.sources import case_id, check_folder, is_litter
+from nnunet_ext.errors import UserError
+from nnunet_ext.images.files import HDF5_ENDINGS, IMAGE_ENDINGS, LABEL_ENDINGS, ending_of, stem_of
+from nnunet_ext.images.hdf5 import datasets
+from nnunet_ext.images.tif_spacing import spacing_files
+
+
+@dataclass(frozen=True)
+class Instances(FileInstances):
+    """Images and instance labels that pair by name, in tif, png, NIfTI or HDF5, 2D or 3D."""
+
+    name = "Instances"
+    title = "Your own images with instance labels (cells, nuclei), 2D or 3D: tif, png, NIfTI, HDF5"
+    licence = ""
+    url = ""
+    reference = ""
+    example = "-i images -l labels -d 510 -n MyCells"
+
+    labels: Path | None = option(  # noqa: RUF009 - a dataclass field
+        None,
+        "folder with the labels, named as the images or as a_label, a_mask, a_masks, a_cp_masks; may be that "
+        "of the images; not needed where HDF5 files hold both",
+        flags=("-l", "--labels"),
+    )
+    test: tuple[Path, ...] = option(
+        (),
+        "folder with test images and, if there are any, that of their labels",
+        metavar="IMAGES [LABELS]",
+        adds_cases=True,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.test) > 2:
+            raise UserError(
+                f"--test takes a folder of images and one of labels; got {len(self.test)} folders."
+            )
+
+    def locate(self, source: Path) -> Path:
+        """Return the folder of the images itself."""
+        check_folder(source, "the folder of the images with -i")
+        return source.resolve()
+
+    def find_cases(self, root: Path) -> list[Case]:
+        """Pair images and labels by name.
+
+        Raises
+        ------
+        UserError
+            If names do not pair; all of them are listed.
+        """
+        train = self._training_pairs(root)
+        apart = any(has_channel_numbers(pair) for pair in train)
+        test = self._test_pairs(*self.test, channels_apart=apart) if self.test else []
+        if self.test and not test:
+            raise UserError(f"{self.test[0]} holds no images. Give a folder of test images with --test.")
+        clash = {case_id(pair.name) for pair in train} & {case_id(pair.name) for pair in test}
+        prefix = "test_" if clash else ""
+        return [_case(pair, "train") for pair in train] + [_case(pair, "test", prefix) for pair in test]
+
+    def _training_pairs(self, images: Path) -> list[Pair]:
+        if self.labels is not None:
+            return _pairs(images, self.labels)
+        files = _files(images, IMAGE_ENDINGS)
+        if others := [file for file in files if not _is_hdf5(file)]:
+            raise UserError(
+                f"{others[0]}: where are its labels? Give their folder with -l. "
+                f"Only HDF5 files hold both, as '{self.image_key}' and '{self.label_key}'."
+            )
+        return [Pair(stem_of(file), (file,), file) for file in files]
+
+    def _test_pairs(self, images: Path, labels: Path | None = None, *, channels_apart: bool) -> list[Pair]:
+        check_folder(images, "a folder of test images with --test")
+        if labels is not None:
+            return _pairs(images, labels)
+        pairs = without_labels(_files(images, IMAGE_ENDINGS), channels_apart)
+        return [replace(pair, label=self._own_labels(pair.images[0])) for pair in pairs]
+
+    def _own_labels(self, image: Path) -> Path | None:
+        return image if _is_hdf5(image) and self.label_key in datasets(image) else None
+
+
+def _pairs(images: Path, labels: Path) -> list[Pair]:
+    """Pair the files of two folders, or of one that holds both."""
+    check_folder(labels, "the folder of the labels")
+    image_files, label_files = _files(images, IMAGE_ENDINGS), _files(labels, LABEL_ENDINGS)
+    if labels.resolve() == images.resolve():
+        label_files = [file for file in label_files if is_label_name(file)]
+        image_files = [file for file in image_files if file not in label_files]
+    return pair_by_name(image_files, label_files)
+
+
+def _files(folder: Path, endings: Collection[str]) -> list[Path]:
+    files = (path for path in folder.resolve().iterdir() if path.is_file() and not is_litter(path))
+    return sorted(path for path in files if ending_of(path) in endings)
+
+
+def _is_hdf5(file: Path) -> bool:
+    return ending_of(file) in HDF5_ENDINGS
+
+
+def _case(pair: Pair, part: Part, prefix: str = "") -> Case:
+    name = case_id(pair.name)
+    labels = () if pair.label is None else (pair.label,)
+    files: Sequence[Path] = (*pair.images, *labels)
+    others = {beside for file in files for beside in spacing_files(file) if beside.is_file()}
+    return Case(f"{prefix}{name}", part, pair.images, labels, others=tuple(sorted(others)))

@@ -1,0 +1,81 @@
+"""Which labels of a dataset are cell, touching and gap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnunet_ext.errors import UserError
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The labels of the classes that make instances; None for a class the dataset does not have.
+
+    Attributes
+    ----------
+    others : tuple of str
+        Foreground classes that are none of the three; background in the instances.
+    largest : int
+        The largest label of all.
+    """
+
+    cell: int
+    touching: int | None
+    gap: int | None
+    others: tuple[str, ...]
+    largest: int
+
+    @property
+    def channels(self) -> list[int]:
+        """Channels of nnU-Net's probabilities in the order background, cell, touching, gap."""
+        return [0, *(label for label in (self.cell, self.touching, self.gap) if label is not None)]
+
+
+def find_classes(
+    dataset_json: dict[str, Any],
+    path: Path,
+    cell: str | None = None,
+    touching: str | None = None,
+    gap: str | None = None,
+) -> Classes:
+    """Find the classes by their names in dataset.json.
+
+    Parameters
+    ----------
+    dataset_json : dict
+        Its content.
+    path : Path
+        Where it lies, for error texts.
+    cell, touching, gap : str, optional
+        Names of the classes. Default: "cell" (else the only foreground class), "touching", "gap".
+
+    Raises
+    ------
+    UserError
+        If there are regions, a name is not there, or it is not clear which class is the cell.
+    """
+    labels = {name: label for name, label in dataset_json["labels"].items() if name != "ignore"}
+    if not all(isinstance(label, int) for label in labels.values()):
+        raise UserError(f"{path} describes regions; instances are made from plain classes.")
+    foreground = {name: label for name, label in labels.items() if label > 0}
+    wanted = {"cell": cell, "touching": touching, "gap": gap}
+    for role, name in wanted.items():
+        if name is not None and name not in foreground:
+            raise UserError(f"{path} has no class {name!r} for {role}. {_listed(foreground)}")
+    if cell is None and "cell" not in foreground and len(foreground) != 1:
+        raise UserError(f"{path} has no class 'cell'. {_listed(foreground)} Name it with --cell.")
+    found = {role: name or (role if role in foreground else None) for role, name in wanted.items()}
+    found["cell"] = found["cell"] or next(iter(foreground))
+    names = [name for name in found.values() if name is not None]
+    if len(set(names)) < len(names):
+        raise UserError(f"Cell, touching and gap are different classes; got {', '.join(names)}.")
+    values = {role: None if name is None else foreground[name] for role, name in found.items()}
+    others = tuple(name for name in foreground if name not in names)
+    assert values["cell"] is not None
+    return Classes(values["cell"], values["touching"], values["gap"], others, max(labels.values()))
+
+
+def _listed(foreground: dict[str, int]) -> str:
+    return f"Its classes: {', '.join(foreground) or 'none'}."

@@ -1,0 +1,224 @@
+"""Move single core voxels until an instance comes back, where even the thinnest band leaves too little of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunet_ext.targets._pieces import Box, Pieces, components, grown
+from nnunet_ext.targets._way_back import Offsets, reach_of
+from nnunet_ext.targets.classes import CELL, TOUCHING
+
+# A piece is mended until it comes back with this intersection over union, or no move helps any more.
+GOOD = 0.95
+_ROUNDS = 3
+_MOST_TAKEN = 6  # core voxels of others that one move may cost
+_MOST_SEEDS = 64
+_NEAR_RANKS = 3  # most cores are found among the offsets of the three smallest lengths
+_NONE = -1
+
+Index = NDArray[np.int64]
+
+
+def mend(
+    lost: Iterable[int], pieces: Pieces, semantic: NDArray[np.uint8], first: Index, offsets: Offsets
+) -> None:
+    """Give the `lost` pieces cores from which they come back, as far as that can be.
+
+    Parameters
+    ----------
+    lost : iterable of int
+        Pieces, in the order in which they choose.
+    pieces : Pieces
+        The pieces of all instances.
+    semantic : ndarray of uint8
+        0 background, 1 cell, 2 touching; changed in place.
+    first : ndarray of int64
+        Flat index of the first voxel of each piece's core: of equally near cores the first one wins.
+        Changed in place.
+    offsets : tuple of ndarray
+        From `offsets_across`, with a band of one voxel.
+    """
+    margin = tuple(3 * width + 1 for width in reach_of(offsets))
+    for piece in lost:
+        box = grown(pieces.box(piece), margin, semantic.shape)
+        patch = _Patch(pieces, box, semantic, first, offsets)
+        if patch.mend(piece):
+            patch.write(semantic, first)
+
+
+class _Move(NamedTuple):
+    """A voxel becomes a core voxel of its piece, `taken` ones cease to be core voxels of theirs."""
+
+    gain: float
+    voxel: int
+    taken: list[int]
+    around: Index
+    nearest: Index
+
+
+class _Patch:
+    """A box of the image with a margin, flat.
+
+    Attributes
+    ----------
+    own, core, nearest : ndarray of int64
+        Per voxel its piece, the piece whose core it is in and the piece that it comes back for; -1 none.
+        Pieces are numbered anew.
+    """
+
+    def __init__(
+        self, pieces: Pieces, box: Box, semantic: NDArray[np.uint8], first: Index, offsets: Offsets
+    ) -> None:
+        self.box, self.width = box, reach_of(offsets)
+        margin = [(width, width) for width in self.width]
+        labels = pieces.labels[box]
+        self.names = np.unique(labels[labels != 0])
+        new = np.full(int(self.names[-1]) + 1, _NONE)
+        new[self.names] = np.arange(len(self.names))
+        own = np.pad(new[labels], margin, constant_values=_NONE)
+        self.shape = own.shape
+        self.own = own.ravel()
+        self.core = np.where(np.pad(semantic[box], margin).ravel() == CELL, self.own, _NONE)
+        self.size = pieces.size[self.names]
+        self.share = np.append(1 / self.size, 0.0)  # the last one is that of none
+        self.unit = pieces.unit[self.names]
+        self.first = np.append(first[self.names], np.iinfo(np.int64).max)
+        self._lay_out_offsets(offsets)
+        self._place = np.zeros(self.shape, np.int64)
+        self._place[self._inner()] = np.ravel_multi_index(np.ix_(*(np.r_[part] for part in box)), semantic.shape)
+        self._place = self._place.ravel()
+        self.nearest = self.own.copy()
+
+    def _inner(self) -> Box:
+        return tuple(slice(width, length - width) for width, length in zip(self.width, self.shape, strict=True))
+
+    def _lay_out_offsets(self, offsets: Offsets) -> None:
+        strides = np.cumprod((1, *self.shape[:0:-1]))[::-1]
+        cube = np.indices((3,) * len(self.shape)).reshape(len(self.shape), -1).T - 1
+        self.block = cube @ strides
+        self.beside = self.block[self.block != 0]
+        self.far = np.concatenate(offsets) @ strides
+        # Compared before the first voxel: how far. A group is all offsets of one length.
+        self.rank = np.repeat(np.arange(len(offsets)), [len(group) for group in offsets])
+        self.ball = np.append(self.far, 0)
+        near = np.searchsorted(self.rank, _NEAR_RANKS)
+        self.shells = (slice(0, near), slice(near, None))
+
+    def write(self, semantic: NDArray[np.uint8], first: Index) -> None:
+        """Write the classes into the box, and the first voxels."""
+        classes = np.where(self.core != _NONE, CELL, TOUCHING)
+        classes[self.own == _NONE] = 0
+        semantic[self.box] = classes.reshape(self.shape)[self._inner()]
+        first[self.names] = self.first[:-1]
+
+    def mend(self, name: int) -> bool:
+        """Move core voxels until the piece comes back; whether any was moved."""
+        piece = int(np.searchsorted(self.names, name))
+        voxels = np.flatnonzero(self.own == piece)
+        self._look(np.unique(np.add.outer(voxels, self.ball)))  # what can come back for it
+        if self._overlap(piece) >= GOOD:
+            return False
+        self._look(np.arange(self.own.size))
+        moved = not (self.core == piece).any() and self._seed(voxels)
+        for _ in range(_ROUNDS):
+            if self._overlap(piece) >= GOOD or not self._round(piece):
+                break
+            moved = True
+        return moved
+
+    def _look(self, at: Index) -> None:
+        self.nearest[at] = self._nearest(at)
+
+    def _overlap(self, piece: int) -> float:
+        own, back = self.own == piece, self.nearest == piece
+        return float(np.count_nonzero(own & back) / np.count_nonzero(own | back))
+
+    def _seed(self, voxels: Index) -> bool:
+        """Give a piece without a core its best single voxel."""
+        return self._take_best(voxels[:: -(-len(voxels) // _MOST_SEEDS)], at_least=-np.inf)
+
+    def _round(self, piece: int) -> bool:
+        """Try to set right what is lost by the piece or falsely comes back for it; whether anything was."""
+        wrong = np.flatnonzero((self.own != self.nearest) & ((self.own == piece) | (self.nearest == piece)))
+        wrong = wrong[self.unit[self.own[wrong]]]
+        better = False
+        for voxel in wrong[np.argsort(self.size[self.own[wrong]], kind="stable")].tolist():
+            own = self.own[voxel]
+            if self.nearest[voxel] != own:
+                block = voxel + self.block
+                block = block[(self.own[block] == own) & (self.core[block] == _NONE)]
+                attached = (self.core[np.add.outer(block, self.beside)] == own).any(1)
+                better |= self._take_best(block[attached], at_least=1e-12)
+        return better
+
+    def _take_best(self, voxels: Index, at_least: float) -> bool:
+        moves = [move for move in map(self._move, voxels.tolist()) if move and move.gain > at_least]
+        if moves:
+            best = max(moves, key=lambda move: move.gain)
+            self._set(best.voxel, best.taken)
+            self.nearest[best.around] = best.nearest
+        return bool(moves)
+
+    def _move(self, voxel: int) -> _Move | None:
+        """What it would bring to make a voxel a core voxel; None if a core would fall apart."""
+        own, beside = self.own[voxel], voxel + self.beside
+        taken = beside[(self.core[beside] != _NONE) & (self.core[beside] != own)].tolist()
+        if len(taken) > _MOST_TAKEN:
+            return None
+        before, first = self.core[taken], self.first.copy()
+        move = None
+        if self._set(voxel, taken):
+            around = np.unique(np.add.outer([voxel, *taken], self.ball))
+            around = around[self.own[around] != _NONE]
+            nearest = self._nearest(around)
+            gain = self._cost(around, self.nearest[around]) - self._cost(around, nearest)
+            move = _Move(gain, voxel, taken, around, nearest)
+        self.core[voxel], self.core[taken], self.first = _NONE, before, first
+        return move
+
+    def _set(self, voxel: int, taken: list[int]) -> bool:
+        """Make a voxel a core voxel and `taken` ones not; False, halfway, if a core would fall apart."""
+        for other in taken:
+            piece = self.core[other]
+            if not self._dispensable(other):
+                return False
+            self.core[other] = _NONE
+            if self._place[other] == self.first[piece]:
+                left = self._place[self.core == piece]
+                self.first[piece] = left.min() if left.size else self.first[-1]
+        own = self.own[voxel]
+        self.first[own] = min(self.first[own] if (self.core == own).any() else self.first[-1], self._place[voxel])
+        self.core[voxel] = own
+        return True
+
+    def _dispensable(self, voxel: int) -> bool:
+        """Whether the core stays one without a voxel; a piece that is not its instance's largest may lose all."""
+        piece = self.core[voxel]
+        if not self.unit[piece]:
+            return True
+        block = (self.core[voxel + self.block] == piece).view(np.uint8)
+        block[len(block) // 2] = 0
+        return components(block.reshape((3,) * len(self.shape)))[1] == 1
+
+    def _nearest(self, at: Index) -> Index:
+        """The piece of the nearest core voxel; of equally near ones that whose core comes first."""
+        nearest = self.core[at]
+        waiting = np.flatnonzero((nearest == _NONE) & (self.own[at] != _NONE))
+        for shell in self.shells:
+            for part in np.array_split(waiting, 1 + len(waiting) // 4096):
+                seen = self.core[np.add.outer(at[part], self.far[shell])]
+                rank = np.where(seen == _NONE, len(self.rank), self.rank[shell])
+                closest = rank == rank.min(1, keepdims=True)
+                winner = np.where(closest, self.first[seen], self.first[-1]).argmin(1)
+                nearest[part] = seen[np.arange(len(part)), winner]
+            waiting = waiting[nearest[waiting] == _NONE]
+        return nearest
+
+    def _cost(self, at: Index, nearest: Index) -> float:
+        """Voxels that come back for the wrong piece, each as its share of the two pieces concerned."""
+        wrong = nearest != self.own[at]
+        return float(self.share[self.own[at[wrong]]].sum() + self.share[nearest[wrong]].sum())

@@ -1,0 +1,154 @@
+"""DSB2018 in miniature: one mask per nucleus, overlaps, alpha, modalities by their pixels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from nnunet_ext.dataset_conversion.dsb2018 import Dsb2018, modality_of
+from nnunet_ext.dataset_conversion.run import convert
+from nnunet_ext.errors import UserError
+from nnunet_ext.images.instance_files import read_instances
+
+SHAPE = (40, 36)
+
+
+def image_of(modality: str) -> np.ndarray:
+    """RGBA of a dark field, a bright field or a stained section, two nuclei in it."""
+    ground, nucleus = (20, 200) if modality == "fluorescence" else (220, 90)
+    pixels = np.full((*SHAPE, 4), ground, np.uint8)
+    pixels[5:15, 5:25] = nucleus
+    if modality == "histology":
+        pixels[5:15, 5:25, 1] = 60
+    pixels[..., 3] = 255
+    return pixels
+
+
+def box(*corners: int) -> np.ndarray:
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[corners[0] : corners[1], corners[2] : corners[3]] = 255
+    return mask
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Three fluorescence, two bright-field, one histology image; mask b overlaps mask a by one column."""
+    root = tmp_path / "dsb" / "stage1_train"
+    kinds = ["fluorescence"] * 3 + ["brightfield"] * 2 + ["histology"]
+    for number, modality in enumerate(kinds):
+        name = f"{number:064x}"
+        save(root / name / "images" / f"{name}.png", image_of(modality))
+        save(root / name / "masks" / "b.png", box(5, 15, 14, 25))
+        save(root / name / "masks" / "a.png", box(5, 15, 5, 15))
+        (root / name / "masks" / ".DS_Store").write_text("litter")
+    (root / "readme.txt").write_text("not a case")
+    return root
+
+
+@pytest.mark.parametrize("modality", ["fluorescence", "brightfield", "histology"])
+def test_modality_shows_in_the_pixels(modality: str) -> None:
+    pixels = image_of(modality)[..., :3].transpose(2, 0, 1)
+    assert modality_of(pixels) == modality
+    if modality != "histology":
+        assert modality_of(pixels[:1]) == modality
+
+
+def test_fluorescence(source: Path, raw: Path) -> None:
+    result = convert(Dsb2018(modality="fluorescence"), source.parent, 511)
+    assert result.folder == raw / "Dataset511_DSB2018"
+    assert result.report["counts"] == {"train": 3, "val": 0, "test": 0}
+    name = f"{0:064x}"
+    image = np.asarray(PIL.Image.open(result.folder / f"imagesTr/{name}_0000.png"))
+    np.testing.assert_array_equal(image, image_of("fluorescence")[..., 0])  # one channel
+    ids, _ = read_instances(result.folder / f"instancesTr/{name}.tif")
+    expected = np.zeros(SHAPE, int)
+    expected[5:15, 5:15], expected[5:15, 15:25] = 1, 2  # the shared column is the first one's
+    np.testing.assert_array_equal(ids, expected)
+    label = np.asarray(PIL.Image.open(result.folder / f"labelsTr/{name}.png"))
+    np.testing.assert_array_equal(
+        label[5:15, 5:25], np.where(abs(np.arange(5, 25) - 14.5) < 2, 2, 1)[None] * np.ones((10, 1))
+    )
+    notes = {note["kind"]: note["text"] for note in result.report["notes"]}
+    assert notes["modalities"] == "3 fluorescence, 2 brightfield, 1 histology; converted: fluorescence"
+    assert notes["overlapping nuclei"].endswith(".png: 10 pixels, given to the first mask by name")
+    assert notes["alpha channel"].startswith("dropped from 3 files: 000")
+    assert json.loads((result.folder / "dataset.json").read_text())["channel_names"] == {"0": "channel"}
+
+
+def test_all_modalities_have_three_channels(source: Path, raw: Path) -> None:
+    result = convert(Dsb2018(), source, 511)
+    assert result.report["counts"]["train"] == 6
+    assert json.loads((result.folder / "dataset.json").read_text())["channel_names"] == {
+        "0": "R",
+        "1": "G",
+        "2": "B",
+    }
+    for number, modality in ((0, "fluorescence"), (5, "histology")):
+        image = np.asarray(PIL.Image.open(result.folder / f"imagesTr/{number:064x}_0000.png"))
+        np.testing.assert_array_equal(image, image_of(modality)[..., :3])
+
+
+def test_all_of_grey_images_have_one_channel_until_colours_come(source: Path, raw: Path) -> None:
+    histology = source / f"{5:064x}"
+    away = histology.rename(source.parent / "away")
+    assert convert(Dsb2018(), source, 511).report["cases"][f"{0:064x}"]["channels"] == 1
+    away.rename(histology)
+    result = convert(Dsb2018(), source, 511)
+    assert result.converted == 6  # the grey ones are written again, with three channels
+    assert convert(Dsb2018(), source, 511).nothing_to_do
+
+
+def test_a_modality_that_is_not_there(source: Path, raw: Path) -> None:
+    (source / f"{5:064x}").rename(source.parent / "away")
+    with pytest.raises(
+        UserError, match=r"no histology image among these: 3 fluorescence, 2 brightfield, 0 hist"
+    ):
+        convert(Dsb2018(modality="histology"), source, 511)
+    assert not raw.exists()
+
+
+def test_wrong_masks_are_listed(source: Path, raw: Path) -> None:
+    save(source / f"{0:064x}" / "masks" / "a.png", np.zeros((5, 5), np.uint8))
+    save(source / f"{1:064x}" / "masks" / "a.png", box(5, 15, 5, 15) // 255)
+    with pytest.raises(UserError) as caught:
+        convert(Dsb2018(), source, 511)
+    assert "masks/a.png: is 5x5, its image 40x36" in str(caught.value)
+    assert "masks/a.png: a mask of 0 and 1, but 0 and 255 are expected" in str(caught.value)
+    assert not (raw / "Dataset511_DSB2018/dataset.json").exists()
+
+
+def test_missing_image_or_masks(source: Path, raw: Path) -> None:
+    (source / f"{0:064x}" / "images" / f"{0:064x}.png").unlink()
+    for mask in (source / f"{1:064x}" / "masks").iterdir():
+        mask.unlink()
+    with pytest.raises(UserError) as caught:
+        convert(Dsb2018(), source, 511)
+    assert f"{0:064x}.png: missing" in str(caught.value)
+    assert f"{1:064x}/masks: no masks" in str(caught.value)
+    assert not raw.exists()
+
+
+def test_empty_and_hidden_masks_are_noted(source: Path, raw: Path) -> None:
+    save(source / f"{0:064x}" / "masks" / "c.png", np.zeros(SHAPE, np.uint8))
+    save(source / f"{0:064x}" / "masks" / "d.png", box(6, 8, 6, 8))
+    report = convert(Dsb2018(modality="fluorescence"), source, 511).report
+    notes = {note["kind"]: note["text"] for note in report["notes"]}
+    assert notes["masks that are empty or hidden by others"].endswith(": 2 masks")
+    assert report["instances"] == {"train": 6}
+
+
+def test_something_else(tmp_path: Path, raw: Path) -> None:
+    (tmp_path / "other/images").mkdir(parents=True)
+    with pytest.raises(
+        UserError, match="does not look like DSB2018: no folder in it, down to 2 levels, holds fol"
+    ):
+        convert(Dsb2018(), tmp_path / "other", 511)
