@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,10 +57,9 @@ def number_from_one(ids: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.unsigne
 
 def pieces(instances: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.unsignedinteger[Any]]:
     """Number the connected pieces (diagonals count) of all instances from 1."""
-    import cc3d
+    from nnunet_ext.morphology import label_components
 
-    connectivity: Literal[8, 26] = 26 if instances.ndim == 3 else 8
-    return cc3d.connected_components(instances, connectivity=connectivity)
+    return label_components(instances)[0]
 
 
 def instance_notes(instances: NDArray[np.unsignedinteger[Any]], file: Path) -> tuple[Note, ...]:

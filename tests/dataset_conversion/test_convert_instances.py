@@ -461,7 +461,7 @@ def test_numbers_of_channels_are_not_mixed(folders, raw) -> None:
         save_png, ".png", lambda i: grey((40, 40, 3) if i else (40, 40)), lambda i: cells((40, 40))
     )
     text = refused(raw, images, labels)
-    assert "numbers of channels are mixed" in text
+    assert "Numbers of channels are mixed" in text
     assert f"  1 channel(s): 1, {images / 'c0.png'}" in text
 
 
