@@ -64,10 +64,9 @@ def semantic_from_instances(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> row = np.array([[1, 1, 1, 1, 2, 2, 2, 2, 0, 0, 3, 3, 0, 0]])
-    >>> semantic_from_instances(row, touching_radius=1, gap_radius=1)
-    array([[1, 1, 1, 2, 2, 1, 1, 1, 3, 3, 1, 1, 0, 0]], dtype=uint8)
+    >>> rows = np.array([[1, 1, 1, 1, 2, 2, 2, 2, 0, 0, 3, 3, 0, 0]] * 3)
+    >>> semantic_from_instances(rows, touching_radius=1, gap_radius=1)[1]
+    array([1, 1, 1, 2, 2, 1, 1, 1, 3, 3, 1, 1, 0, 0], dtype=uint8)
     """
     ids = unsigned_instances(instances)
     edges = check_spacing(spacing, ids.ndim)
