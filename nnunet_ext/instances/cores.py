@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from threading import Lock
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from nnunet_ext.instances.blocks import Box, Workplace, split, whole
+from nnunet_ext.morphology import NEIGHBOURS, label_components
 
 #: Returns a box of the semantic map: 1 cell, 2 touching, anything else background.
 SemanticReader: TypeAlias = Callable[[Box], NDArray[Any]]
@@ -24,15 +24,6 @@ CELL, TOUCHING = 1, 2
 _BACKGROUND_CODE, TOUCHING_CODE, _FIRST_PIECE = 0, 1, 2
 # In a map of cores: no core here. The largest value, so that a minimum over neighbours ignores it.
 NO_CORE = np.uint32(2**32 - 1)
-
-# Number of neighbours as cc3d names it, by (dimensions, connectivity as scikit-image names it).
-_NEIGHBOURS: dict[tuple[int, int], Literal[4, 6, 8, 18, 26]] = {
-    (2, 1): 4,
-    (2, 2): 8,
-    (3, 1): 6,
-    (3, 2): 18,
-    (3, 3): 26,
-}
 
 
 @dataclass(frozen=True)
@@ -58,7 +49,7 @@ def check_connectivity(connectivity: int | None, ndim: int) -> int:
     """Return the connectivity, full where None; a `ValueError` if these dimensions have no such one."""
     if connectivity is None:
         return ndim
-    if (ndim, connectivity) not in _NEIGHBOURS:
+    if (ndim, connectivity) not in NEIGHBOURS:
         raise ValueError(f"connectivity: expected 1 to {ndim} in {ndim}D, got {connectivity}")
     return connectivity
 
@@ -73,7 +64,7 @@ def find_cores(
 ) -> Cores:
     """Find the components of the cell class with at least `min_size` voxels; `read` each block once."""
     codes = place.zeros("codes", shape, np.uint32)
-    pieces = _Pieces(shape, _NEIGHBOURS[len(shape), connectivity])
+    pieces = _Pieces(shape, connectivity)
 
     def work(box: Box) -> None:
         semantic = read(box)
@@ -102,22 +93,19 @@ def first_and_size(ids: NDArray[Any], count: int) -> tuple[NDArray[np.int64], ND
 class _Pieces:
     """The components of all blocks. Blocks come in any order; nothing of it is left in the final ids."""
 
-    def __init__(self, shape: tuple[int, ...], neighbours: Literal[4, 6, 8, 18, 26]) -> None:
+    def __init__(self, shape: tuple[int, ...], connectivity: int) -> None:
         self.shape = shape
-        self.neighbours = neighbours
+        self.connectivity = connectivity
         self.next = _FIRST_PIECE
         self.lock = Lock()
         self.found: list[tuple[int, NDArray[np.int64], NDArray[np.int64]]] = []
 
     def write(self, cell: NDArray[np.bool_], box: Box, codes: NDArray[np.uint32]) -> None:
         """Write the components of `cell`, the voxels of `box`, into `codes`."""
-        # As uint8: cc3d 4.1.1 labels background voxels in some boolean images (2D, 8 neighbours, odd edges).
-        image = np.ascontiguousarray(cell).view(np.uint8)
-        ids, count = cc3d.connected_components(
-            image, connectivity=self.neighbours, return_N=True, out_dtype=np.uint32
-        )
+        components, count = label_components(cell, self.connectivity)
         if not count:
             return
+        ids = components.astype(np.uint32, copy=False)
         local, size = first_and_size(ids, count)
         places = np.unravel_index(local[1:], cell.shape)
         starts = [place + part.start for place, part in zip(places, box, strict=True)]

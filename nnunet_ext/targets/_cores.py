@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.instances.nearest import squared_steps
+from nnunet_ext.morphology import label_components
 from nnunet_ext.targets._mending import mend
-from nnunet_ext.targets._pieces import Box, Pieces, components, first_voxels, grown
+from nnunet_ext.targets._pieces import Box, Pieces, first_voxels, grown
 from nnunet_ext.targets._slabs import slabs
 from nnunet_ext.targets._touching import HalfWidths, thinnest_band, touching
-from nnunet_ext.targets._way_back import offsets_across, overlap_on_return
+from nnunet_ext.targets._way_back import GOOD, offsets_across, overlap_on_return
 from nnunet_ext.targets.classes import CELL, TOUCHING
-
-# An instance is left as it is if it comes back with at least this intersection over union.
-GOOD = 0.97
-
 
 
 def keep_cores(
@@ -41,7 +39,7 @@ def keep_cores(
     if not (semantic == TOUCHING).any():
         return
     steps = squared_steps(instances.shape, spacing)
-    cores, count = components((semantic == CELL).view(np.uint8))
+    cores, count = label_components(semantic == CELL)
     core_first = first_voxels(cores, count)
     pieces = Pieces(instances)
     piece_of_core = pieces.labels.reshape(-1)[core_first]
@@ -59,9 +57,13 @@ def keep_cores(
     mend(thinning.order(), pieces, semantic, first, offsets_across((1,) * instances.ndim, steps))
 
 
+def _volume(box: Box) -> int:
+    return prod(part.stop - part.start for part in box)
+
+
 @dataclass(frozen=True)
 class _Thinning:
-    """Thinnest bands for the pieces that are `lost`, and one core for each of them and of their neighbours."""
+    """Thinnest bands around `lost` pieces, and one core for each of them and of their neighbours."""
 
     instances: NDArray[Any]
     semantic: NDArray[np.uint8]
@@ -80,14 +82,14 @@ class _Thinning:
         around = tuple(max(1, width) for width in self.half)
         shape = self.instances.shape
         boxes = [grown(self.pieces.box(piece), around, shape) for piece in self.order()]
-        if sum(np.prod([part.stop - part.start for part in box]) for box in boxes) > self.instances.size:
-            rest = tuple(slice(0, length) for length in shape[1:])
-            boxes = [(slab, *rest) for slab in slabs(shape)]
-        touched = np.zeros(self.pieces.count + 1, bool)
+        if sum(map(_volume, boxes)) > self.instances.size:
+            boxes = [tuple(slice(0, length) for length in shape)]
+        met = np.zeros(self.pieces.count + 1, bool)
         for box in boxes:
-            touched[self._rewrite(box, around)] = True
-        touched &= self.pieces.unit
-        for piece in np.flatnonzero(touched).tolist():
+            for slab in slabs(tuple(part.stop - part.start for part in box)):
+                rows = slice(box[0].start + slab.start, box[0].start + slab.stop)
+                met[self._rewrite((rows, *box[1:]), around)] = True
+        for piece in np.flatnonzero(met & self.pieces.unit).tolist():
             self._keep_largest_core(piece)
 
     def _rewrite(self, box: Box, around: HalfWidths) -> NDArray[Any]:
@@ -109,7 +111,7 @@ class _Thinning:
         box = self.pieces.box(piece)
         inside = self.pieces.labels[box] == piece
         semantic = self.semantic[box]
-        cores, count = components((inside & (semantic == CELL)).view(np.uint8))
+        cores, count = label_components(inside & (semantic == CELL))
         if count:
             largest = 1 + int(np.argmax(np.bincount(cores.ravel())[1:]))
             semantic[(cores != 0) & (cores != largest)] = TOUCHING

@@ -18,7 +18,7 @@ _TOLERANCE = 1e-5  # of a squared distance: edt computes them in float32
 def gap(
     instances: NDArray[Any], radius: float, spacing: Sequence[float], slab: slice = slice(None)
 ) -> NDArray[np.bool_]:
-    """Background with a black-top-hat of the foreground > 0 in the rows `slab`, as if the image had no border.
+    """Where the foreground's black-top-hat is > 0, in the rows `slab`, as if the image had no border.
 
     The structuring element is the ball {|x| ≤ radius} in the units of `spacing`.
     """
@@ -34,4 +34,5 @@ def gap(
     closed = edt.edtsq(dilated, anisotropy=spacing, parallel=1) > limit
     closed &= background
     rows = slice(margin[0][0] + inner.start, margin[0][0] + inner.stop)
-    return closed[(rows, *(slice(w, -w or None) for w in reach[1:]))]
+    inside = (rows, *(slice(width, -width or None) for width in reach[1:]))
+    return closed[inside]

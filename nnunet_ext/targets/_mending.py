@@ -1,23 +1,25 @@
-"""Move single core voxels until an instance comes back, where even the thinnest band leaves too little of it."""
+"""Move single core voxels until an instance comes back, where even the thinnest band takes too much of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from math import prod
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.targets._pieces import Box, Pieces, components, grown
-from nnunet_ext.targets._way_back import Offsets, reach_of
+from nnunet_ext.morphology import label_components
+from nnunet_ext.targets._pieces import Box, Pieces, grown
+from nnunet_ext.targets._way_back import GOOD, Offsets, reach_of
 from nnunet_ext.targets.classes import CELL, TOUCHING
 
-# A piece is mended until it comes back with this intersection over union, or no move helps any more.
-GOOD = 0.95
 _ROUNDS = 3
 _MOST_TAKEN = 6  # core voxels of others that one move may cost
 _MOST_SEEDS = 64
 _NEAR_RANKS = 3  # most cores are found among the offsets of the three smallest lengths
+_MOST_VOXELS = 2**24  # a larger piece keeps the thinnest band: a single voxel matters little to it
+_MOST_OFFSETS = 300  # looked at for a core; only coarse slices have more within reach
 _NONE = -1
 
 Index = NDArray[np.int64]
@@ -42,9 +44,13 @@ def mend(
     offsets : tuple of ndarray
         From `offsets_across`, with a band of one voxel.
     """
+    counts = np.cumsum([len(group) for group in offsets])
+    offsets = offsets[: max(1, int(np.searchsorted(counts, _MOST_OFFSETS, "right")))]
     margin = tuple(3 * width + 1 for width in reach_of(offsets))
     for piece in lost:
         box = grown(pieces.box(piece), margin, semantic.shape)
+        if prod(part.stop - part.start for part in box) > _MOST_VOXELS:
+            continue
         patch = _Patch(pieces, box, semantic, first, offsets)
         if patch.mend(piece):
             patch.write(semantic, first)
@@ -88,13 +94,15 @@ class _Patch:
         self.unit = pieces.unit[self.names]
         self.first = np.append(first[self.names], np.iinfo(np.int64).max)
         self._lay_out_offsets(offsets)
-        self._place = np.zeros(self.shape, np.int64)
-        self._place[self._inner()] = np.ravel_multi_index(np.ix_(*(np.r_[part] for part in box)), semantic.shape)
-        self._place = self._place.ravel()
+        place = np.zeros(self.shape, np.int64)
+        place[self._inner()] = np.ravel_multi_index(np.ix_(*(np.r_[part] for part in box)), semantic.shape)
+        self.place: Index = place.ravel()  # flat index in the image
         self.nearest = self.own.copy()
 
     def _inner(self) -> Box:
-        return tuple(slice(width, length - width) for width, length in zip(self.width, self.shape, strict=True))
+        return tuple(
+            slice(width, length - width) for width, length in zip(self.width, self.shape, strict=True)
+        )
 
     def _lay_out_offsets(self, offsets: Offsets) -> None:
         strides = np.cumprod((1, *self.shape[:0:-1]))[::-1]
@@ -119,7 +127,7 @@ class _Patch:
         """Move core voxels until the piece comes back; whether any was moved."""
         piece = int(np.searchsorted(self.names, name))
         voxels = np.flatnonzero(self.own == piece)
-        self._look(np.unique(np.add.outer(voxels, self.ball)))  # what can come back for it
+        self._look(self._within_reach(voxels))
         if self._overlap(piece) >= GOOD:
             return False
         self._look(np.arange(self.own.size))
@@ -130,6 +138,12 @@ class _Patch:
             moved = True
         return moved
 
+    def _within_reach(self, voxels: Index) -> Index:
+        """A box with all that can come back for a piece with these voxels."""
+        places = np.unravel_index(voxels, self.shape)
+        ends = ((p.min() - width, p.max() + width + 1) for p, width in zip(places, self.width, strict=True))
+        return np.ravel_multi_index(np.ix_(*(np.arange(*end) for end in ends)), self.shape).ravel()
+
     def _look(self, at: Index) -> None:
         self.nearest[at] = self._nearest(at)
 
@@ -139,7 +153,8 @@ class _Patch:
 
     def _seed(self, voxels: Index) -> bool:
         """Give a piece without a core its best single voxel."""
-        return self._take_best(voxels[:: -(-len(voxels) // _MOST_SEEDS)], at_least=-np.inf)
+        some = voxels[:: -(-len(voxels) // _MOST_SEEDS)]
+        return self._take_best(some, at_least=-np.inf, most_taken=len(self.beside))
 
     def _round(self, piece: int) -> bool:
         """Try to set right what is lost by the piece or falsely comes back for it; whether anything was."""
@@ -147,32 +162,38 @@ class _Patch:
         wrong = wrong[self.unit[self.own[wrong]]]
         better = False
         for voxel in wrong[np.argsort(self.size[self.own[wrong]], kind="stable")].tolist():
-            own = self.own[voxel]
-            if self.nearest[voxel] != own:
-                block = voxel + self.block
-                block = block[(self.own[block] == own) & (self.core[block] == _NONE)]
-                attached = (self.core[np.add.outer(block, self.beside)] == own).any(1)
-                better |= self._take_best(block[attached], at_least=1e-12)
+            if self.nearest[voxel] != self.own[voxel]:
+                better |= self._take_best(self._beside_core(voxel), at_least=1e-12)
         return better
 
-    def _take_best(self, voxels: Index, at_least: float) -> bool:
-        moves = [move for move in map(self._move, voxels.tolist()) if move and move.gain > at_least]
+    def _beside_core(self, voxel: int) -> Index:
+        """Voxels at or beside `voxel` by which the core of its piece can grow."""
+        own, block = self.own[voxel], voxel + self.block
+        block = block[self.own[block] == own]
+        cores = self.core[block[:, None] + self.block] == own
+        if not cores.any():
+            return block[:0]
+        return block[cores.any(1) & (self.core[block] == _NONE)]
+
+    def _take_best(self, voxels: Index, at_least: float, most_taken: int = _MOST_TAKEN) -> bool:
+        tried = (self._move(voxel, most_taken) for voxel in voxels.tolist())
+        moves = [move for move in tried if move and move.gain > at_least]
         if moves:
             best = max(moves, key=lambda move: move.gain)
             self._set(best.voxel, best.taken)
             self.nearest[best.around] = best.nearest
         return bool(moves)
 
-    def _move(self, voxel: int) -> _Move | None:
+    def _move(self, voxel: int, most_taken: int) -> _Move | None:
         """What it would bring to make a voxel a core voxel; None if a core would fall apart."""
         own, beside = self.own[voxel], voxel + self.beside
         taken = beside[(self.core[beside] != _NONE) & (self.core[beside] != own)].tolist()
-        if len(taken) > _MOST_TAKEN:
+        if len(taken) > most_taken:
             return None
         before, first = self.core[taken], self.first.copy()
         move = None
         if self._set(voxel, taken):
-            around = np.unique(np.add.outer([voxel, *taken], self.ball))
+            around = np.unique(np.array([voxel, *taken])[:, None] + self.ball)
             around = around[self.own[around] != _NONE]
             nearest = self._nearest(around)
             gain = self._cost(around, self.nearest[around]) - self._cost(around, nearest)
@@ -187,22 +208,24 @@ class _Patch:
             if not self._dispensable(other):
                 return False
             self.core[other] = _NONE
-            if self._place[other] == self.first[piece]:
-                left = self._place[self.core == piece]
+            if self.place[other] == self.first[piece]:
+                left = self.place[self.core == piece]
                 self.first[piece] = left.min() if left.size else self.first[-1]
         own = self.own[voxel]
-        self.first[own] = min(self.first[own] if (self.core == own).any() else self.first[-1], self._place[voxel])
+        self.first[own] = min(
+            self.first[own] if (self.core == own).any() else self.first[-1], self.place[voxel]
+        )
         self.core[voxel] = own
         return True
 
     def _dispensable(self, voxel: int) -> bool:
-        """Whether the core stays one without a voxel; a piece that is not its instance's largest may lose all."""
+        """Whether a core stays one without a voxel; that of a piece which is not the largest may go."""
         piece = self.core[voxel]
         if not self.unit[piece]:
             return True
-        block = (self.core[voxel + self.block] == piece).view(np.uint8)
-        block[len(block) // 2] = 0
-        return components(block.reshape((3,) * len(self.shape)))[1] == 1
+        block = self.core[voxel + self.block] == piece
+        block[len(block) // 2] = False
+        return label_components(block.reshape((3,) * len(self.shape)))[1] == 1
 
     def _nearest(self, at: Index) -> Index:
         """The piece of the nearest core voxel; of equally near ones that whose core comes first."""
@@ -210,7 +233,7 @@ class _Patch:
         waiting = np.flatnonzero((nearest == _NONE) & (self.own[at] != _NONE))
         for shell in self.shells:
             for part in np.array_split(waiting, 1 + len(waiting) // 4096):
-                seen = self.core[np.add.outer(at[part], self.far[shell])]
+                seen = self.core[at[part, None] + self.far[shell]]
                 rank = np.where(seen == _NONE, len(self.rank), self.rank[shell])
                 closest = rank == rank.min(1, keepdims=True)
                 winner = np.where(closest, self.first[seen], self.first[-1]).argmin(1)

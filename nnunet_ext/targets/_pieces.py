@@ -8,14 +8,10 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunet_ext.morphology import label_components
 from nnunet_ext.targets._slabs import slabs
 
 Box = tuple[slice, ...]
-
-
-def components(labels: NDArray[Any]) -> tuple[NDArray[Any], int]:
-    """Components of equal non-zero labels, corners included, numbered in raster order; and their number."""
-    return cc3d.connected_components(labels, connectivity=8 if labels.ndim == 2 else 26, return_N=True)
 
 
 def first_voxels(labels: NDArray[Any], count: int) -> NDArray[np.int64]:
@@ -52,7 +48,7 @@ class Pieces:
     """
 
     def __init__(self, instances: NDArray[Any]) -> None:
-        self.labels, self.count = components(instances)
+        self.labels, self.count = label_components(instances)
         statistics = cc3d.statistics(self.labels, no_slice_conversion=True)
         self.size = statistics["voxel_counts"].astype(np.int64)
         self._ends = statistics["bounding_boxes"].astype(np.int64)

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.instances.cores import NO_CORE
 from nnunet_ext.instances.nearest import look_around
 from nnunet_ext.targets._pieces import Pieces
 from nnunet_ext.targets._slabs import for_each_slab, widened
 from nnunet_ext.targets._touching import HalfWidths
+from nnunet_ext.targets.classes import TOUCHING
+
+GOOD = 0.97  # an instance that comes back with this intersection over union is left as it is
 
 Offsets = tuple[NDArray[np.int64], ...]
 
@@ -40,7 +42,11 @@ def reach_of(offsets: Offsets) -> HalfWidths:
 
 
 def overlap_on_return(
-    pieces: Pieces, cores: NDArray[Any], piece_of_core: NDArray[Any], touching_label: NDArray[Any], offsets: Offsets
+    pieces: Pieces,
+    cores: NDArray[Any],
+    piece_of_core: NDArray[Any],
+    semantic: NDArray[Any],
+    offsets: Offsets,
 ) -> NDArray[np.float64]:
     """Intersection over union of every piece with what comes back for it.
 
@@ -52,7 +58,7 @@ def overlap_on_return(
         Components of the cell class in raster order, 0 elsewhere.
     piece_of_core : ndarray
         The piece each of them lies in.
-    touching_label : ndarray of uint8
+    semantic : ndarray of uint8
         0 background, 1 cell, 2 touching.
     offsets : tuple of ndarray
         Where to look for a core; a voxel with none there does not come back.
@@ -65,7 +71,7 @@ def overlap_on_return(
         margin = [(reach[0] - inner.start, reach[0] - (wide.stop - slab.stop))]
         margin += [(width, width) for width in reach[1:]]
         padded = np.pad(cores[wide], margin).astype(np.uint32) - np.uint32(1)  # 0 becomes NO_CORE
-        found = np.nonzero(touching_label[slab] == 2)
+        found = np.nonzero(semantic[slab] == TOUCHING)
         at = np.ravel_multi_index([i + width for i, width in zip(found, reach, strict=True)], padded.shape)
         nearest = look_around(padded, at, offsets) + np.uint32(1)  # NO_CORE becomes 0
         got = piece_of_core[nearest]
@@ -74,8 +80,10 @@ def overlap_on_return(
 
     counts = for_each_slab(count, cores.shape)
     core_size = np.zeros(length, np.int64)
-    for part in for_each_slab(lambda slab: np.bincount(cores[slab].ravel(), minlength=len(piece_of_core)), cores.shape):
-        np.add.at(core_size, piece_of_core, part)
+    for size in for_each_slab(
+        lambda slab: np.bincount(cores[slab].ravel(), minlength=len(piece_of_core)), cores.shape
+    ):
+        np.add.at(core_size, piece_of_core, size)
     right = core_size + sum(part[0] for part in counts)
     taken = core_size + sum(part[1] for part in counts)
     union = pieces.size + taken - right
