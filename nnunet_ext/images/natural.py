@@ -73,6 +73,10 @@ def _opened(path: Path) -> Iterator[PIL.Image.Image]:
     try:
         with PIL.Image.open(path) as picture:
             yield picture
+    except PIL.Image.DecompressionBombError as error:
+        raise UserError(
+            f"{path}: too large for a png or jpg reader, nnU-Net's too. Save it as tif."
+        ) from error
     except Exception as error:  # the decoders raise OSError, SyntaxError, ValueError, ...
         state = "empty file" if not path.stat().st_size else "damaged, or another format"
         raise UserError(f"{path}: cannot be read as an image ({state})") from error

@@ -19,6 +19,7 @@ _MOST_TAKEN = 6  # core voxels of others that one move may cost
 _MOST_SEEDS = 64
 _NEAR_RANKS = 3  # most cores are found among the offsets of the three smallest lengths
 _MOST_VOXELS = 2**24  # a larger piece keeps the thinnest band: a single voxel matters little to it
+_MOST_PIECES = 500  # a move at a time takes a fraction of a second for each; small pieces come first
 _MOST_OFFSETS = 300  # looked at for a core; only coarse slices have more within reach
 _NONE = -1
 
@@ -33,7 +34,7 @@ def mend(
     Parameters
     ----------
     lost : iterable of int
-        Pieces, in the order in which they choose.
+        Pieces, in the order in which they choose. All but the first 500 that need it keep what they have.
     pieces : Pieces
         The pieces of all instances.
     semantic : ndarray of uint8
@@ -47,6 +48,7 @@ def mend(
     counts = np.cumsum([len(group) for group in offsets])
     offsets = offsets[: max(1, int(np.searchsorted(counts, _MOST_OFFSETS, "right")))]
     margin = tuple(3 * width + 1 for width in reach_of(offsets))
+    mended = 0
     for piece in lost:
         box = grown(pieces.box(piece), margin, semantic.shape)
         if prod(part.stop - part.start for part in box) > _MOST_VOXELS:
@@ -54,6 +56,9 @@ def mend(
         patch = _Patch(pieces, box, semantic, first, offsets)
         if patch.mend(piece):
             patch.write(semantic, first)
+            mended += 1
+            if mended == _MOST_PIECES:
+                return
 
 
 class _Move(NamedTuple):

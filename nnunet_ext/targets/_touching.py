@@ -11,12 +11,19 @@ from numpy.typing import NDArray
 
 HalfWidths = tuple[int, ...]  # of a box, per axis: 2 is a window of 5 voxels
 
+MOST_VOXELS = 64  # of a radius: the work grows with its cube
 _TOLERANCE = 1e-6  # 0.3 / 0.1 is 3
 
 
 def half_widths(radius: float, spacing: Sequence[float]) -> HalfWidths:
-    """Half widths in voxels of the box that reaches `radius` along every axis."""
-    return tuple(floor(radius / edge + _TOLERANCE) for edge in spacing)
+    """Half widths in voxels of the box that reaches `radius` along every axis; a ValueError beyond 64."""
+    half = tuple(floor(radius / edge + _TOLERANCE) for edge in spacing)
+    if max(half) > MOST_VOXELS:
+        raise ValueError(
+            f"a radius of {radius:g} is {max(half)} voxels at spacing {tuple(spacing)}; at most {MOST_VOXELS} "
+            "can be computed. Is it in the unit of the spacing?"
+        )
+    return half
 
 
 def _running(extreme: np.ufunc, values: NDArray[Any], half: HalfWidths) -> NDArray[Any]:

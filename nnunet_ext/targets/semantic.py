@@ -46,8 +46,9 @@ def semantic_from_instances(
         Thin the touching band, and that of the neighbours, of an instance that it would erase, split, or
         leave too little of for the instance to come back from its classes (`instances.from_semantic`) with
         an intersection over union of .97; where the thinnest band is not enough, single core voxels are
-        moved. Every instance keeps one connected core (in its largest component; full connectivity), and
-        cores of different instances are never adjacent. False is the paper to the letter.
+        moved (for at most 500 instances of an image, small ones first). Every instance keeps one connected
+        core (in its largest component; full connectivity), and cores of different instances are never
+        adjacent. False is the paper to the letter.
 
     Returns
     -------

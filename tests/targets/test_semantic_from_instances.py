@@ -9,7 +9,7 @@ from scipy import ndimage
 from nnunet_ext.data.cells import crowded_cells
 from nnunet_ext.instances import from_semantic
 from nnunet_ext.metrics import panoptic_quality
-from nnunet_ext.targets import _slabs, semantic_from_instances
+from nnunet_ext.targets import _slabs, _touching, semantic_from_instances
 
 
 def definition(instances, radius, gap_radius, classes, spacing=None):
@@ -133,11 +133,24 @@ def test_foreground_gap_and_background_do_not_depend_on_cores():
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_slabs_change_nothing(monkeypatch, keep):
+@pytest.mark.parametrize("spacing", [None, (4.0, 1.0, 1.0), (1.0, 4.0, 4.0)])
+def test_slabs_change_nothing(monkeypatch, keep, spacing):
     instances = crowded_cells((30, 24, 24), n_cells=60, seed=2)[1]
-    whole = semantic_from_instances(instances, gap_radius=3, keep_cores=keep)
+    settings = {"gap_radius": 3, "spacing": spacing, "keep_cores": keep}
+    whole = semantic_from_instances(instances, **settings)
     monkeypatch.setattr(_slabs, "SLAB_VOXELS", 24 * 24 * 3)
-    np.testing.assert_array_equal(semantic_from_instances(instances, gap_radius=3, keep_cores=keep), whole)
+    np.testing.assert_array_equal(semantic_from_instances(instances, **settings), whole)
+
+
+def test_the_band_alone_does_not_depend_on_slabs():
+    for half in ((0, 2, 2), (1, 0, 0), (1, 2, 0), (0, 1, 1), (1, 1, 1), (2, 2, 2)):
+        for seed in range(5):
+            ids = random_instances((12, 10, 10), seed).astype(np.uint16)
+            whole = _touching.touching_band(ids, half, separate=True)
+            for start in range(0, 12, 3):
+                wide, inner = _slabs.widened(slice(start, start + 3), max(2, half[0]), 12)
+                part = _touching.touching_band(ids[wide], half, separate=True)[inner]
+                np.testing.assert_array_equal(part, whole[start : start + 3])
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, ">u2"])
@@ -173,6 +186,8 @@ def test_no_instances_is_all_background(shape):
         ({"classes": 5}, ValueError, "classes is 2, 3 or 4"),
         ({"touching_radius": -1}, ValueError, "touching_radius"),
         ({"gap_radius": np.inf}, ValueError, "gap_radius"),
+        ({"gap_radius": 65}, ValueError, "65 voxels"),
+        ({"touching_radius": 2, "spacing": (2e-4, 2e-4)}, ValueError, "unit of the spacing"),
         ({"spacing": (1.0,)}, ValueError, "2 positive numbers"),
         ({"spacing": (1.0, 0.0)}, ValueError, "2 positive numbers"),
     ],
