@@ -20,8 +20,8 @@ def half_widths(radius: float, spacing: Sequence[float]) -> HalfWidths:
     half = tuple(floor(radius / edge + _TOLERANCE) for edge in spacing)
     if max(half) > MOST_VOXELS:
         raise ValueError(
-            f"a radius of {radius:g} is {max(half)} voxels at spacing {tuple(spacing)}; at most {MOST_VOXELS} "
-            "can be computed. Is it in the unit of the spacing?"
+            f"a radius of {radius:g} is {max(half)} voxels at spacing {tuple(spacing)}, but at most "
+            f"{MOST_VOXELS} can be computed. Is it in the unit of the spacing?"
         )
     return half
 
