@@ -28,6 +28,6 @@ PY
     cp "$nnUNet_raw/Dataset520_PlantSeg/imagesTr/$case"[_.]* "$out/new_$fold"
 done
 nnUNetv2_predict -d 520 -c 3d_fullres -f "$fold" -p nnUNetPlansSmall -device cpu -tr "$trainer" \
-    -i "$out/new_$fold" -o "$out/predicted_$fold" -npp 1 -nps 1
+    -i "$out/new_$fold" -o "$out/predicted_$fold" -npp 1 -nps 1 --disable_tta
 nnunet_ext instances -i "$out/predicted_$fold" -o "$out/cells_$fold"
 nnunet_ext evaluate --instances -ref "$nnUNet_raw/Dataset520_PlantSeg/instancesTr" -pred "$out/cells_$fold" --chill

@@ -177,8 +177,10 @@ class DatasetFolder:
                         strangers.append(f"{place}/{path.name}")
         if strangers:
             raise UserError(
-                f"{self.path} holds files of cases that the source does not have: {', '.join(strangers)}.\n"
-                "Remove them, or convert everything again with --overwrite."
+                f"{self.path} holds files of cases that are not in the folders given: "
+                f"{', '.join(strangers)}.\n"
+                "Give the folders it was made from, an earlier --test too; or remove these files; or convert "
+                "everything again with --overwrite, which keeps only what is given then."
             )
 
     def _is_ours(self) -> bool:

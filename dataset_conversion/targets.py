@@ -43,7 +43,10 @@ def dataset_folder(dataset_id: int, name: str) -> Path:
     for place in filter(None, map(nnunet_folder, _VARIABLES)):
         for other in sorted(place.glob(f"Dataset{dataset_id:03d}*")):
             if other.is_dir() and other.name != folder:
-                raise UserError(f"Id {dataset_id} is taken by {other}. Choose another id with -d.")
+                raise UserError(
+                    f"Id {dataset_id} is taken by {other}. Choose another id with -d, or go on with that "
+                    f"dataset: -n {other.name.partition('_')[2]}"
+                )
     return raw / folder
 
 

@@ -87,6 +87,11 @@ def evaluate_instance_folders(
     )
     _check_options(evaluator, size_bins or ())
     reference, prediction = Path(reference_folder), Path(prediction_folder)
+    if (prediction / "dataset.json").is_file():  # nnU-Net leaves it beside the classes it predicts
+        raise UserError(
+            f"{prediction} holds predicted classes, not instances. Make instances of them first: "
+            f"nnunet_ext instances -i {prediction} -o ..."
+        )
     check_folders(reference, prediction)
     names = match_cases(reference, prediction, _find_ending(reference), chill)
     files = [(reference / name, prediction / name) for name in names]

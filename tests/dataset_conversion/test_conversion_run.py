@@ -127,7 +127,7 @@ def test_source_that_lost_a_case_is_refused(source: Path, raw: Path) -> None:
     convert(TopoMortar(), source, 501)
     for kind in ("images", "accurate"):
         (source / "dataset/test" / kind / "071.png").unlink()
-    with pytest.raises(UserError, match=r"does not have: imagesTs/071_0000.png, labelsTs/071.png"):
+    with pytest.raises(UserError, match=r"not in the folders given: imagesTs/071_0000.png, labelsTs/071.png"):
         convert(TopoMortar(), source, 501)
     assert convert(TopoMortar(), source, 501, overwrite=True).report["counts"]["test"] == 1
 
