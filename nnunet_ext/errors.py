@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(Exception):
     """Something the user can mend. The text says what was found, where, and what to do.
 
     The command line prints it without a traceback and exits with code 1.
     """
+
+
+def on_nnunets_command_line() -> bool:
+    """Whether this process was started as ``nnUNetv2_train`` or another of nnU-Net's commands."""
+    return os.path.basename(sys.argv[0]).startswith("nnUNetv2_")
+
+
+@contextmanager
+def told_by_nnunets_commands() -> Iterator[None]:
+    """Let a `UserError` end nnU-Net's commands as it ends ours, with one message; elsewhere let it pass."""
+    try:
+        yield
+    except UserError as error:
+        if on_nnunets_command_line():
+            raise SystemExit(f"Error: {error}") from None
+        raise

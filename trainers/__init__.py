@@ -19,6 +19,11 @@ FAMILIES = {
     "nnUNetTrainerExt": "ext",
     "nnUNetTrainerSCNP": "scnp",
     "nnUNetTrainerJC": "jc",
+    "nnUNetTrainerBWM": "weight_maps",
+    "nnUNetTrainerUNetWM": "weight_maps",
+    "nnUNetTrainerDWM": "weight_maps",
+    "nnUNetTrainerSAW": "weight_maps",
+    "nnUNetTrainerWeighted": "weight_maps",
 }
 
 

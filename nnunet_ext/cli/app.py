@@ -17,6 +17,7 @@ from nnunet_ext.cli.demo import demo
 from nnunet_ext.cli.doctor import doctor
 from nnunet_ext.cli.evaluate import evaluate
 from nnunet_ext.cli.instances import instances
+from nnunet_ext.cli.show import show_app
 from nnunet_ext.cli.small_plans import small_plans
 from nnunet_ext.cli.trainers import trainers
 from nnunet_ext.errors import UserError
@@ -25,6 +26,7 @@ from nnunet_ext.errors import UserError
 SEVERAL_VALUES = {
     "convert": flags_of_several_values(),
     "evaluate": {"--iou", "--tolerance", "--size-bins", "--spacing"},
+    "show": {"-case", "--map"},
     "small-plans": {"-c"},
 }
 
@@ -40,6 +42,7 @@ app = typer.Typer(
 for verb in (doctor, trainers, small_plans, instances, evaluate, compare, demo):
     app.command()(verb)
 app.add_typer(convert_app, name="convert")
+app.add_typer(show_app, name="show")
 
 
 def _print_version(wanted: bool) -> None:

@@ -46,5 +46,6 @@ def trainers() -> None:
 
 
 def _describe(option: Option, family: type[ExtTrainer]) -> str:
-    """An option with its default in the family, if it has a number."""
-    return f"{option}, default {getattr(family, option.attribute)}" if option.allowed else str(option)
+    """An option with its default in the family, if it has a number and that one."""
+    default = getattr(family, option.attribute)
+    return f"{option}, default {default}" if option.allowed and default is not None else str(option)

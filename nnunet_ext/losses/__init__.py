@@ -2,13 +2,16 @@
 
 from nnunet_ext.losses.scnp import SCNP, SCNPLoss, same_class_neighbor_penalization
 from nnunet_ext.losses.target_format import split_target
+from nnunet_ext.losses.weighted_cross_entropy import WeightedCrossEntropy, weighted_cross_entropy
 from nnunet_ext.losses.youden import JCLoss, youden_j_loss
 
 __all__ = [
     "SCNP",
     "JCLoss",
     "SCNPLoss",
+    "WeightedCrossEntropy",
     "same_class_neighbor_penalization",
     "split_target",
+    "weighted_cross_entropy",
     "youden_j_loss",
 ]

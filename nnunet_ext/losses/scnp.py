@@ -136,7 +136,8 @@ class SCNPLoss(nn.Module):
     Parameters
     ----------
     base_loss : nn.Module
-        Called as ``base_loss(logits, target)``, as nnU-Net calls its losses.
+        Called as ``base_loss(logits, target)``, as nnU-Net calls its losses; with whatever else this loss is
+        called with, such as a weight map, behind that.
     neighborhood : int
         Window width in voxels; the same at every scale of deep supervision.
     joint : bool
@@ -163,8 +164,8 @@ class SCNPLoss(nn.Module):
         self.regions = regions
         self.ignore_label = ignore_label
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Scalar loss of `logits` (B, C, *spatial) and nnU-Net's `target` for them."""
+    def forward(self, logits: Tensor, target: Tensor, *maps: Tensor) -> Tensor:
+        """Scalar loss of `logits` (B, C, *spatial), nnU-Net's `target` for them, and what the base takes."""
         labels, mask = split_target(target, regions=self.regions, ignore_label=self.ignore_label)
-        loss = self.base_loss(self.scnp(logits, labels, mask), target)
-        return loss + self.base_loss(logits, target) if self.joint else loss
+        loss = self.base_loss(self.scnp(logits, labels, mask), target, *maps)
+        return loss + self.base_loss(logits, target, *maps) if self.joint else loss

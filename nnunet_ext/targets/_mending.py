@@ -21,6 +21,7 @@ _NEAR_RANKS = 3  # most cores are found among the offsets of the three smallest 
 _MOST_VOXELS = 2**24  # a larger piece keeps the thinnest band: a single voxel matters little to it
 _MOST_PIECES = 500  # a move at a time takes a fraction of a second for each; small pieces come first
 _MOST_OFFSETS = 300  # looked at for a core; only coarse slices have more within reach
+_AT_ONCE = 4096
 _NONE = -1
 
 Index = NDArray[np.int64]
@@ -164,7 +165,6 @@ class _Patch:
     def _round(self, piece: int) -> bool:
         """Try to set right what is lost by the piece or falsely comes back for it; whether anything was."""
         wrong = np.flatnonzero((self.own != self.nearest) & ((self.own == piece) | (self.nearest == piece)))
-        wrong = wrong[self.unit[self.own[wrong]]]
         better = False
         for voxel in wrong[np.argsort(self.size[self.own[wrong]], kind="stable")].tolist():
             if self.nearest[voxel] != self.own[voxel]:
@@ -230,6 +230,8 @@ class _Patch:
             return True
         block = self.core[voxel + self.block] == piece
         block[len(block) // 2] = False
+        if np.count_nonzero(block) < 2:
+            return bool(block.any())
         return label_components(block.reshape((3,) * len(self.shape)))[1] == 1
 
     def _nearest(self, at: Index) -> Index:
@@ -237,14 +239,18 @@ class _Patch:
         nearest = self.core[at]
         waiting = np.flatnonzero((nearest == _NONE) & (self.own[at] != _NONE))
         for shell in self.shells:
-            for part in np.array_split(waiting, 1 + len(waiting) // 4096):
-                seen = self.core[at[part, None] + self.far[shell]]
-                rank = np.where(seen == _NONE, len(self.rank), self.rank[shell])
-                closest = rank == rank.min(1, keepdims=True)
-                winner = np.where(closest, self.first[seen], self.first[-1]).argmin(1)
-                nearest[part] = seen[np.arange(len(part)), winner]
+            for start in range(0, len(waiting), _AT_ONCE):
+                part = waiting[start : start + _AT_ONCE]
+                nearest[part] = self._first_of_nearest(at[part], shell)
             waiting = waiting[nearest[waiting] == _NONE]
         return nearest
+
+    def _first_of_nearest(self, at: Index, shell: slice) -> Index:
+        seen = self.core[at[:, None] + self.far[shell]]
+        rank = np.where(seen == _NONE, len(self.rank), self.rank[shell])
+        closest = rank == rank.min(1, keepdims=True)
+        winner = np.where(closest, self.first[seen], self.first[-1]).argmin(1)
+        return seen[np.arange(len(at)), winner]
 
     def _cost(self, at: Index, nearest: Index) -> float:
         """Voxels that come back for the wrong piece, each as its share of the two pieces concerned."""

@@ -93,5 +93,5 @@ def semantic_from_instances(
     if keep_cores:
         keep(ids, semantic, half, edges)
     if classes == 4:
-        for_each_slab(add_gap, ids.shape)
+        for_each_slab(add_gap, ids.shape, size=4)  # or most of the work would be in its wide halo
     return semantic

@@ -7,6 +7,7 @@ ones they take.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ class Option:
         if not found.groups():
             return self.value
         number = _NUMBERS[self.number][1](found[1])
-        if not self.check(number):
+        if not (math.isfinite(number) and self.check(number)):
             raise UserError(
                 f"option _{word} is out of range: {self.number} in _{self.syntax} is {self.allowed}"
             )
@@ -129,6 +130,49 @@ NO_TOUCHING_CONTRAST = Option(
     "notouchaug", "touching_contrast", "no random contrast of the touching class in augmentation", value=False
 )
 
+PEAK = Option(
+    "peak<x>",  # not w0<x>: beside SCNP's w<n> that could be misread
+    "peak",
+    "w0, how much more background counts that two cells touch, roughly",
+    "0 or more",
+    lambda x: x >= 0,
+)
+UNET_SIGMA = Option(
+    "sigma<x>",
+    "sigma",
+    "how far apart two cells may be for it, in voxels of the finest axis",
+    "above 0",
+    lambda x: x > 0,
+)
+BETA = Option(
+    "beta<x>",
+    "beta",
+    "distance from the foreground at which background counts no more, in voxels of the finest axis",
+    "above 0",
+    lambda x: x > 0,
+)
+OUTLINE_SIGMA = Option(
+    "sigma<x>", "sigma", "blur of the outlines, in voxels of the finest axis", "0 or more", lambda x: x >= 0
+)
+TAU = Option(
+    "tau<x>",
+    "tau",
+    "half the thickness from which an outline counts no more, in voxels of the finest axis; left out: the "
+    "largest of the image",
+    "above 0",
+    lambda x: x > 0,
+)
+DICE = Option("dice", "dice", "add nnU-Net's own Dice loss")
+PER_CASE = Option(
+    "percase", "extra_targets_per_case", "compute the map once per case, and augment it with the image"
+)
+ON_THE_FLY = Option(
+    "onthefly",
+    "extra_targets_per_case",
+    "compute the map of every patch from its augmented label",
+    value=False,
+)
+
 
 def parse_options(name: str, words: Iterable[str], options: Iterable[Option]) -> dict[str, Any]:
     """Turn the option words of a trainer's name into attribute values.
@@ -154,13 +198,17 @@ def parse_options(name: str, words: Iterable[str], options: Iterable[Option]) ->
     """
     options = tuple(options)
     values: dict[str, Any] = {}
+    given: dict[str, Option] = {}
     for word in words:
         option = next((o for o in options if o.match(word)), None)
         if option is None:
             known = "\n".join(f"  {o}" for o in options)
             raise UserError(f"{name}: unknown option '_{word}'. Known options:\n{known}")
+        earlier = given.setdefault(option.attribute, option)
         if option.attribute in values:
-            raise UserError(f"{name}: _{option.syntax} is given twice. Keep one of them.")
+            twice = f"_{option.syntax} is given twice"
+            conflict = f"_{earlier.syntax} and _{option.syntax} exclude each other"
+            raise UserError(f"{name}: {twice if earlier is option else conflict}. Keep one of them.")
         try:
             values[option.attribute] = option.parse(word)
         except UserError as error:

@@ -6,7 +6,6 @@ The preprocessed data are shared with the plans they were made from, so nothing 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Sequence
 from copy import deepcopy
@@ -16,8 +15,10 @@ from typing import Any
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import read_json, write_texts
+from nnunet_ext.training.dataset_folder import dataset_folder
 
 SMALL_PLANS = "nnUNetPlansSmall"
+PLAN_FIRST = "Run 'nnUNetv2_plan_and_preprocess -d ID' first, and give -d that id."
 MARK = "small_plans_of"  # key by which our plans are told from nnU-Net's own files
 SMALLEST_FEATURE_MAP = 8  # voxels along an axis at the bottom of the U
 WIDEST = 8  # the deepest stage has at most this many times the features of the first
@@ -76,29 +77,6 @@ def shrink(
     return small
 
 
-def dataset_folder(dataset: str) -> Path:
-    """The preprocessed folder of a dataset id (``501``) or name (``Dataset501_TopoMortar``).
-
-    Raises
-    ------
-    UserError
-        If ``nnUNet_preprocessed`` is not set or holds no such dataset.
-    """
-    base = os.environ.get("nnUNet_preprocessed")
-    if not base:
-        raise UserError("nnUNet_preprocessed is not set. Run 'nnunet_ext doctor' to see what is missing.")
-    wanted = f"Dataset{int(dataset):03d}_" if dataset.isdecimal() else dataset
-    folders = Path(base).iterdir() if Path(base).is_dir() else ()
-    found = [p for p in folders if p.name == wanted or (dataset.isdecimal() and p.name.startswith(wanted))]
-    if len(found) != 1:
-        names = ", ".join(sorted(path.name for path in found)) or "none"
-        raise UserError(
-            f"one dataset '{dataset}' is expected in {base}; found: {names}. "
-            "Run 'nnUNetv2_plan_and_preprocess -d ID' first, and give -d that id."
-        )
-    return found[0]
-
-
 def resolve(configurations: dict[str, Any], name: str) -> dict[str, Any]:
     """A configuration with all that it inherits, as nnU-Net resolves it."""
     own = configurations[name]
@@ -149,7 +127,7 @@ def write_small_plans(
     """
     if not re.fullmatch(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*", name):
         raise UserError(f"'{name}' cannot be the name of plans: use letters, digits, single '_' or '-'.")
-    source = dataset_folder(dataset) / f"{plans}.json"
+    source = dataset_folder(dataset, "nnUNet_preprocessed", PLAN_FIRST) / f"{plans}.json"
     if not source.is_file():
         raise UserError(f"{source} does not exist. Run 'nnUNetv2_plan_and_preprocess -d {dataset}' first.")
     small = read_json(source, "Plan the dataset again.")

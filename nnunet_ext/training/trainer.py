@@ -8,12 +8,13 @@ import torch
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import distributed as dist
 from torch import nn
 
 from nnunet_ext import __version__
+from nnunet_ext.errors import told_by_nnunets_commands
 from nnunet_ext.training.augmentation import insert_after_spatial
+from nnunet_ext.training.extra_targets.trainer import ExtraTargetTrainer
 from nnunet_ext.training.options import COMMON, Option
 from nnunet_ext.training.progress import IterationProgress
 
@@ -21,7 +22,7 @@ from nnunet_ext.training.progress import IterationProgress
 TRAINING_PER_VALIDATION_ITERATION = 5
 
 
-class ExtTrainer(nnUNetTrainer):
+class ExtTrainer(ExtraTargetTrainer):
     """nnU-Net's trainer with hooks for a loss and for augmentation, and the options every family takes.
 
     A family is a subclass that declares its `options`, gives each a class attribute with the default, and
@@ -82,7 +83,8 @@ class ExtTrainer(nnUNetTrainer):
         -------
         nn.Module
             Called as ``loss(logits, target)``, logits (B, C, *spatial), target as nnU-Net loads it; with
-            deep supervision once per scale, weighted and summed by nnU-Net's wrapper.
+            `extra_targets` as ``loss(logits, target, maps)``, maps (B, K, *spatial); with deep supervision
+            once per scale, weighted and summed by nnU-Net's wrapper.
         """
         return nnunet_loss
 
@@ -99,9 +101,9 @@ class ExtTrainer(nnUNetTrainer):
         """nnU-Net's loss with ours in its place, so that its deep-supervision weights are never restated."""
         stock = super()._build_loss()
         if not isinstance(stock, DeepSupervisionWrapper):
-            return self.build_loss(stock)
+            return self.with_maps(self.build_loss(stock))
         stock.loss = self.build_loss(stock.loss)
-        return stock
+        return self.with_maps(stock)
 
     @classmethod
     def all_options(cls) -> tuple[Option, ...]:
@@ -110,7 +112,13 @@ class ExtTrainer(nnUNetTrainer):
 
     def describe_options(self) -> str:
         """One line that names the settings in force, for the training log."""
-        settings = [f"{option.attribute}={getattr(self, option.attribute)}" for option in self.options]
+        own = dict.fromkeys(option.attribute for option in self.options)  # some share an attribute
+        step = self._map_step
+        settings = [f"{attribute}={getattr(self, attribute)}" for attribute in own]
+        settings += [
+            f"map {target.name} {'made once per case' if stored else 'made for every patch'}"
+            for target, stored in zip(step.targets, step.stored, strict=True)
+        ]
         settings += [
             f"{self.num_epochs} epochs of {self.num_iterations_per_epoch} iterations",
             f"mirroring {'on' if self.mirroring else 'off'}",
@@ -145,7 +153,8 @@ class ExtTrainer(nnUNetTrainer):
     def run_training(self) -> None:
         """Train as nnU-Net does; an interrupted run leaves the terminal as it was."""
         try:
-            super().run_training()
+            with told_by_nnunets_commands():
+                super().run_training()
         finally:
             self._progress.stop()
 

@@ -90,3 +90,8 @@ def test_text_names_syntax_meaning_and_range():
 def test_parsing_a_word_of_another_form_is_a_programming_error():
     with pytest.raises(ValueError, match="does not have the form"):
         Option("a<n>", "a", "").parse("b3")
+
+
+def test_infinity_is_out_of_range():
+    with pytest.raises(UserError, match="option _lambda1e999 is out of range"):
+        parse_options("T", ["lambda1e999"], [YOUDEN_WEIGHT])

@@ -5,33 +5,27 @@ longer be pickled. The classes therefore come from the installed package; this m
 """
 
 import os
-import sys
 
 
 def __getattr__(name: str) -> type:
     try:
-        from nnunet_ext.errors import UserError
+        from nnunet_ext.errors import on_nnunets_command_line, told_by_nnunets_commands
         from nnunet_ext.plugin.register import listed_folders
         from nnunet_ext.trainers import family_of, get_trainer, near_miss
     except ModuleNotFoundError as error:
         # The variable was inherited by a Python without this package, which must find its own trainers.
         raise AttributeError(name) from error
-    # On nnU-Net's command line a mistyped name deserves a sentence, not a traceback.
-    on_command_line = os.path.basename(sys.argv[0]).startswith("nnUNetv2_")
     if family_of(name) is None:
         meant = near_miss(name)
-        if meant and on_command_line and _is_last(listed_folders()):
+        # On nnU-Net's command line a mistyped name deserves a sentence, not a traceback.
+        if meant and on_nnunets_command_line() and _is_last(listed_folders()):
             raise SystemExit(
                 f"Error: there is no trainer {name}. Did you mean {meant}? Options follow the family's name, "
                 "each after an underscore; 'nnunet_ext trainers' lists them."
             )
         raise AttributeError(name)
-    try:
+    with told_by_nnunets_commands():
         return get_trainer(name)
-    except UserError as error:
-        if on_command_line:
-            raise SystemExit(f"Error: {error}") from None
-        raise
 
 
 def _is_last(folders: list[str]) -> bool:

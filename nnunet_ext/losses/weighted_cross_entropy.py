@@ -1,0 +1,132 @@
+"""Cross-entropy with a weight for every voxel."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nnunet_ext.losses.checks import check_tensors
+from nnunet_ext.losses.reduction import sum_over_processes
+from nnunet_ext.losses.target_format import split_target
+
+NO_LABEL = -100
+
+
+def _entropy(logits: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
+    """(B, 1, *spatial) cross-entropy of every voxel; of regions, the mean of their binary ones."""
+    if target.shape == logits.shape:
+        regions = (target > 0.5).to(logits.dtype)
+        return F.binary_cross_entropy_with_logits(logits, regions, reduction="none").mean(1, keepdim=True)
+    labels = target.long() if mask is None else target.long().masked_fill(~mask, NO_LABEL)
+    return F.cross_entropy(logits, labels[:, 0], ignore_index=NO_LABEL, reduction="none")[:, None]
+
+
+def weighted_cross_entropy(
+    logits: Tensor, target: Tensor, weight_map: Tensor, mask: Tensor | None = None
+) -> Tensor:
+    r"""Mean cross-entropy in which every voxel has its own weight.
+
+    .. math::
+        L = \frac{\sum_v w(v) \, CE(v)}{\sum_v w(v)}
+
+    over the counted voxels of the whole batch (and of all processes of a distributed training): the weights
+    act as if scaled to mean 1, so that the learning rate keeps its meaning whatever their unit. Of regions,
+    CE(v) is the mean of their binary cross-entropies.
+
+    Parameters
+    ----------
+    logits : Tensor
+        Floating (B, C, *spatial). Half precision is computed in float32.
+    target : Tensor
+        Integer labels (B, 1, *spatial), background included among the C classes, or binary channels shaped
+        like `logits` (regions; also what a single channel is taken for).
+    weight_map : Tensor
+        Floating (B, 1, *spatial), 0 or more, finite. Its values are not looked at, which would stall a GPU:
+        a negative one pushes its voxel away from its label, and a NaN makes the loss NaN.
+    mask : Tensor, optional
+        bool (B, 1, *spatial), True where a voxel counts. Others may carry any label and any weight.
+
+    Returns
+    -------
+    Tensor
+        Scalar, float32 or the dtype of float64 logits; 0 where all weights are 0.
+
+    Raises
+    ------
+    ValueError
+        If the shapes or dtypes do not fit.
+
+    Notes
+    -----
+    In a distributed training every process gets the loss of the whole batch, and the gradient that
+    DistributedDataParallel averages to that of the whole batch.
+
+    References
+    ----------
+    Ronneberger, Fischer, Brox. U-Net: Convolutional Networks for Biomedical Image Segmentation. MICCAI 2015,
+    arXiv:1505.04597, Eq. 1. Guerrero-Peña et al. Multiclass Weighted Loss for Instance Segmentation of
+    Cluttered Cells. ICIP 2018, arXiv:1802.07465.
+
+    Examples
+    --------
+    Two wrong voxels with loss log(1 + e) = 1.3133, a right one with log(1 + 1/e) = 0.3133 that weighs twice:
+
+    >>> logits = torch.tensor([[[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])
+    >>> labels = torch.tensor([[[1, 1, 1]]])
+    >>> weighted_cross_entropy(logits, labels, torch.tensor([[[1.0, 1.0, 2.0]]]))
+    tensor(0.8133)
+    """
+    check_tensors(logits, target, mask)
+    expected = (logits.shape[0], 1, *logits.shape[2:])
+    if weight_map.shape != expected or not weight_map.is_floating_point():
+        raise ValueError(
+            f"weight_map is floating {expected} for these logits; "
+            f"got {tuple(weight_map.shape)} of {weight_map.dtype}"
+        )
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    entropy = _entropy(logits, target, mask)
+    weights = weight_map.to(logits.dtype)
+    if mask is not None:
+        weights = weights.masked_fill(~mask, 0)  # not multiplied: an ignored weight may be NaN
+    total, norm = sum_over_processes(torch.stack([(weights * entropy).sum(), weights.sum()])).unbind()
+    return total / torch.where(norm == 0, 1, norm)
+
+
+class WeightedCrossEntropy(nn.Module):
+    """`weighted_cross_entropy` as a loss of nnU-Net: ``loss(logits, target, weight_map)``.
+
+    Parameters
+    ----------
+    dice : nn.Module, optional
+        A further term, called as ``dice(logits, target)`` with nnU-Net's target and added. nnU-Net's own loss
+        with its ``weight_ce`` set to 0 is its Dice term, prepared for regions and ignore label.
+    regions : bool
+        Whether targets are binary region channels.
+    ignore_label : int, optional
+        Label of voxels without annotation (with `regions`: their mask is the target's last channel).
+
+    Examples
+    --------
+    >>> weights = torch.tensor([[[1.0, 1.0, 5.0]]])
+    >>> WeightedCrossEntropy()(torch.zeros(1, 2, 3), torch.tensor([[[0, 1, 0]]]), weights)  # log 2
+    tensor(0.6931)
+    """
+
+    def __init__(
+        self, dice: nn.Module | None = None, *, regions: bool = False, ignore_label: int | None = None
+    ) -> None:
+        super().__init__()
+        self.dice = dice
+        self.regions = regions
+        self.ignore_label = ignore_label
+
+    def forward(self, logits: Tensor, target: Tensor, weight_map: Tensor) -> Tensor:
+        """Scalar loss of `logits` (B, C, *spatial), nnU-Net's `target` and (B, 1, *spatial) `weight_map`."""
+        labels, mask = split_target(target, regions=self.regions, ignore_label=self.ignore_label)
+        loss = weighted_cross_entropy(logits, labels, weight_map, mask)
+        return loss if self.dice is None else loss + self.dice(logits, target)
+
+    def extra_repr(self) -> str:
+        """What is shown in nnU-Net's debug.json."""
+        return f"regions={self.regions}, ignore_label={self.ignore_label}"

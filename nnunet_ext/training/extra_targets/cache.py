@@ -1,0 +1,148 @@
+"""Maps computed once per case, stored beside the preprocessed data and made again when something changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnunet_ext.errors import UserError
+from nnunet_ext.training.extra_targets.parallel import one_at_a_time, over_cases
+from nnunet_ext.training.extra_targets.storage import read_record, remove_temporary, write_maps
+from nnunet_ext.training.extra_targets.target import Case, ExtraTarget, plain_labels
+
+
+def fingerprint(path: Path) -> list[int] | None:
+    """Size and time of the last change of a file, by which a new version is known; None without file."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def label_file(folder: Path, identifier: str) -> Path:
+    """The file that holds a case's preprocessed label, in either of nnU-Net's formats."""
+    path = folder / f"{identifier}_seg.b2nd"
+    return path if path.exists() else folder / f"{identifier}.npz"
+
+
+@dataclass(frozen=True)
+class StoredTarget:
+    """A target whose maps are stored: where, and what they are made from.
+
+    Parameters
+    ----------
+    target : ExtraTarget
+        What to compute.
+    data : Path
+        nnU-Net's preprocessed folder of the configuration (``…/nnUNetPlans_2d``). The maps go beside it,
+        into a folder of that name with the target's name behind it.
+    dataset_class : type
+        nnU-Net's class that reads `data`.
+    spacing, patch_size : tuple
+        Of the network's patches, in the order of the axes.
+    ignore_label : int or None
+        As in dataset.json.
+    """
+
+    target: ExtraTarget
+    data: Path
+    dataset_class: Callable[..., Any]
+    spacing: tuple[float, ...]
+    patch_size: tuple[int, ...]
+    ignore_label: int | None
+
+    @property
+    def folder(self) -> Path:
+        """Where the maps lie, one ``CASE.b2nd`` per case."""
+        return self.data.with_name(f"{self.data.name}_{self.target.name}")
+
+    def record(self, identifier: str) -> dict[str, Any]:
+        """Everything that the maps of a case depend on."""
+        sources = [label_file(self.data, identifier), *self.target.source_files(identifier)]
+        return {
+            "target": self.target.name,
+            "version": self.target.version,
+            "spacing": list(self.spacing),
+            "ignore_label": self.ignore_label,
+            "files": {path.name: fingerprint(path) for path in sources},
+        }
+
+    def is_done(self, identifier: str) -> bool:
+        """Whether the maps of a case are there and nothing they depend on has changed."""
+        return read_record(self.folder / f"{identifier}.b2nd") == self.record(identifier)
+
+    def make(self, identifier: str) -> str | None:
+        """Compute and write the maps of a case; return what is wrong with it, if something is."""
+        record = self.record(identifier)
+        dataset = self.dataset_class(str(self.data), [identifier])
+        _, segmentation, _, properties = dataset.load_case(identifier)
+        labels = plain_labels(np.asarray(segmentation[0]), self.ignore_label)
+        try:
+            maps = self.target.compute_case(Case(identifier, labels, self.spacing, properties))
+        except UserError as error:
+            return str(error)
+        except Exception as error:
+            raise RuntimeError(f"{self.target.name} of case {identifier}: {error}") from error
+        expected = (self.target.channels, *labels.shape)
+        if maps.shape != expected:
+            raise ValueError(f"{self.target.name} of case {identifier} is {expected}; got {maps.shape}")
+        stored = maps - np.float32(self.target.neutral)  # nnU-Net's loader pads with 0
+        write_maps(self.folder / f"{identifier}.b2nd", stored, record, self.patch_size)
+        return None
+
+
+def build(
+    stored: StoredTarget, identifiers: Sequence[str], processes: int, log: Callable[[str], None]
+) -> None:
+    """Make the maps that are missing or out of date.
+
+    Several trainings, or several processes of one, may call this at once: the first one does the work, the
+    others wait and then find it done. A run that was killed leaves whole files or none.
+
+    Parameters
+    ----------
+    stored : StoredTarget
+        What to make.
+    identifiers : sequence of str
+        The cases.
+    processes : int
+        The most worker processes to start.
+    log : callable
+        Told what is going on.
+
+    Raises
+    ------
+    UserError
+        If the maps of some cases cannot be made: all of them are named, those of the others are kept.
+    """
+    if all(map(stored.is_done, identifiers)):
+        return
+    problems = stored.target.problems(identifiers) or _make(stored, identifiers, processes, log)
+    if problems:
+        raise UserError("\n".join([f"The maps {stored.target.name} cannot be made:", *sorted(problems)]))
+
+
+def _make(
+    stored: StoredTarget, identifiers: Sequence[str], processes: int, log: Callable[[str], None]
+) -> list[str]:
+    """Make what is missing once nobody else does; return what is wrong, one text per case."""
+    folder, name = stored.folder, stored.target.name
+    try:
+        folder.mkdir(exist_ok=True)
+        with one_at_a_time(
+            folder / ".lock",
+            lambda: log(f"The maps {name} are computed by another training; waiting for it."),
+        ) as alone:
+            if alone:
+                remove_temporary(folder)
+            todo = [identifier for identifier in identifiers if not stored.is_done(identifier)]
+            if todo:
+                log(f"Computing the maps {name} of {len(todo)} cases into {folder}")
+            return list(filter(None, over_cases(stored.make, todo, f"Maps {name}", processes)))
+    except OSError as error:
+        raise UserError(f"The maps {name} cannot be stored in {folder}: {error}") from error

@@ -1,0 +1,26 @@
+import pytest
+
+from nnunet_ext.errors import UserError, on_nnunets_command_line, told_by_nnunets_commands
+
+
+@pytest.mark.parametrize(
+    ("program", "theirs"),
+    [
+        ("/bin/nnUNetv2_train", True),
+        ("nnUNetv2_predict", True),
+        ("/bin/nnunet_ext", False),
+        ("pytest", False),
+    ],
+)
+def test_who_is_told_by_a_message_and_who_by_the_error(program, theirs, monkeypatch):
+    monkeypatch.setattr("sys.argv", [program])
+    assert on_nnunets_command_line() == theirs
+    with pytest.raises(SystemExit if theirs else UserError) as caught, told_by_nnunets_commands():
+        raise UserError("No such file.")
+    assert str(caught.value) == ("Error: No such file." if theirs else "No such file.")
+
+
+def test_other_errors_keep_their_traceback(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["nnUNetv2_train"])
+    with pytest.raises(ZeroDivisionError), told_by_nnunets_commands():
+        _ = 1 / 0
