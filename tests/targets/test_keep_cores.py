@@ -167,13 +167,14 @@ def test_a_smaller_piece_of_an_instance_follows_the_paper(beside):
 
 @pytest.mark.parametrize(("instances", "spacing"), [*HARD, (crowded_cells((80, 80), 40)[1], None)])
 def test_overlap_on_return_is_that_of_from_semantic(instances, spacing):
-    separate = label_pieces(instances)
+    pieces = Pieces(instances)
+    separate = pieces.labels
     half = half_widths(2, spacing or (1,) * separate.ndim)
     semantic = (separate > 0).astype(np.uint8) + touching_band(separate, half, separate=True)
     cores, count = ndimage.label(semantic == 1, FULL[separate.ndim])
     owner = np.append(0, ndimage.maximum(separate, cores, range(1, count + 1))).astype(int)
-    offsets = offsets_across((9,) * separate.ndim, squared_steps(separate.shape, spacing))
-    got = overlap_on_return(Pieces(separate), cores.astype(np.uint16), owner, semantic, offsets)
+    offsets = offsets_across(separate.shape, squared_steps(separate.shape, spacing))  # however far a core is
+    got = overlap_on_return(pieces, cores.astype(np.uint16), owner, semantic, offsets)
 
     back = from_semantic(semantic, spacing=spacing)
     came_from = np.append(0, ndimage.maximum(separate * (semantic == 1), back, range(1, count + 1)))[back]
@@ -209,7 +210,7 @@ def label_of_most(back, core):
     return np.append(0, ndimage.maximum(core, back, range(1, back.max() + 1)))[back]
 
 
-COARSE = (warped_blocks((12, 30, 30), (5, 14, 14), 6), (4.0, 1.0, 1.0))  # the window is one slice thick
+COARSE = (warped_blocks((9, 24, 24), (5, 14, 14), 6), (4.0, 1.0, 1.0))  # the window is one slice thick
 
 
 @pytest.mark.parametrize(("instances", "spacing"), [*HARD, COARSE])
