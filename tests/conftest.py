@@ -2,6 +2,7 @@
 
 import os
 
+import matplotlib
 import pytest
 
 # One worker and one thread each: the tests share a small machine, and speed is not what they measure.
@@ -9,6 +10,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["nnUNet_def_n_proc"] = "1"
 os.environ["nnUNet_n_proc_DA"] = "1"
 os.environ["COLUMNS"] = "200"  # tables of the command line, unwrapped
+
+
+@pytest.fixture(autouse=True)
+def matplotlib_style():
+    """nnU-Net's progress plot changes matplotlib's defaults for the whole process."""
+    with matplotlib.rc_context():
+        yield
 
 
 @pytest.fixture
