@@ -24,6 +24,9 @@ FAMILIES = {
     "nnUNetTrainerDWM": "weight_maps",
     "nnUNetTrainerSAW": "weight_maps",
     "nnUNetTrainerWeighted": "weight_maps",
+    "nnUNetTrainerMultiLevelSSE": "multilevel",
+    "nnUNetTrainerMultiLevelMCE": "multilevel",
+    "nnUNetTrainerMultiLevelNCE": "multilevel",
 }
 
 

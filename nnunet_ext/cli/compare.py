@@ -27,8 +27,9 @@ def compare(
         list[str] | None,
         typer.Option(
             "--metric",
-            help="Metric, repeatable. Default: Dice, clDice, Beta0Error, Beta1Error; of instances PQ, SQ, "
-            "RQ, P05, recall, AJI, ContourF1@2, mean_matched_dice.",
+            help="Metric, repeatable. Default: Dice, clDice, Beta0Error, Beta1Error; of nested classes "
+            "ExposedSurface, ExposedComponents, ExposedVoxels; of instances PQ, SQ, RQ, P05, recall, "
+            "AJI, ContourF1@2, mean_matched_dice.",
         ),
     ] = None,
     output: Annotated[

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nnunet_ext.cli.console import out, track
+from nnunet_ext.cli.containment_table import containment_table
 from nnunet_ext.cli.instance_tables import instance_tables, ratio
 
 if TYPE_CHECKING:
@@ -43,6 +44,14 @@ def evaluate(
     ] = None,
     chill: Annotated[
         bool, typer.Option("--chill", help="Accept references without a prediction, as nnU-Net's --chill.")
+    ] = False,
+    containment: Annotated[
+        bool,
+        typer.Option(
+            "--containment",
+            help="Measure how much of each label is not in the one before. Done without asking where "
+            'dataset.json has a "nesting" or nested regions.',
+        ),
     ] = False,
     instances: Annotated[
         bool,
@@ -89,7 +98,8 @@ def evaluate(
     if target.suffix != ".json":  # save_summary says so too, but after the work
         raise UserError(f"-o {target}: the summary is a .json file.")
     if instances:
-        _refuse({"-djfile": dataset_json, "--connectivity": connectivity}, "does not go with --instances")
+        of_classes = {"-djfile": dataset_json, "--connectivity": connectivity, "--containment": containment}
+        _refuse(of_classes, "does not go with --instances")
         summary = evaluate_instance_folders(
             reference,
             prediction,
@@ -112,10 +122,13 @@ def evaluate(
             dataset_json,
             processes=processes,
             connectivity=connectivity,
+            containment=containment,
             chill=chill,
             progress=_progress,
         )
         tables = [summary_table(summary)]
+        if "nesting" in summary:
+            tables.append(containment_table(summary))
     for table in tables:  # first: it took the time, and saving may fail
         out.print(table)
     for file in save_summary(summary, target):

@@ -53,3 +53,31 @@ def sum_over_processes(tensor: Tensor) -> Tensor:
     if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
         return _all_reduce(tensor)
     return tensor
+
+
+def mean_over_counted(values: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean of the values that count, over all processes; 0 if none does.
+
+    Parameters
+    ----------
+    values : Tensor
+        Floating, any shape.
+    mask : Tensor, optional
+        bool, the shape of `values`, True where a value counts. Others may be infinite or NaN.
+
+    Returns
+    -------
+    Tensor
+        Scalar.
+
+    Examples
+    --------
+    >>> mean_over_counted(torch.tensor([1.0, 3.0, 9.0]), torch.tensor([True, True, False]))
+    tensor(2.)
+    """
+    if mask is None:
+        count = values.new_tensor(float(values.numel()))
+    else:
+        values, count = torch.where(mask, values, 0), mask.sum().to(values.dtype)
+    total, count = sum_over_processes(torch.stack([values.sum(), count])).unbind()
+    return total / count.clamp(min=1)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from nnunet_ext.losses.checks import check_tensors
 from nnunet_ext.losses.target_format import split_target
 from nnunet_ext.losses.worst_neighbor import position_bits, scatter, select
 
@@ -37,19 +38,6 @@ def _check_width(neighborhood: SupportsIndex, ndim: int) -> int:
         raise ValueError(f"neighborhood is an odd number of voxels, 1 or more; got {width}")
     position_bits(width, ndim)
     return width
-
-
-def _check_tensors(logits: Tensor, target: Tensor, mask: Tensor | None) -> None:
-    if logits.dim() < 3 or not logits.is_floating_point():
-        raise ValueError(f"logits are floating (B, C, *spatial); got {tuple(logits.shape)} of {logits.dtype}")
-    labels = (logits.shape[0], 1, *logits.shape[2:])
-    if target.shape not in (labels, logits.shape):
-        raise ValueError(
-            f"target is labels {labels} or binary channels {tuple(logits.shape)} for these logits; "
-            f"got {tuple(target.shape)}"
-        )
-    if mask is not None and (mask.shape != labels or mask.dtype != torch.bool):
-        raise ValueError(f"mask is bool {labels} for these logits; got {tuple(mask.shape)} of {mask.dtype}")
 
 
 @torch.compiler.disable  # hand-written forward and backward: nothing for the compiler to fuse
@@ -104,7 +92,7 @@ def same_class_neighbor_penalization(
     >>> same_class_neighbor_penalization(logits, torch.ones(1, 1, 5))
     tensor([[[4., 0., 0., 0., 4.]]])
     """
-    _check_tensors(logits, target, mask)
+    check_tensors(logits, target, mask)
     width = _check_width(neighborhood, logits.dim() - 2)
     if width == 1 or logits.numel() == 0:
         return logits

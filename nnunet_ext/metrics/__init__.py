@@ -1,12 +1,14 @@
 """What a segmentation is worth: overlap, topology, instances, and whether a difference is more than chance.
 
 Array functions take boolean arrays (prediction first), those about instances integer arrays (reference
-first, as StarDist's `matching`); the folder functions read and write what nnU-Net does.
+first, as StarDist's `matching`), `containment` a label map; the folder functions read and write what
+nnU-Net does.
 """
 
 from nnunet_ext.metrics.aggregated_jaccard import aggregated_jaccard_index
 from nnunet_ext.metrics.centre_line import cl_dice
 from nnunet_ext.metrics.comparison import ComparisonRow, compare_summaries, save_comparison
+from nnunet_ext.metrics.containment import Containment, containment
 from nnunet_ext.metrics.contingency import InstanceOverlap, instance_overlap
 from nnunet_ext.metrics.contours import contour_f1, instance_contours
 from nnunet_ext.metrics.evaluation import evaluate_folders
@@ -21,6 +23,7 @@ from nnunet_ext.metrics.topology import betti_0_error, betti_1_error, betti_numb
 __all__ = [
     "ComparisonRow",
     "Confusion",
+    "Containment",
     "InstanceOverlap",
     "Matching",
     "PairedTest",
@@ -31,6 +34,7 @@ __all__ = [
     "cl_dice",
     "compare_summaries",
     "confusion",
+    "containment",
     "contour_f1",
     "dice",
     "evaluate_folders",

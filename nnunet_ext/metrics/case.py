@@ -15,6 +15,7 @@ from nnunet_ext.metrics._checks import BoolArray
 from nnunet_ext.metrics.centre_line import cl_dice
 from nnunet_ext.metrics.folders import UnusableCase
 from nnunet_ext.metrics.labels import Classes
+from nnunet_ext.metrics.nested_classes import Nesting, containment_metrics
 from nnunet_ext.metrics.overlap import confusion
 from nnunet_ext.metrics.topology import betti_numbers
 
@@ -33,11 +34,14 @@ class CaseEvaluator:
         What to evaluate.
     connectivity : int or None
         As in `nnunet_ext.metrics.betti_numbers`.
+    nesting : dict, optional
+        The classes whose containment is measured, by their key in the summary.
     """
 
     reader: Any
     classes: Classes
     connectivity: int | None = None
+    nesting: Nesting | None = None
 
     def __call__(self, files: tuple[Path, Path]) -> dict[str, Any] | UnusableCase:
         """Evaluate a (reference, prediction) pair of files: an entry of ``metric_per_case``, or why not."""
@@ -46,7 +50,7 @@ class CaseEvaluator:
         except UnusableCase as problem:
             return problem
         _check_betti_connectivity(self.connectivity, reference.ndim)
-        metrics = case_metrics(prediction, reference, self.classes, self.connectivity)
+        metrics = case_metrics(prediction, reference, self.classes, self.connectivity, self.nesting)
         return {"reference_file": str(files[0]), "prediction_file": str(files[1]), "metrics": metrics}
 
     def _read(self, reference_file: Path, prediction_file: Path) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -63,16 +67,27 @@ class CaseEvaluator:
 
 
 def case_metrics(
-    prediction: NDArray[Any], reference: NDArray[Any], classes: Classes, connectivity: int | None = None
+    prediction: NDArray[Any],
+    reference: NDArray[Any],
+    classes: Classes,
+    connectivity: int | None = None,
+    nesting: Nesting | None = None,
 ) -> dict[str, Metrics]:
-    """Every metric of every class of two label maps (2D or 3D) of one shape."""
+    """Every metric of every class of two label maps (2D or 3D) of one shape.
+
+    With `nesting` that includes containment, for every class, since a summary has the same metrics for all.
+    """
     counted = None if classes.ignore_label is None else reference != classes.ignore_label
-    return {
+    metrics = {
         key: _class_metrics(
             classes.foreground(prediction, key), classes.foreground(reference, key), counted, connectivity
         )
         for key in classes.regions
     }
+    if nesting:
+        for key, values in metrics.items():
+            values.update(containment_metrics(prediction, reference, nesting.get(key), counted))
+    return metrics
 
 
 def _class_metrics(

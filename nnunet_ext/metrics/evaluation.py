@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from nnunet_ext.errors import UserError
 from nnunet_ext.metrics.case import CaseEvaluator
 from nnunet_ext.metrics.folders import Progress, check_folders, evaluate_cases, match_cases
 from nnunet_ext.metrics.labels import find_dataset_json, read_classes, read_dataset_json
+from nnunet_ext.metrics.nested_classes import Nesting, pooled_containment, read_nesting
 from nnunet_ext.metrics.summary import Summary, summarize
 
 PathLike = str | os.PathLike[str]
@@ -24,13 +26,16 @@ def evaluate_folders(
     *,
     processes: int = 1,
     connectivity: int | None = None,
+    containment: bool = False,
     chill: bool = False,
     progress: Progress | None = None,
 ) -> Summary:
     """Evaluate every prediction of a folder, per class or region, and average.
 
     Reads what nnU-Net reads. Dice, IoU and the counts equal nnU-Net's; β0 error, β1 error and clDice
-    are added. Voxels of the ignore label are not counted, and are background for the topology.
+    are added. Voxels of the ignore label are not counted, and are background for the topology. Where
+    dataset.json has a ``"nesting"`` or nested regions, it is also measured whether inner classes lie in their
+    outer ones, in predictions and, to compare, in references; see `containment`.
 
     Parameters
     ----------
@@ -43,6 +48,8 @@ def evaluate_folders(
         1 works in this process; more start that many (each imports nnU-Net first).
     connectivity : int, optional
         For the Betti numbers: 1 (4 or 6 neighbours) or full (8 or 26), the default.
+    containment : bool
+        Measure containment even if dataset.json does not say what lies in what: each label in the one before.
     chill : bool
         Accept references without a prediction, as ``nnUNetv2_evaluate_folder --chill`` does.
     progress : callable, optional
@@ -51,12 +58,17 @@ def evaluate_folders(
     Returns
     -------
     dict
-        nnU-Net's summary: ``metric_per_case``, ``mean``, ``foreground_mean``; see `summarize`.
+        nnU-Net's summary: ``metric_per_case``, ``mean``, ``foreground_mean``; see `summarize`. With nested
+        classes also, by their key in the summary,
+
+        * ``nesting``: the labels of ``inner`` and of ``outer``, and ``outer_name``
+        * ``pooled``: containment from the summed counts of all cases
 
     Raises
     ------
     UserError
-        Naming each case that is missing, has another shape, cannot be read or has undeclared labels.
+        Naming each case that is missing, has another shape, cannot be read or has undeclared labels; or
+        the label with which a ``"nesting"`` is wrong.
 
     Examples
     --------
@@ -74,12 +86,23 @@ def evaluate_folders(
 
     def make_evaluator() -> CaseEvaluator:
         # Only this imports nnU-Net (10 s): a wrong path is reported at once, the bar starts at once.
-        return CaseEvaluator(
-            _find_reader(content, files[0][0]), read_classes(content, json_file), connectivity
-        )
+        classes = read_classes(content, json_file)
+        nesting = read_nesting(content, classes, containment)
+        return CaseEvaluator(_find_reader(content, files[0][0]), classes, connectivity, nesting)
 
     cases = evaluate_cases(make_evaluator, files, processes, progress)
-    return summarize(cases, read_classes(content, json_file).names, connectivity)
+    classes = read_classes(content, json_file)
+    nesting = read_nesting(content, classes, containment)
+    return {**summarize(cases, classes.names, connectivity), **_nested_part(cases, nesting)}
+
+
+def _nested_part(cases: list[dict[str, Any]], nesting: Nesting) -> Summary:
+    if not nesting:
+        return {}
+    return {
+        "nesting": {key: asdict(nested) for key, nested in nesting.items()},
+        "pooled": {key: pooled_containment(case["metrics"][key] for case in cases) for key in nesting},
+    }
 
 
 def _find_reader(dataset_json: dict[str, Any], example: Path) -> Any:

@@ -39,12 +39,14 @@ def wrap_family(wrapper: type[ExtTrainer], base: type[ExtTrainer], module: str) 
     Raises
     ------
     UserError
-        If `wrapper` wraps no families, or `base` is nnU-Net's own loss or a wrapper itself.
+        If `wrapper` wraps no families, or `base` is nnU-Net's own loss, a wrapper itself or says why not.
     """
     word = _word(base)
     name = f"{wrapper.__name__}_{word}"
     if not wrapper.wraps_families:
         raise UserError(f"{name}: {wrapper.__name__} cannot be combined with {word}.")
+    if base.refuses_wrapping:
+        raise UserError(f"{name}: {wrapper.__name__} cannot wrap {word}: {base.refuses_wrapping}.")
     if base.wraps_families or base.build_loss is ExtTrainer.build_loss:
         raise UserError(
             f"{name}: {wrapper.__name__} cannot wrap {word}. On nnU-Net's own loss it is {wrapper.__name__}."

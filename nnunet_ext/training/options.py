@@ -163,6 +163,16 @@ TAU = Option(
     lambda x: x > 0,
 )
 DICE = Option("dice", "dice", "add nnU-Net's own Dice loss")
+KAPPA = Option(
+    "kappa<x>", "steepness", "κ, slope of the steps of the multi-level activation", "above 0", lambda x: x > 0
+)
+LEVEL_SPACING = Option(
+    "h<x>",
+    "level_spacing",
+    "h, distance of the steps of the multi-level activation",
+    "above 0",
+    lambda x: x > 0,
+)
 PER_CASE = Option(
     "percase", "extra_targets_per_case", "compute the map once per case, and augment it with the image"
 )

@@ -34,6 +34,7 @@ class ExtTrainer(ExtraTargetTrainer):
 
     options: ClassVar[tuple[Option, ...]] = ()
     wraps_families: ClassVar[bool] = False
+    refuses_wrapping: ClassVar[str] = ""  # why the family cannot be wrapped, where it cannot
 
     epochs: ClassVar[int | None] = None  # None: nnU-Net's default
     iterations: ClassVar[int | None] = None

@@ -63,6 +63,20 @@ def test_equal_methods_have_p_1(summaries, tmp_path):
     ]
 
 
+def test_containment_is_compared_and_fits_in_80_columns(tmp_path, monkeypatch):
+    monkeypatch.setattr("nnunet_ext.cli.compare.out", Console(width=80))
+    metrics = "ExposedSurface", "ExposedComponents", "ExposedVoxels", "faces_pred"
+    a, b = (
+        write_summary(tmp_path / f"{name}.json", dict.fromkeys("wxyz", dice), **dict.fromkeys(metrics))
+        for name, dice in (("a", 0.4), ("b", 0.2))
+    )
+    output = run(a, b).output
+    for metric in metrics[:3]:
+        assert f"{metric} ↓" in output
+    assert "faces_pred" not in output
+    assert "-0.4000" in output
+
+
 def test_user_errors(summaries, tmp_path):
     other = write_summary(tmp_path / "other.json", {"x": 0.5, "v": 0.5})
     broken = tmp_path / "broken.json"

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import typer
+from rich.console import Console
 from skimage import io
 from typer.testing import CliRunner
 
@@ -91,6 +92,39 @@ def test_help_is_quick():
 
 
 @pytest.fixture
+def nested_folders(tmp_path):
+    """A nucleus in its cell; predicted with a cell that lacks a side in one case of two."""
+    nested = np.zeros((5, 6), np.uint8)
+    nested[1:4, 1:5] = 1
+    nested[2, 2:4] = 2
+    bare = nested.copy()
+    bare[:, 4] = 0
+    for folder, maps in (("ref", (nested, nested)), ("pred", (nested, bare))):
+        (tmp_path / folder).mkdir()
+        for name, labels in zip("ab", maps, strict=True):
+            io.imsave(tmp_path / folder / f"{name}.png", labels, check_contrast=False)
+    labels = {"background": 0, "cell": 1, "nucleus [DNA]": 2}
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels, "file_ending": ".png"}))
+    return "-ref", tmp_path / "ref", "-pred", tmp_path / "pred"
+
+
+def test_containment(nested_folders, tmp_path, monkeypatch):
+    monkeypatch.setattr("nnunet_ext.cli.evaluate.out", Console(width=80))
+    assert "Containment" not in run(*nested_folders).output
+    result = run(*nested_folders, "--containment")
+    assert result.exit_code == 0, result.output
+    assert "nucleus [DNA] 2 in cell" in result.output
+    assert cells_of(result.output, "exposed surface") == ["0.0833", "0.0833", "2", "0.0000", "0.0000"]
+    assert cells_of(result.output, "exposed components") == ["0.5000", "0.5000", "2", "0.0000", "0.0000"]
+    assert cells_of(result.output, "voxels in those")[0] == "0.5000"
+    assert "…" not in result.output  # fits in 80 columns
+    assert json.loads((tmp_path / "pred" / "evaluation.json").read_text())["pooled"]["2"]["faces_pred"] == 12
+    content = json.loads((tmp_path / "dataset.json").read_text())
+    (tmp_path / "dataset.json").write_text(json.dumps({**content, "nesting": ["cell", "nucleus [DNA]"]}))
+    assert "nucleus [DNA] 2 in cell" in run(*nested_folders).output
+
+
+@pytest.fixture
 def instance_folders(tmp_path):
     """Three squares; in the prediction one is found whole, one by 3/4, one missed."""
     squares = np.zeros((20, 20), np.uint16)
@@ -154,6 +188,7 @@ def test_options_of_the_other_kind_are_refused(instance_folders):
         (("--iou", 0.3), "--iou is about instances: give --instances too"),
         (("--physical",), "--physical is about instances"),
         (("--instances", "--connectivity", 1), "--connectivity does not go with --instances"),
+        (("--instances", "--containment"), "--containment does not go with --instances"),
         (("--instances", "--physical"), "give --tolerance"),
         (("--instances", "--spacing", 1), "spacing: expected 2 positive numbers"),
     ):

@@ -45,7 +45,10 @@ def test_a_class_made_from_its_name_can_be_pickled(name):
     assert trainer.__name__ == name
 
 
-OTHERS = [family for family in FAMILIES if family not in ("nnUNetTrainerExt", "nnUNetTrainerSCNP")]
+MULTI_LEVEL = [f"nnUNetTrainerMultiLevel{loss}" for loss in ("SSE", "MCE", "NCE")]
+OTHERS = [
+    family for family in FAMILIES if family not in ("nnUNetTrainerExt", "nnUNetTrainerSCNP", *MULTI_LEVEL)
+]
 
 
 @pytest.mark.parametrize("family", OTHERS)
@@ -76,6 +79,7 @@ def test_loss_of_a_combination_is_the_base_on_scnp_logits():
         ("nnUNetTrainerSCNP_Ext", "cannot wrap Ext. On nnU-Net's own loss it is nnUNetTrainerSCNP"),
         ("nnUNetTrainerSCNP_SCNP_w5", "cannot wrap SCNP"),
         ("nnUNetTrainerJC_SCNP", "nnUNetTrainerJC cannot be combined with SCNP"),
+        ("nnUNetTrainerSCNP_MultiLevelMCE", "cannot wrap MultiLevelMCE: a multi-level channel is no logit"),
         ("nnUNetTrainerSCNP_w5_JC", "(?s)unknown option '_JC'.*Directly after nnUNetTrainerSCNP: .*_JC"),
         ("nnUNetTrainerSCNP_JC_typo", "(?s)unknown option '_typo'.*_w<n>.*_lambda<x>"),
     ],

@@ -1,0 +1,129 @@
+"""The loss of a tree of classes: a multi-level loss per chain, cross-entropy among those that exclude."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nnunet_ext.losses.checks import check_tensors
+from nnunet_ext.losses.multilevel import LOSSES, Activation, inverse_activation
+from nnunet_ext.losses.reduction import mean_over_counted
+from nnunet_ext.losses.target_format import split_target
+from nnunet_ext.targets.hierarchy import Hierarchy
+
+
+class MultiLevelLoss(nn.Module):
+    """The sum over chains of ``sse``, ``mce`` or ``nce``, and cross-entropy where chains exclude each other.
+
+    Of a chain, a voxel that is in none of its classes has level 0, wherever it is. Among chains that start in
+    the same class, a softmax over *none of them* and each of them decides, with the argument of a chain's
+    outermost sigmoid as its logit: one more channel is all that another class beside others costs.
+
+    Parameters
+    ----------
+    hierarchy : Hierarchy
+        The classes.
+    name : str
+        ``"sse"``, ``"mce"`` or ``"nce"``.
+    steepness, spacing : float
+        κ and h of the activation.
+    read_scores : callable
+        From class scores to the activations of the chains, for outputs of a network in evaluation
+        (`MultiLevelHead.activations`). In ``train()``, the default, outputs are channels, one per chain.
+    ignore_label : int, optional
+        Label of voxels without annotation.
+    """
+
+    def __init__(
+        self,
+        hierarchy: Hierarchy,
+        name: str,
+        steepness: float = 10.0,
+        spacing: float = 1.0,
+        read_scores: Callable[[Tensor], list[Tensor]] | None = None,
+        ignore_label: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.name, self.steepness, self.spacing = name, steepness, spacing
+        self.lengths = [len(chain) for chain in hierarchy.chains]
+        self.siblings = hierarchy.siblings
+        self.regions, self.ignore_label = hierarchy.regions, ignore_label
+        order = list(hierarchy.labels)
+        self._region_channels = [[order.index(name) for name in chain] for chain in hierarchy.chains]
+        self._read_scores = read_scores
+        self._levels = hierarchy.levels
+        self._voxels: Tensor | None = None
+
+    def use_class_counts(self, counts: Sequence[int]) -> None:
+        """Weigh every level, and every one of exclusive chains, by all voxels over its voxels.
+
+        Parameters
+        ----------
+        counts : sequence of int
+            Voxels of each label in the training cases, by label.
+        """
+        self._voxels = torch.as_tensor(counts, dtype=torch.float64)
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """Scalar loss of (B, chains, *spatial) channels, in ``eval()`` (B, C, *spatial) scores."""
+        labels, mask = split_target(target, regions=self.regions, ignore_label=self.ignore_label)
+        check_tensors(output, labels[:, :1], mask)
+        levels = self._levels_of(labels, mask)
+        channels = self._channels_of(output)
+        losses = sum(map(self._of_chain, range(len(levels)), channels, levels), torch.zeros_like(channels[0]))
+        for group in self.siblings:
+            losses = losses + self._among(channels, levels, group)
+        return mean_over_counted(losses, mask)
+
+    def _channels_of(self, output: Tensor) -> list[Tensor]:
+        """(B, 1, *spatial) of every chain, from channels or from scores."""
+        output = output.to(torch.promote_types(output.dtype, torch.float32))
+        if self.training or self._read_scores is None:
+            return list(output.split(1, 1))
+        return [
+            inverse_activation(a[:, None], length, self.steepness, self.spacing)
+            for a, length in zip(self._read_scores(output), self.lengths, strict=True)
+        ]
+
+    def _levels_of(self, labels: Tensor, mask: Tensor | None) -> list[Tensor]:
+        """(B, 1, *spatial) level of every voxel in each chain."""
+        if self.regions:
+            return [(labels[:, channels] > 0.5).sum(1, keepdim=True) for channels in self._region_channels]
+        labels = labels.long() if mask is None else labels.long().masked_fill(~mask, 0)
+        table = torch.tensor(self._levels, device=labels.device)
+        return [table[:, j][labels] for j in range(len(self.lengths))]
+
+    def _of_chain(self, chain: int, channel: Tensor, levels: Tensor) -> Tensor:
+        """(B, 1, *spatial) multi-level loss of one chain."""
+        length = self.lengths[chain]
+        losses = LOSSES[self.name](Activation.of(channel, length, self.steepness, self.spacing), levels)
+        weights = self._weights([row[chain] for row in self._levels], length + 1)
+        return losses if weights is None else losses * weights.to(losses)[levels]
+
+    def _among(self, channels: list[Tensor], levels: list[Tensor], group: tuple[int, ...]) -> Tensor:
+        """(B, 1, *spatial) cross-entropy among the chains of a group and none of them."""
+        inside = torch.cat([levels[j] for j in group], 1) > 0
+        choice = torch.where(inside.any(1), 1 + inside.long().argmax(1), 0)
+        # The argument of the sigmoid that fires first is the logit of being in the chain at all.
+        entries = [self.steepness * (channels[j] + self.spacing * (self.lengths[j] - 1) / 2) for j in group]
+        logits = torch.cat([torch.zeros_like(entries[0]), *entries], 1)
+        losses = F.cross_entropy(logits, choice, reduction="none")[:, None]
+        choices = [next((1 + i for i, j in enumerate(group) if row[j]), 0) for row in self._levels]
+        weights = self._weights(choices, len(group) + 1)
+        return losses if weights is None else losses * weights.to(losses)[choice][:, None]
+
+    def _weights(self, kind_of_label: Sequence[int], kinds: int) -> Tensor | None:
+        """All voxels over those of each kind of labels; 0 for kinds that never occur."""
+        if self._voxels is None:
+            return None
+        voxels = torch.zeros(kinds, dtype=torch.float64)
+        voxels.index_add_(0, torch.tensor(kind_of_label), self._voxels[: len(kind_of_label)])
+        return torch.where(voxels > 0, voxels.sum() / voxels.clamp(min=1), 0)
+
+    def extra_repr(self) -> str:
+        """What is shown in nnU-Net's debug.json."""
+        chains = f"chains of {self.lengths} levels"
+        return f"{self.name}, {chains}, steepness={self.steepness}, spacing={self.spacing}"

@@ -1,0 +1,1 @@
+"""Heads that the trainers put on nnU-Net's networks."""

@@ -1,0 +1,159 @@
+"""A network with one output channel per chain of nested classes that predicts as any of nnU-Net's does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nnunet_ext.losses.multilevel import multi_level_activation
+from nnunet_ext.targets.hierarchy import Hierarchy
+
+
+class MultiLevelHead(nn.Module):
+    r"""From channels of nested classes to the scores of classes, of which nnU-Net takes the largest.
+
+    A chain has the activation a, from 0 to the number of its classes, and increasing thresholds θ. Each class
+    of it that a voxel is in adds what its threshold is exceeded by:
+
+    .. math::
+        s_c = \sum_j \sum_{l=1}^{l_j(c)} (a_j - \theta_{jl})
+
+    with :math:`l_j(c)` the level of class c in chain j; the background has 0. Within a chain the largest
+    score is that of the last class whose threshold is reached. Of chains that exclude each other the one that
+    gains more has the voxel. Scores are affine in a: averaging or resampling them is averaging or resampling
+    a. A region, which nnU-Net compares with 0 by itself, has the score :math:`a_j - \theta_{jl}`.
+
+    In training the head leaves the channels as they are, in float32, for the loss; the scores are made in
+    evaluation, also for nnU-Net's validation.
+
+    Parameters
+    ----------
+    hierarchy : Hierarchy
+        The classes.
+    thresholds : sequence of sequence of float
+        θ of each chain. They are a buffer, so a checkpoint has them.
+    steepness, spacing : float
+        κ and h of the activation.
+    """
+
+    thresholds: Tensor
+
+    def __init__(
+        self, hierarchy: Hierarchy, thresholds: list[list[float]], steepness: float, spacing: float
+    ) -> None:
+        super().__init__()
+        self.lengths = [len(chain) for chain in hierarchy.chains]
+        if [len(chain) for chain in thresholds] != self.lengths:
+            raise ValueError(f"chains of {self.lengths} levels need as many thresholds; got {thresholds}")
+        self.steepness, self.spacing = steepness, spacing
+        self.register_buffer("thresholds", torch.tensor([t for chain in thresholds for t in chain]))
+        self._terms = _terms_of_regions(hierarchy) if hierarchy.regions else _terms_of_labels(hierarchy)
+        self._first = _first_scores(hierarchy)
+
+    @property
+    def channels(self) -> int:
+        """Channels that the network under the head has to give: one per chain."""
+        return len(self.lengths)
+
+    @property
+    def outputs(self) -> int:
+        """Scores that come out: one per label, or per region."""
+        return len(self._terms)
+
+    def chain_thresholds(self) -> list[Tensor]:
+        """θ of each chain."""
+        return list(self.thresholds.split(self.lengths))
+
+    def forward(self, x: Any) -> Any:
+        """Channels (B, chains, *spatial) to scores (B, outputs, *spatial), a list of scales to a list."""
+        if isinstance(x, (list, tuple)):
+            return [self.forward(scale) for scale in x]
+        x = x.float()
+        if self.training:
+            return x
+        return self.scores(
+            [
+                multi_level_activation(x[:, j], length, self.steepness, self.spacing)
+                for j, length in enumerate(self.lengths)
+            ]
+        )
+
+    def scores(self, activations: list[Tensor]) -> Tensor:
+        """Scores (B, outputs, *spatial) of activations (B, *spatial), one per chain."""
+        zero = torch.zeros_like(activations[0])
+        chains = self.chain_thresholds()
+        return torch.stack(
+            [
+                sum(
+                    (len(levels) * activations[j] - chains[j][levels].sum() for j, levels in terms.items()),
+                    zero,
+                )
+                for terms in self._terms
+            ],
+            1,
+        )
+
+    def activations(self, scores: Tensor) -> list[Tensor]:
+        """What `scores` were made of: activations (B, *spatial), one per chain."""
+        chains = self.chain_thresholds()
+        return [
+            scores[:, first] - (0 if base is None else scores[:, base]) + chains[j][0]
+            for j, (first, base) in enumerate(self._first)
+        ]
+
+
+class MultiLevelNetwork(nn.Module):
+    """One of nnU-Net's networks under a `MultiLevelHead`.
+
+    Parameters
+    ----------
+    backbone : nn.Module
+        With as many output channels as there are chains.
+    head : MultiLevelHead
+        What follows.
+    """
+
+    def __init__(self, backbone: nn.Module, head: MultiLevelHead) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    @property
+    def decoder(self) -> nn.Module:
+        """Where nnU-Net switches deep supervision on and off."""
+        return self.backbone.decoder  # type: ignore[return-value]
+
+    def forward(self, image: Tensor) -> Any:
+        """The head's output for (B, C, *spatial) images; with deep supervision a list, full size first."""
+        return self.head(self.backbone(image))
+
+    def compute_conv_feature_map_size(self, input_size: Any) -> Any:
+        """What nnU-Net's planner asks of a network."""
+        return self.backbone.compute_conv_feature_map_size(input_size)  # type: ignore[operator]
+
+
+def _terms_of_labels(hierarchy: Hierarchy) -> list[dict[int, list[int]]]:
+    """Of every label: chain -> indices of the levels that it is in."""
+    return [{j: list(range(level)) for j, level in enumerate(levels) if level} for levels in hierarchy.levels]
+
+
+def _terms_of_regions(hierarchy: Hierarchy) -> list[dict[int, list[int]]]:
+    places = {
+        name: {j: [level]} for j, chain in enumerate(hierarchy.chains) for level, name in enumerate(chain)
+    }
+    return [places[name] for name in hierarchy.labels]
+
+
+def _first_scores(hierarchy: Hierarchy) -> list[tuple[int, int | None]]:
+    """Of every chain: the outputs that differ by its activation less the first threshold; None is 0."""
+    if hierarchy.regions:
+        order = list(hierarchy.labels)
+        return [(order.index(chain[0]), None) for chain in hierarchy.chains]
+    label = hierarchy.own_label
+    parents = (hierarchy.parents[chain[0]] for chain in hierarchy.chains)
+    return [
+        (label[chain[0]], 0 if parent is None else label[parent])
+        for chain, parent in zip(hierarchy.chains, parents, strict=True)
+    ]

@@ -1,0 +1,124 @@
+"""The base of trainers whose network has one channel per chain of nested classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from nnunetv2.configuration import default_num_processes
+from torch import nn
+from torch._dynamo import OptimizedModule
+
+from nnunet_ext.errors import told_by_nnunets_commands
+from nnunet_ext.losses.multilevel import preset_thresholds
+from nnunet_ext.losses.multilevel_tree import MultiLevelLoss
+from nnunet_ext.networks.multilevel import MultiLevelHead, MultiLevelNetwork
+from nnunet_ext.targets.hierarchy import Hierarchy, hierarchy_of
+from nnunet_ext.training.class_counts import training_class_counts
+from nnunet_ext.training.trainer import ExtTrainer
+
+# nnU-Net builds the network for a prediction from the plans alone: what lies in what travels with them.
+IN_PLANS = "nnunet_ext_nesting"
+
+
+def hierarchy_in(plans: dict[str, Any]) -> Hierarchy:
+    """The hierarchy in the plans of a multi-level model.
+
+    Raises
+    ------
+    ValueError
+        If the plans are not those that were saved with the model.
+    """
+    if IN_PLANS not in plans:
+        raise ValueError(f'these plans have no "{IN_PLANS}": use the plans.json in the results folder')
+    return hierarchy_of(plans[IN_PLANS])
+
+
+class MultiLevelTrainer(ExtTrainer):
+    """Multi-level activation of nested classes, with the loss that a family names."""
+
+    refuses_wrapping = (
+        "a multi-level channel is no logit of a class, so it has no worst neighbour of its class"
+    )
+
+    loss_name: ClassVar[str]
+    class_weights: ClassVar[bool] = False
+    steepness = 10.0
+    level_spacing = 1.0
+
+    def __init__(
+        self,
+        plans: dict,
+        configuration: str,
+        fold: int,
+        dataset_json: dict,
+        device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net's own default
+    ) -> None:
+        with told_by_nnunets_commands():
+            self.hierarchy = hierarchy_of(dataset_json)
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.plans_manager.plans[IN_PLANS] = {key: dataset_json.get(key) for key in ("labels", "nesting")}
+
+    @classmethod
+    def build_network_architecture(  # nnU-Net calls it on the class, like its own static one
+        cls,
+        plans_manager: Any,
+        configuration_manager: Any,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> nn.Module:
+        """The plans' architecture with one channel per chain, under a head that makes scores of them."""
+        hierarchy = hierarchy_in(plans_manager.plans)
+        thresholds = [preset_thresholds(cls.loss_name, len(chain)) for chain in hierarchy.chains]
+        head = MultiLevelHead(hierarchy, thresholds, cls.steepness, cls.level_spacing)
+        if head.outputs != num_output_channels:
+            raise ValueError(f"{num_output_channels} classes to predict; the nesting has {head.outputs}")
+        backbone = super().build_network_architecture(
+            plans_manager, configuration_manager, num_input_channels, head.channels, enable_deep_supervision
+        )
+        return MultiLevelNetwork(backbone, head)
+
+    @property
+    def plain_network(self) -> MultiLevelNetwork:
+        """The network without the wrappers of DDP and torch.compile."""
+        network: Any = self.network.module if self.is_ddp else self.network
+        plain: Any = network._orig_mod if isinstance(network, OptimizedModule) else network
+        return plain
+
+    def build_loss(self, nnunet_loss: nn.Module) -> nn.Module:
+        """The multi-level loss in place of nnU-Net's."""
+        self._multi_level_loss = MultiLevelLoss(
+            self.hierarchy,
+            self.loss_name,
+            self.steepness,
+            self.level_spacing,
+            self.plain_network.head.activations,
+            self.label_manager.ignore_label,
+        )
+        return self._multi_level_loss
+
+    def get_tr_and_val_datasets(self) -> tuple:
+        """nnU-Net's datasets; the voxels of every class in the fold's training cases weigh the loss."""
+        training, validation = super().get_tr_and_val_datasets()
+        if self.class_weights:
+            counts = training_class_counts(
+                Path(self.preprocessed_dataset_folder),
+                self.dataset_class,
+                training.identifiers,
+                self.label_manager.all_labels,
+                default_num_processes,
+            )
+            self._multi_level_loss.use_class_counts(counts.tolist())
+        return training, validation
+
+    def on_train_epoch_start(self) -> None:
+        """In training the network gives channels, one per chain."""
+        super().on_train_epoch_start()
+        self.loss.train()
+
+    def on_validation_epoch_start(self) -> None:
+        """In validation it gives the scores of classes."""
+        super().on_validation_epoch_start()
+        self.loss.eval()
