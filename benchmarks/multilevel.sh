@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Nested classes on synthetic cells with nuclei, small plans on a CPU: nnU-Net's own loss on labels and on regions
+# against the multi-level activation with its three losses, and with tuned thresholds; three trainings each (folds 0 to
+# 2, which nnU-Net starts from different random numbers), the same 12 test images. Prints Dice and containment of each.
+#
+#   bash benchmarks/multilevel.sh OUTPUT_FOLDER [FOLDS]
+#
+# About 2 minutes per model and fold on two cores; what is finished is not trained again.
+set -euo pipefail
+out=$1 folds=${2:-0 1 2}
+here=$(dirname "$0")
+length=_6epochs_100iters
+models=("520 Ext" "521 Ext" "520 MultiLevelSSE" "520 MultiLevelNCE" "520 MultiLevelMCE")  # 521: as regions
+
+mkdir -p "$out"/{raw,preprocessed,results,predicted}
+export nnUNet_raw=$out/raw nnUNet_preprocessed=$out/preprocessed nnUNet_results=$out/results
+export nnUNet_n_proc_DA=1 nnUNet_def_n_proc=1
+raw() { echo "$nnUNet_raw/Dataset$1_Nested$1"; }
+
+for id in 520 521; do
+    [ -f "$(raw $id)/dataset.json" ] || python -c "
+from nnunet_ext.data.nested_dataset import write_nested_dataset
+write_nested_dataset('$(raw $id)', regions=$id == 521)"
+    [ -f "$nnUNet_preprocessed/Dataset${id}_Nested$id/nnUNetPlansSmall.json" ] || {
+        nnUNetv2_plan_and_preprocess -d $id -c 2d -npfp 1 -np 1 --verify_dataset_integrity
+        nnunet_ext small-plans -d $id -c 2d
+    }
+done
+predict() {  # dataset id, trainer, fold, output folder
+    [ -f "$4/evaluation.json" ] && return
+    nnUNetv2_predict -d "$1" -c 2d -p nnUNetPlansSmall -tr "$2" -f "$3" -device cpu -npp 1 -nps 1 -i "$(raw 520)/imagesTs" -o "$4"
+    nnunet_ext evaluate --containment -ref "$(raw 520)/labelsTs" -pred "$4" -djfile "$(raw 520)/dataset.json"
+}
+for fold in $folds; do
+    for model in "${models[@]}"; do
+        read -r id family <<< "$model"
+        trainer=nnUNetTrainer$family$length
+        results=$nnUNet_results/Dataset${id}_Nested$id/${trainer}__nnUNetPlansSmall__2d/fold_$fold
+        [ -f "$results/validation/summary.json" ] ||
+            nnUNetv2_train "$id" 2d "$fold" -p nnUNetPlansSmall -device cpu -tr "$trainer" --npz
+        predict "$id" "$trainer" "$fold" "$out/predicted/${family}_$id/fold_$fold"
+    done
+    trainer=nnUNetTrainerMultiLevelMCE$length
+    nnunet_ext tune-thresholds -d 520 -c 2d -p nnUNetPlansSmall -tr "$trainer" -f "$fold"
+    predict 520 "$trainer" "$fold" "$out/predicted/MultiLevelMCE_520_tuned/fold_$fold"
+done
+python "$here/multilevel_table.py" "$out/predicted"

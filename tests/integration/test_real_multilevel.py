@@ -1,0 +1,107 @@
+"""Nested classes on one channel with the commands a user types: train, resume, predict, ensemble, tune."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from commands import run, training_logs
+from skimage.draw import disk
+from skimage.io import imread, imsave
+
+DATASET = "Dataset994_Nested"
+TRAINER = "nnUNetTrainerMultiLevelMCE_2epochs_5iters"
+COMMON = ("-p", "nnUNetPlansSmall", "-device", "cpu")
+
+
+def write_dataset(folder):
+    """Five training cases and a test case: bright discs with a dark disc in each."""
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        part = "Tr" if number < 5 else "Ts"
+        labels = np.zeros((96, 96), np.uint8)
+        for row in (24, 72):
+            for column in (24, 72):
+                centre = np.array([row, column]) + rng.integers(-5, 6, 2)
+                labels[disk(centre, 14)] = 1
+                labels[disk(centre + rng.integers(-6, 7, 2), 6)] = 2
+        image = np.array([40, 160, 100])[labels] + rng.normal(0, 10, labels.shape)
+        for kind, pixels in ((f"images{part}/c{number}_0000", image), (f"labels{part}/c{number}", labels)):
+            (folder / kind).parent.mkdir(parents=True, exist_ok=True)
+            imsave(folder / f"{kind}.png", pixels.clip(0, 255).astype(np.uint8), check_contrast=False)
+    content = {
+        "channel_names": {"0": "grey"}, "labels": {"background": 0, "cell": 1, "nucleus": 2},
+        "nesting": {"cell": {"nucleus": {}}}, "numTraining": 5, "file_ending": ".png",
+    }  # fmt: skip
+    (folder / "dataset.json").write_text(json.dumps(content))
+
+
+@pytest.fixture(scope="module")
+def nnunet(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("nested")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+            (folder / name).mkdir()
+            patch.setenv(name, str(folder / name))
+        write_dataset(folder / "nnUNet_raw" / DATASET)
+        run("nnUNetv2_plan_and_preprocess", "-d", 994, "-c", "2d", "-npfp", 1, "-np", 1)
+        run("nnunet_ext", "small-plans", "-d", 994, "-c", "2d", "--patch", 32, "--features", 4)
+        for fold in (0, 1):
+            run("nnUNetv2_train", 994, "2d", fold, "-tr", TRAINER, *COMMON, "--npz")
+        yield folder
+
+
+def model(nnunet):
+    return nnunet / "nnUNet_results" / DATASET / f"{TRAINER}__nnUNetPlansSmall__2d"
+
+
+def predict(nnunet, output, *arguments):
+    run(
+        "nnUNetv2_predict", "-d", 994, "-c", "2d", "-tr", TRAINER, *COMMON, "-npp", 1, "-nps", 1,
+        "-i", nnunet / "nnUNet_raw" / DATASET / "imagesTs", "-o", output, *arguments,
+    )  # fmt: skip
+    return imread(output / "c5.png")
+
+
+def test_predict_with_two_folds_and_ensemble(nnunet):
+    together = predict(nnunet, nnunet / "together", "-f", 0, 1)
+    assert set(np.unique(together)) <= {0, 1, 2}
+    for fold in (0, 1):
+        predict(nnunet, nnunet / f"fold{fold}", "-f", fold, "--save_probabilities")
+    members = [nnunet / "fold0", nnunet / "fold1"]
+    run("nnUNetv2_ensemble", "-i", *members, "-o", nnunet / "ensemble", "-np", 1)
+    mean = np.mean([np.load(member / "c5.npz")["probabilities"] for member in members], axis=0)
+    np.testing.assert_array_equal(imread(nnunet / "ensemble" / "c5.png"), mean.argmax(0)[0])
+
+
+def test_find_best_configuration(nnunet):
+    arguments = ("-c", "2d", "-tr", TRAINER, "-p", "nnUNetPlansSmall", "-f", 0, 1, "-np", 1)
+    run("nnUNetv2_find_best_configuration", 994, *arguments)
+    assert (nnunet / "nnUNet_results" / DATASET / "inference_instructions.txt").exists()
+
+
+def test_an_interrupted_training_resumes(nnunet):
+    fold = model(nnunet) / "fold_0"
+    checkpoint = torch.load(fold / "checkpoint_final.pth", weights_only=False)
+    assert checkpoint["trainer_name"] == TRAINER
+    checkpoint["current_epoch"] = 1
+    torch.save(checkpoint, fold / "checkpoint_latest.pth")
+    (fold / "checkpoint_final.pth").unlink()
+    run("nnUNetv2_train", 994, "2d", 0, "-tr", TRAINER, *COMMON, "--c", "--npz")
+    log = training_logs(model(nnunet))[-1]
+    assert "Epoch 1" in log
+    assert "Epoch 0" not in log
+    assert (fold / "checkpoint_final.pth").exists()
+
+
+def test_a_nesting_that_forgets_a_label_is_one_message(nnunet):
+    path = nnunet / "nnUNet_preprocessed" / DATASET / "dataset.json"
+    kept = path.read_text()
+    path.write_text(json.dumps(json.loads(kept) | {"nesting": ["cell"]}))
+    try:
+        output = run("nnUNetv2_train", 994, "2d", 2, "-tr", TRAINER, *COMMON, fails=True)
+    finally:
+        path.write_text(kept)
+    assert "\"nesting\" does not say where 'nucleus' lies" in output
+    assert "Traceback" not in output
+    assert not (model(nnunet) / "fold_2").exists()
