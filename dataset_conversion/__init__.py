@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 
 #: name on the command line -> "module:class" inside this package
 CATALOGUE: dict[str, str] = {
+    "atlas2": "atlas2:Atlas2",
+    "deepgloberoads": "deepgloberoads:DeepGlobeRoads",
     "dsb2018": "dsb2018:Dsb2018",
+    "fives": "fives:Fives",
     "instances": "instances:Instances",
+    "nuinsseg": "nuinsseg:NuInsSeg",
+    "mslesseg": "mslesseg:MSLesSeg",
     "plantseg": "plantseg:PlantSeg",
     "topomortar": "topomortar:TopoMortar",
 }

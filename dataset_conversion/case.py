@@ -37,9 +37,28 @@ class SurveyError(UserError):
         self.problems = dict(problems)
 
 
+#: kinds of notes that say how what is written differs from what was read; use these words
+THRESHOLDED = "thresholded"  # mask values that are neither 0 nor full
+ROUNDED = "rounded"  # labels stored as 0.9999
+RELABELLED = "relabelled"  # other numbers than the file's
+RESIZED = "resized"  # another grid: cut, padded or resampled
+TURNED = "turned"  # axes reversed, image rotated
+DROPPED = "dropped"  # an alpha channel, objects that cannot be drawn
+FILLED = "filled"  # NaN in an image
+ALTERATIONS = (THRESHOLDED, ROUNDED, RELABELLED, RESIZED, TURNED, DROPPED, FILLED)
+
+
 @dataclass(frozen=True)
 class Note:
-    """Something worth knowing that is no error, such as an empty mask. Notes are counted by `kind`."""
+    """Something worth knowing that is no error, such as an empty mask. Notes are counted by `kind`.
+
+    Attributes
+    ----------
+    kind : str
+        One of `ALTERATIONS`, or words of one's own.
+    text : str
+        What it is about, beginning with the file: "masks/a.png: 6 pixels".
+    """
 
     kind: str
     text: str
@@ -64,6 +83,8 @@ class Case:
         group stay in one fold.
     others : tuple of Path
         Further source files, such as one that holds the voxel spacing.
+    left_out : str
+        Why this case is not converted ("image and mask do not belong together"); it is listed in the report.
     """
 
     id: str
@@ -72,6 +93,7 @@ class Case:
     labels: tuple[Path, ...] = ()
     group: str | None = None
     others: tuple[Path, ...] = ()
+    left_out: str = ""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[\w.+-]+", self.id):

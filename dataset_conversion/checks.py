@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.converter import Case, CaseError, DatasetDescription, Note, Sample
+from nnunet_ext.dataset_conversion.case import THRESHOLDED, Case, CaseError, Note, Sample
+from nnunet_ext.dataset_conversion.converter import IGNORE, DatasetDescription
 from nnunet_ext.dataset_conversion.formats import ImageFormat, format_of
 
-STRAY = "mask values other than 0 and 255"
+_LISTED = 5  # stray values that a note names
 EMPTY = "empty masks"
 
 
@@ -45,9 +47,10 @@ def threshold_mask(
         raise CaseError(f"{file}: a mask of 0 and 1, but 0 and 255 are expected")
     notes: tuple[Note, ...] = ()
     if stray:
-        listed = ", ".join(f"value {value}: {count}" for value, count in stray.items())
-        text = f"{file}: {sum(stray.values())} pixels ({listed}), thresholded at {threshold}"
-        notes = (Note(STRAY, text),)
+        listed = ", ".join(f"value {value}: {count}" for value, count in list(stray.items())[:_LISTED])
+        more = f" and {len(stray) - _LISTED} more values" if len(stray) > _LISTED else ""
+        text = f"{file}: {sum(stray.values())} pixels ({listed}{more}), thresholded at {threshold}"
+        notes = (Note(THRESHOLDED, text),)
     return (mask > threshold).astype(np.uint8), notes
 
 
@@ -71,10 +74,12 @@ def check_sample(sample: Sample, case: Case, description: DatasetDescription) ->
             f"{label_file}: the mask is {size_text(sample.label.shape)}, "
             f"its image {case.images[0]} {size_text(shape)}"
         )
-    allowed = sorted(description.labels.values())
-    unknown = np.setdiff1d(np.unique(sample.label), allowed)
+    values, allowed = np.unique(sample.label), list(description.values)
+    unknown = np.setdiff1d(values, allowed)
     if unknown.size:
         problems.append(f"{label_file}: label values {unknown.tolist()} are not among {allowed}")
+    if values.tolist() == [description.labels.get(IGNORE)]:
+        problems.append(f"{label_file}: nothing is annotated, all of it would be ignored")
     return problems
 
 
@@ -91,17 +96,22 @@ def _check_images(
         problems.append(f"{file}: {channels} channels, {wanted}")
     for dtype in sorted({str(pixels.dtype) for pixels in images} - set(image_format.dtypes)):
         problems.append(f"{file}: pixels are {dtype}, {' or '.join(image_format.dtypes)} is expected")
+    for number, pixels in enumerate(images):
+        if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+            image = case.images[number] if len(case.images) == len(images) else file
+            problems.append(f"{image}: holds values that are not finite (NaN or infinity)")
     return problems
 
 
-def empty_note(sample: Sample, case: Case) -> tuple[Note, ...]:
+def empty_note(sample: Sample, case: Case, description: DatasetDescription) -> tuple[Note, ...]:
     """Return a note if the label map has no foreground."""
-    if sample.label is None or sample.label.any():
+    ignored = description.labels.get(IGNORE)
+    if sample.label is None or np.setdiff1d(np.unique(sample.label), (0, ignored or 0)).size:
         return ()
     return (Note(EMPTY, f"{case.labels[0] if case.labels else case.id}: no foreground"),)
 
 
-def check_ids(cases: list[Case]) -> dict[str, list[str]]:
+def check_ids(cases: Sequence[Case]) -> dict[str, list[str]]:
     """Return the problems that show without reading: clashing ids and missing files, by case id."""
     by_id: dict[str, list[Case]] = {}
     for case in cases:

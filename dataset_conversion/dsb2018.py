@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunet_ext.dataset_conversion import cell_bodies
 from nnunet_ext.dataset_conversion.checks import size_text, threshold_mask
 from nnunet_ext.dataset_conversion.converter import (
     Case,
     CaseError,
     DatasetDescription,
+    Facts,
     Note,
     Progress,
+    Sample,
     Survey,
     SurveyError,
     option,
@@ -40,7 +43,8 @@ class Dsb2018(InstanceConverter):
     """Stage 1 of the 2018 Data Science Bowl (BBBC038v1, Caicedo et al. 2019).
 
     The files do not say how an image was taken; its pixels do, see `modality_of`. Grey images are written
-    with one channel, unless coloured ones are among them.
+    with one channel, unless coloured ones are among them. With masks of cell bodies, `cells`, the labels are
+    nested, nuclei in cells; see `cell_bodies`.
     """
 
     name = "DSB2018"
@@ -48,9 +52,42 @@ class Dsb2018(InstanceConverter):
     licence = "CC0"
     url = "https://bbbc.broadinstitute.org/BBBC038"
     reference = "Caicedo et al. (2019), Nucleus segmentation across imaging experiments, Nature Methods 16"
+    facts = Facts(
+        task="nuclei in microscopy",
+        dimension="2D",
+        cases="664 / – / –",
+        classes="cell, touching, gap",
+        split="none: nnU-Net's five folds",
+    )
     example = "-i stage1_train -d 511 --modality fluorescence"
 
     modality: str = option("all", "kind of images to convert", (*MODALITIES, "all"))
+    cells: Path | None = option(  # noqa: RUF009 - a dataclass field
+        None,
+        "folder with a mask of the cell bodies of each image, ID.png or ID.tif, drawn by hand; makes the "
+        "classes background, cell and nucleus",
+    )
+    stray_nuclei: str = option(
+        "keep",
+        "pixels of nuclei outside every cell of --cells, which are reported; keep: they stay nucleus; "
+        "clip: they become background, in the instances too; error: such a case is refused",
+        cell_bodies.STRAY_CHOICES,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.cells is None:
+            if self.stray_nuclei != "keep":
+                raise UserError(f"--stray-nuclei {self.stray_nuclei} needs the cells: give --cells.")
+            return
+        if self.modality == "all":
+            raise UserError(
+                "--cells needs --modality: cell bodies are drawn for images of one kind (brightfield, say)."
+            )
+        if self.classes != 4 or self.physical_radii or {self.touching_radius, self.gap_radius} != {None}:
+            raise UserError(
+                "--cells makes the classes background, cell and nucleus: leave out --classes and the radii."
+            )
 
     def locate(self, source: Path) -> Path:
         """Return the folder of the image folders, ``stage1_train`` itself or what it was unpacked into."""
@@ -63,7 +100,7 @@ class Dsb2018(InstanceConverter):
 
     def find_cases(self, root: Path) -> list[Case]:
         """Return one case per folder; masks are sorted by name, so that their order is always the same."""
-        return [
+        cases = [
             Case(
                 folder.name,
                 "train",
@@ -73,6 +110,9 @@ class Dsb2018(InstanceConverter):
             for folder in subfolders(root)
             if _is_case(folder)
         ]
+        if self.cells is not None:
+            cell_bodies.check_names(self.cells, {case.id for case in cases})
+        return cases
 
     def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
         """Look at the pixels to choose the images of the modality asked for."""
@@ -92,8 +132,12 @@ class Dsb2018(InstanceConverter):
         chosen = [case for case in cases if modalities[case.id] in wanted]
         if not chosen:
             raise UserError(f"There is no {self.modality} image among these: {found}.")
+        if self.cells is not None:
+            chosen = cell_bodies.with_masks(chosen, self.cells)
         survey = super().survey(chosen)
         description = survey.description
+        if self.cells is not None:
+            description = replace(description, labels=cell_bodies.LABELS)
         if "histology" in wanted and counts["histology"]:
             description = replace(description, channel_names=("R", "G", "B"))
         notes = (Note("modalities", f"{found}; converted: {self.modality}"), *survey.notes)
@@ -110,27 +154,21 @@ class Dsb2018(InstanceConverter):
         return pixels[:count] if len(pixels) >= count else np.repeat(pixels, count, axis=0)
 
     def read_ids(self, case: Case) -> tuple[Ids, tuple[Note, ...]]:
-        """Number the masks; a pixel in several masks belongs to the first."""
-        ids = np.zeros(read_header(case.images[0]).shape, np.uint16)
-        notes: list[Note] = []
-        overlap = hidden = 0
-        for number, file in enumerate(case.labels, 1):
-            mask = read_image(file).pixels[0]
-            if mask.shape != ids.shape:
-                raise CaseError(f"{file}: is {size_text(mask.shape)}, its image {size_text(ids.shape)}")
-            label, stray = threshold_mask(mask, file)
-            free = (label > 0) & (ids == 0)
-            overlap += np.count_nonzero(label) - np.count_nonzero(free)
-            hidden += not free.any()
-            ids[free] = number
-            notes += stray
-        if overlap:
-            notes.append(
-                Note(OVERLAP, f"{case.images[0]}: {overlap} pixels, given to the first mask by name")
-            )
-        if hidden:
-            notes.append(Note(HIDDEN, f"{case.images[0]}: {hidden} masks"))
-        return ids, tuple(notes)
+        """Number the masks, a pixel in several belonging to the first; see to what lies outside the cells."""
+        ids, notes = _numbered(case)
+        if self.cells is None:
+            return ids, notes
+        mask = case.others[0]
+        ids, stray = cell_bodies.treat_stray(ids, cell_bodies.read_cells(mask), self.stray_nuclei, mask)
+        return ids, notes + stray
+
+    def read_case(self, case: Case, description: DatasetDescription) -> Sample:
+        """Read image and nuclei; with cells, these and the nuclei in them are the classes."""
+        sample = super().read_case(case, description)
+        if self.cells is None or sample.instances is None:
+            return sample
+        cells = cell_bodies.read_cells(case.others[0])
+        return replace(sample, label=cell_bodies.nested_labels(sample.instances, cells))
 
 
 def modality_of(pixels: NDArray[Any]) -> str:
@@ -154,3 +192,25 @@ def modality_of(pixels: NDArray[Any]) -> str:
 
 def _is_case(folder: Path) -> bool:
     return (folder / "images").is_dir() and (folder / "masks").is_dir()
+
+
+def _numbered(case: Case) -> tuple[Ids, tuple[Note, ...]]:
+    """Number the masks; a pixel in several masks belongs to the first."""
+    ids = np.zeros(read_header(case.images[0]).shape, np.uint16)
+    notes: list[Note] = []
+    overlap = hidden = 0
+    for number, file in enumerate(case.labels, 1):
+        mask = read_image(file).pixels[0]
+        if mask.shape != ids.shape:
+            raise CaseError(f"{file}: is {size_text(mask.shape)}, its image {size_text(ids.shape)}")
+        label, stray = threshold_mask(mask, file)
+        free = (label > 0) & (ids == 0)
+        overlap += np.count_nonzero(label) - np.count_nonzero(free)
+        hidden += not free.any()
+        ids[free] = number
+        notes += stray
+    if overlap:
+        notes.append(Note(OVERLAP, f"{case.images[0]}: {overlap} pixels, given to the first mask by name"))
+    if hidden:
+        notes.append(Note(HIDDEN, f"{case.images[0]}: {hidden} masks"))
+    return ids, tuple(notes)

@@ -1,8 +1,13 @@
-"""The folds of the cross-validation where nnU-Net's own random ones would not do."""
+"""Which cases validate and test: folds where nnU-Net's own random ones would not do, and seeded splits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
+
+from nnunet_ext.dataset_conversion.case import PARTS, Case, Part
 
 #: folds nnU-Net makes by itself; it fails on fewer cases
 NNUNET_FOLDS = 5
@@ -51,3 +56,66 @@ def _left_out(train: Sequence[str], groups: Mapping[str, str]) -> list[set[str]]
     for key in sorted(members, key=lambda key: (-len(members[key]), key)):
         min(dealt, key=len).update(members[key])
     return dealt
+
+
+def split_cases(
+    cases: Sequence[Case],
+    sizes: Mapping[Part, int],
+    seed: int = 12345,
+    strata: Callable[[Case], Hashable] = lambda case: 0,
+) -> list[Case]:
+    """Deal cases to training, validation and test, at random but always alike.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        Cases to deal; their own parts do not matter. Cases of one `Case.group` stay together.
+    sizes : mapping
+        Cases per part in the complete dataset: ``{"train": 532, "val": 66, "test": 67}``. Of fewer or more
+        cases each part gets its share, of whole groups what comes near.
+    seed : int
+        Another one gives another split. The order depends on the seed and the groups' names alone: a case
+        that is missing does not deal all others anew.
+    strata : callable
+        Case -> kind; each kind is dealt in these proportions. Default: all are of one kind.
+
+    Returns
+    -------
+    list of Case
+        The same cases in the same order, each with its part.
+
+    Raises
+    ------
+    ValueError
+        If a group has cases of several kinds.
+    """
+    groups: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        groups[case.group or case.id].append(case)
+    kinds: dict[Hashable, list[str]] = defaultdict(list)
+    for name in sorted(groups, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest()):
+        found = {strata(case) for case in groups[name]}
+        if len(found) > 1:
+            raise ValueError(f"We expect the cases of group {name!r} to be of one kind. Got: {found}")
+        kinds[found.pop()].append(name)
+    parts: dict[str, Part] = {}
+    for names in kinds.values():
+        parts |= _dealt({name: len(groups[name]) for name in names}, sizes)
+    return [replace(case, part=parts[case.group or case.id]) for case in cases]
+
+
+def _dealt(members: Mapping[str, int], sizes: Mapping[Part, int]) -> dict[str, Part]:
+    """Fill test, then validation, with the groups that fit, in their order; the rest trains."""
+    total = sum(members.values())
+    left, parts = dict(members), dict.fromkeys(members, PARTS[0])
+    for part in reversed(PARTS[1:]):
+        wanted = room = round(total * sizes.get(part, 0) / sum(sizes.values()))
+        for name in list(left):
+            # a part that should have cases gets some, even if every group is larger than it
+            is_needed = room == wanted > 0 and left[name] == min(left.values()) and len(left) > 1
+            if left[name] <= room or is_needed:
+                room -= left.pop(name)
+                parts[name] = part
+                if room <= 0:
+                    break
+    return parts

@@ -92,6 +92,7 @@ def _read_tif(path: Path) -> NDArray[Any]:
 def _read_nifti(path: Path) -> NDArray[Any]:
     import SimpleITK as sitk
 
+    nifti.check_whole(path)
     return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(path))))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.dataset_conversion.converter import (
+    IGNORE,
     Case,
     CaseError,
     Converter,
@@ -113,6 +114,14 @@ class InstanceConverter(Converter):
     def read_ids(self, case: Case) -> tuple[Ids, tuple[Note, ...]]:
         """Return the instance ids, unsigned integers of at most 32 bits, and notes on how they were read."""
 
+    def has_ignore(self, cases: Sequence[Case]) -> bool:
+        """Tell whether `ignored` will name voxels in some of the cases: the dataset then has that label."""
+        return False
+
+    def ignored(self, case: Case, ids: Ids) -> NDArray[np.bool_] | None:
+        """Return where nothing is known (slices nobody annotated), as True, or None; cells win over it."""
+        return None
+
     def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
         """Read the headers, and the ids where their type allows what no instance id is."""
         looks, problems, dimension = [], {}, None
@@ -146,6 +155,8 @@ class InstanceConverter(Converter):
             ending = ".png" if dimension == 2 and are_bytes and channels in (1, 3) else ".tif"
         names = ("R", "G", "B") if ending == ".png" and channels == 3 else _numbered("channel", channels)
         labels = {name: value for name, value in CLASSES.items() if value < self.classes}
+        if self.has_ignore([look.case for look in looks]):
+            labels[IGNORE] = self.classes
         return DatasetDescription(names, labels, ending, dimension=dimension)
 
     def read_case(self, case: Case, description: DatasetDescription) -> Sample:
@@ -156,14 +167,18 @@ class InstanceConverter(Converter):
         if case.labels:
             ids, notes = self.read_ids(case)
             instances = pieces(ids) if self.split_components else number_from_one(ids)
+            unknown = self.ignored(case, ids)
             del ids
             notes += instance_notes(instances, case.labels[0] if len(case.labels) == 1 else case.images[0])
             label = self._semantic(instances, grid.spacing, case.images[0])
+            if unknown is not None:
+                label[unknown & (instances == 0)] = description.labels[IGNORE]
         pixels = self.read_pixels(case, description)
         notes += _check_pixels(pixels, case.images[0])
         return Sample(_files(pixels, description), label, notes, instances, grid)
 
     def _semantic(self, instances: Ids, spacing: tuple[float, ...] | None, file: Path) -> NDArray[np.uint8]:
+        """Return the classes of instances; override it where single slices are labelled."""
         from nnunet_ext.targets import semantic_from_instances
 
         touching, gap = (

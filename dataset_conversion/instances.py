@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.converter import Case, Part, option
+from nnunet_ext.dataset_conversion.converter import Case, Facts, Part, option
 from nnunet_ext.dataset_conversion.file_instances import FileInstances
 from nnunet_ext.dataset_conversion.pairing import (
     Pair,
@@ -31,6 +31,13 @@ class Instances(FileInstances):
     licence = ""
     url = ""
     reference = ""
+    facts = Facts(
+        task="your own instances",
+        dimension="2D, 3D",
+        cases="any",
+        classes="cell, touching, gap",
+        split="none: --test for a test set, nnU-Net's five folds",
+    )
     example = "-i images -l labels -d 510 -n MyCells"
 
     labels: Path | None = option(  # noqa: RUF009 - a dataclass field

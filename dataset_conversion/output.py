@@ -7,11 +7,12 @@ of one. The record of a case is written after its files: a case with a record is
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -50,9 +51,17 @@ def writing_to(folder: Path) -> Iterator[None]:
 
 
 def fingerprint(case: Case, root: Path) -> dict[str, list[int]]:
-    """Return size in bytes and modification time in ns of the case's files, by path below `root`."""
-    stats = {os.path.relpath(path, root): path.stat() for path in case.files}
+    """Return size in bytes and modification time in ns of the case's files, by path below `root`.
+
+    A file that is not there is left out.
+    """
+    stats = {os.path.relpath(path, root): path.stat() for path in case.files if path.exists()}
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+
+
+def was_tried(case: Case, record: Record | None, root: Path) -> bool:
+    """Tell whether a record was made from these very files."""
+    return record is not None and record["sources"] == fingerprint(case, root)
 
 
 class DatasetFolder:
@@ -95,9 +104,9 @@ class DatasetFolder:
             identity = self.partial / _IDENTITY
             if not identity.exists() or read_json(identity, DAMAGED) != self.identity:
                 self._clear()
-        elif earlier != self.identity:
+        elif earlier is not None and earlier != self.identity:
             raise UserError(
-                f"{self.path} was converted with {_differences(earlier or {}, self.identity)}. "
+                f"{self.path} was converted with {_differences(earlier, self.identity)}. "
                 "Choose another id, or replace it with --overwrite."
             )
 
@@ -111,18 +120,26 @@ class DatasetFolder:
                 (self.path / name).mkdir(exist_ok=True)
 
     def records(self) -> dict[str, Record]:
-        """Return the records of the cases done so far, by case id."""
-        done: dict[str, Record] = read_json(self.report, DAMAGED)["cases"] if self.report.exists() else {}
+        """Return the records of the cases done, or tried, so far, by case id."""
+        known: dict[str, Record] = {}
+        if self.report.exists():
+            report = read_json(self.report, DAMAGED)
+            known = {**report["cases"], **report.get("not_converted", {})}
         for path in sorted(self.partial.glob("case_*.json")):
-            record = read_json(path, DAMAGED)
-            done[record["id"]] = record
-        return done
+            try:
+                record = read_json(path, DAMAGED)
+            except UserError:
+                if path.exists():
+                    raise
+                return self.records()  # another part has just completed the dataset: all is in its report
+            known[record["id"]] = record
+        return known
 
     def is_done(self, case: Case, record: Record | None, description: DatasetDescription, root: Path) -> bool:
         """Tell whether the case was written from these very files, as it would be now, and is still there."""
-        if record is None or record["part"] != case.part or record["sources"] != fingerprint(case, root):
+        if record is None or "problems" in record or not was_tried(case, record, root):
             return False
-        if record.get("channels") != len(description.channel_names):
+        if record["part"] != case.part or record.get("channels") != len(description.channel_names):
             return False  # files that were added changed what the dataset has in common
         outputs = ((self.path / name, size) for name, size in record["outputs"].items())
         return all(path.is_file() and path.stat().st_size == size for path, size in outputs)
@@ -135,12 +152,35 @@ class DatasetFolder:
         return f"{place}/{target.name}", target.stat().st_size
 
     def add_record(self, record: Record) -> None:
-        """Mark a case as done."""
+        """Mark a case as done, or as one that cannot be converted."""
         write_json(self.partial / f"case_{record['id']}.json", record)
 
-    def is_complete(self, splits: list[Split] | None) -> bool:
-        """Tell whether everything that `finish` writes is there."""
-        return self.dataset_json.is_file() and self.report.is_file() and self.earlier_split() == splits
+    def is_complete(self, splits: list[Split] | None, converted: Collection[str]) -> bool:
+        """Tell whether everything that `finish` writes is there, for these converted cases."""
+        if not (self.dataset_json.is_file() and self.report.is_file() and self.earlier_split() == splits):
+            return False
+        return set(read_json(self.report, DAMAGED)["cases"]) == set(converted)
+
+    def write_report(self, report: dict[str, Any]) -> None:
+        """Write the report of a conversion that stops, or is about to be complete."""
+        with writing_to(self.path):
+            write_json(self.report, report)
+
+    def is_free(self) -> bool:
+        """Tell whether there is nothing here but the report of a conversion that did not begin."""
+        if not self.path.is_dir():
+            return True
+        names = {entry.name for entry in self.path.iterdir() if not is_litter(entry)}
+        started = (self.partial / _IDENTITY).exists()
+        return not started and (not names or (names == {REPORT} and self._earlier_identity() is None))
+
+    def remove(self, case: Case, ending: str) -> None:
+        """Remove what an earlier conversion wrote for a case that can no longer be converted."""
+        for places, pattern in _names(ending):
+            for path in (self.path / places[case.part]).glob(f"{glob.escape(case.id)}*"):
+                found = re.fullmatch(pattern, path.name)
+                if found and found[1] == case.id:
+                    path.unlink()
 
     def finish(self, report: dict[str, Any], splits: list[Split] | None, dataset: dict[str, Any]) -> None:
         """Write split and report, tidy up, and write ``dataset.json`` last."""
@@ -149,7 +189,7 @@ class DatasetFolder:
                 write_json(self.splits, splits)
             else:
                 self.splits.unlink(missing_ok=True)
-            write_json(self.report, report)
+            self.write_report(report)
             shutil.rmtree(self.partial, ignore_errors=True)
             write_json(self.dataset_json, dataset)
 
@@ -162,13 +202,8 @@ class DatasetFolder:
 
     def check_strangers(self, cases: Iterable[Case], ending: str) -> None:
         """Raise `UserError` if files lie in our folders that belong to none of `cases`."""
-        own = re.escape(ending)
         strangers = []
-        for places, pattern in (
-            (IMAGES, rf"(.+?)(_\d{{4}}{own}|\.json)"),
-            (LABELS, rf"(.+?)({own}|\.json)"),
-            (INSTANCES, rf"(.+?){re.escape(ENDING)}"),
-        ):
+        for places, pattern in _names(ending):
             for place in dict.fromkeys(places.values()):
                 expected = {case.id for case in cases if places[case.part] == place}
                 for path in sorted((self.path / place).glob("*")):
@@ -189,7 +224,11 @@ class DatasetFolder:
     def _earlier_identity(self) -> dict[str, Any] | None:
         if (self.partial / _IDENTITY).exists():
             return dict(read_json(self.partial / _IDENTITY, DAMAGED))
-        return read_json(self.report, DAMAGED).get("identity", {}) if self.report.exists() else None
+        if not self.report.exists():
+            return None
+        report = read_json(self.report, DAMAGED)
+        began = self.dataset_json.exists() or report.get("cases")
+        return dict(report.get("identity", {})) if began else None
 
     def _clear(self) -> None:
         # dataset.json first, what marks the folder as ours last: an interrupted clearing can be repeated
@@ -201,6 +240,16 @@ class DatasetFolder:
             write_json(self.report, {"identity": self.identity, "cases": {}})
         shutil.rmtree(self.partial, ignore_errors=True)
         self.report.unlink(missing_ok=True)
+
+
+def _names(ending: str) -> list[tuple[dict[Part, str], str]]:
+    """Return the folders that are written to, each with a pattern whose first group is the case id."""
+    own = re.escape(ending)
+    return [
+        (IMAGES, rf"(.+?)(_\d{{4}}{own}|\.json)"),
+        (LABELS, rf"(.+?)({own}|\.json)"),
+        (INSTANCES, rf"(.+?){re.escape(ENDING)}"),
+    ]
 
 
 def _differences(earlier: dict[str, Any], now: dict[str, Any]) -> str:

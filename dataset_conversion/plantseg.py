@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunet_ext.dataset_conversion.converter import Case, Note, option
+from nnunet_ext.dataset_conversion.converter import Case, Facts, Note, option
 from nnunet_ext.dataset_conversion.file_instances import FileInstances
 from nnunet_ext.dataset_conversion.instance_converter import Ids
 from nnunet_ext.dataset_conversion.sources import case_id, find_folder, list_files
@@ -33,6 +33,13 @@ class PlantSeg(FileInstances):
     licence = "that of the files (see their source)"
     url = "https://github.com/kreshuklab/plant-seg"
     reference = "Wolny et al. (2020), Accurate and versatile 3D segmentation of plant tissues, eLife 9:e57613"
+    facts = Facts(
+        task="cells of plant tissue",
+        dimension="3D",
+        cases="any",
+        classes="cell, touching, gap",
+        split="none: --test for a test set, nnU-Net's five folds",
+    )
     example = "-i ovules/train -d 512 -n Ovules --test ovules/test"
 
     test: Path | None = option(  # noqa: RUF009 - a dataclass field

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,6 +32,32 @@ def list_files(folder: Path, pattern: str) -> list[Path]:
         return []
     files = (path for path in folder.iterdir() if path.is_file() and not is_litter(path))
     return sorted(path for path in files if name.fullmatch(path.name))
+
+
+def match_files(root: Path, pattern: str) -> list[tuple[Path, re.Match[str]]]:
+    r"""Return all files below `root` whose whole relative path matches, with the match, sorted by path.
+
+    Parameters
+    ----------
+    root : Path
+        Folder to search with all its subfolders; litter and what lies in it is skipped.
+    pattern : str
+        Regular expression for the path below `root`, with forward slashes; letter case is ignored.
+
+    Examples
+    --------
+    >>> for path, found in match_files(root, r"(?:.*/)?(sub-\w+)_T1w\.nii\.gz"):  # doctest: +SKIP
+    ...     subject = found[1]
+    """
+    wanted, hits = re.compile(pattern, re.IGNORECASE), []
+    for folder, names, files in os.walk(root):
+        names[:] = [name for name in names if not is_litter(Path(name))]
+        for name in files:
+            path = Path(folder, name)
+            found = wanted.fullmatch(path.relative_to(root).as_posix())
+            if found and not is_litter(path):
+                hits.append((path, found))
+    return sorted(hits, key=lambda hit: hit[0])
 
 
 def find_root(source: Path, layout: Sequence[str], name: str, depth: int = 2) -> Path:

@@ -13,6 +13,7 @@ from nnunet_ext.dataset_conversion.converter import (
     CaseError,
     Converter,
     DatasetDescription,
+    Facts,
     Sample,
     option,
 )
@@ -38,6 +39,14 @@ class TopoMortar(Converter):
     url = "https://github.com/jmlipman/TopoMortar"
     reference = "Valverde et al. (2025), TopoMortar, arXiv:2503.03365"
     layout = ("train/images", "val/images")
+    facts = Facts(
+        task="mortar between bricks",
+        dimension="2D",
+        cases="50 / 20 / 350",
+        classes="mortar",
+        serves="SCNP, Table I.10",
+        split="official",
+    )
 
     labels: str = option("accurate", "label set for training and validation", LABEL_SETS)
 

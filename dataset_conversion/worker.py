@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,11 +29,10 @@ from nnunet_ext.images.instance_files import ENDING, write_instances
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one case: its record, or its problems."""
+    """What became of one case: the record of what was written, or of what is wrong ("problems")."""
 
     case_id: str
-    record: Record | None = None
-    problems: tuple[str, ...] = ()
+    record: Record
 
 
 def convert_case(
@@ -46,17 +45,20 @@ def convert_case(
     UserError
         If the output cannot be written (the disk is full, say).
     """
+    before = fingerprint(case, root)
     try:
-        before = fingerprint(case, root)
         sample = converter.read_case(case, description)
         problems = check_sample(sample, case, description)
     except UserError as error:
         problems = [str(error)]
     if problems:
-        return Outcome(case.id, problems=tuple(problems))
+        record = problem_record(case, before, problems, root)
+        with writing_to(folder.path):
+            folder.add_record(record)
+        return Outcome(case.id, record)
     notes = [
         {"kind": note.kind, "text": below(root, note.text)}
-        for note in (*sample.notes, *empty_note(sample, case))
+        for note in (*sample.notes, *empty_note(sample, case, description))
     ]
     record = {
         "id": case.id,
@@ -64,6 +66,7 @@ def convert_case(
         "group": case.group,
         "channels": len(description.channel_names),
         "voxels": _count(sample, description),
+        "size": sample.label.size if sample.label is not None else 0,
         "notes": notes,
         "sources": before,
     }
@@ -103,11 +106,18 @@ def _write(
         yield folder.put(temporary, INSTANCES[case.part])
 
 
+def problem_record(case: Case, sources: dict[str, list[int]], problems: Sequence[str], root: Path) -> Record:
+    """Return the record of a case that cannot be converted."""
+    lines = [below(root, line) for line in problems]
+    return {"id": case.id, "part": case.part, "sources": sources, "problems": lines}
+
+
 def _count(sample: Sample, description: DatasetDescription) -> dict[str, int]:
     if sample.label is None:
         return {}
-    counts = description.labels.items()
-    return {name: int(np.count_nonzero(sample.label == value)) for name, value in counts}
+    numbers = {value: int(np.count_nonzero(sample.label == value)) for value in description.values}
+    labels = description.labels.items()
+    return {name: sum(numbers[part] for part in np.ravel(value).tolist()) for name, value in labels}
 
 
 def below(root: Path, text: str) -> str:

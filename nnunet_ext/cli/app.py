@@ -20,6 +20,7 @@ from nnunet_ext.cli.instances import instances
 from nnunet_ext.cli.show import show_app
 from nnunet_ext.cli.small_plans import small_plans
 from nnunet_ext.cli.trainers import trainers
+from nnunet_ext.cli.tune_thresholds import tune_thresholds
 from nnunet_ext.errors import UserError
 
 # Verb -> flags that take several values, as nnU-Net's do.
@@ -28,6 +29,7 @@ SEVERAL_VALUES = {
     "evaluate": {"--iou", "--tolerance", "--size-bins", "--spacing"},
     "show": {"-case", "--map"},
     "small-plans": {"-c"},
+    "tune-thresholds": {"-f", "--folds"},
 }
 
 app = typer.Typer(
@@ -39,7 +41,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (doctor, trainers, small_plans, instances, evaluate, compare, demo):
+for verb in (doctor, trainers, small_plans, tune_thresholds, instances, evaluate, compare, demo):
     app.command()(verb)
 app.add_typer(convert_app, name="convert")
 app.add_typer(show_app, name="show")

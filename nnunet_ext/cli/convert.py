@@ -7,24 +7,30 @@ from collections.abc import Callable
 from dataclasses import Field
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 import typer
-from rich.table import Table
 
 from nnunet_ext.cli.console import out, track
+from nnunet_ext.cli.conversion_summary import catalogue_table, print_conversion
 from nnunet_ext.dataset_conversion import CATALOGUE, load
-from nnunet_ext.files import read_json
 
 if TYPE_CHECKING:
     from nnunet_ext.dataset_conversion.converter import Converter
-    from nnunet_ext.dataset_conversion.report import Conversion
 
 convert_app = typer.Typer(
     no_args_is_help=True,
     help="Convert a public dataset, or your own images with instance labels, to nnU-Net's raw format.\n\n"
     "Example: nnunet_ext convert instances -i images -l labels -d 510 -n MyCells",
 )
+
+
+class OnError(str, Enum):
+    """What to do about cases that cannot be converted."""
+
+    stop = "stop"
+    skip = "skip"
+
 
 _COMMON: dict[str, tuple[type, Any]] = {
     "source": (
@@ -45,6 +51,28 @@ _COMMON: dict[str, tuple[type, Any]] = {
             help="Replace an earlier conversion, and another split in nnUNet_preprocessed.",
         ),
     ),
+    "on_error": (
+        OnError,
+        typer.Option(
+            OnError.stop,
+            "--on-error",
+            help="Cases that cannot be converted are listed; stop: no dataset until they are mended; "
+            "skip: a dataset without them.",
+        ),
+    ),
+    "part_id": (
+        int,
+        typer.Option(0, "--part-id", "-part_id", help="Job arrays: which part this is, from 0."),
+    ),
+    "num_parts": (
+        int,
+        typer.Option(
+            1,
+            "--num-parts",
+            "-num_parts",
+            help="Job arrays: number of parts; each converts its share, the last completes the dataset.",
+        ),
+    ),
 }
 
 
@@ -56,8 +84,8 @@ def _command(converter: type[Converter]) -> Callable[..., None]:
 
         common = {key: given.pop(key) for key in _COMMON}
         options = {spec.name: _value(spec, given[spec.name]) for spec in converter.options()}
-        common["name"] = common["name"] or None
-        _print(convert(converter(**options), progress=track, **common))
+        common |= {"name": common["name"] or None, "on_error": common["on_error"].value}
+        print_conversion(convert(converter(**options), progress=track, **common))
 
     types = get_type_hints(converter)
     # what only this dataset has comes first in the help
@@ -109,92 +137,37 @@ def flags_of_several_values() -> set[str]:
     return {flag for spec in specs if isinstance(spec.default, tuple) for flag in _flags(spec)}
 
 
-def _say(text: str) -> None:
-    out.print(text, markup=False, soft_wrap=True)
-
-
-def _print(conversion: Conversion) -> None:
-    """Print what was done, the summary tables and the next command."""
-    report, folder, number = conversion.report, conversion.folder, conversion.converted
-    if conversion.nothing_to_do:
-        _say(f"{folder.name} is complete already: nothing to do.")
-    else:
-        kept = f", {conversion.kept} kept from an earlier run" if conversion.kept else ""
-        _say(f"{number} case{'s' * (number != 1)} converted{kept}.")
-    out.print(_cases_table(folder.name, report))
-    for kind in dict.fromkeys(note["kind"] for note in report["notes"]):
-        _print_notes(kind, [note["text"] for note in report["notes"] if note["kind"] == kind])
-    _print_split(conversion)
-    _say(f"Report: {folder / 'conversion_report.json'}")
-    dataset_id = int(folder.name[len("Dataset") :].partition("_")[0])
-    _say(f"Next: nnUNetv2_plan_and_preprocess -d {dataset_id} --verify_dataset_integrity")
-
-
-def _cases_table(title: str, report: dict[str, Any]) -> Table:
-    table = Table(title=title, title_justify="left", caption_justify="left")
-    table.add_column("")
-    parts = [part for part, count in report["counts"].items() if count]
-    for part in parts:
-        table.add_column(part, justify="right")
-    table.add_row("cases", *(str(report["counts"][part]) for part in parts), end_section=True)
-    if any(report.get("instances", {}).values()):
-        table.add_row(
-            "instances", *(_count(report["instances"].get(part)) for part in parts), end_section=True
-        )
-    for name, numbers in report["classes"].items():
-        cells = []
-        for part in parts:
-            share = numbers["share"].get(part)
-            cells.append("-" if share is None else f"{numbers['voxels'][part]:,} ({share:.2%})")
-        table.add_row(f"voxels {name} ({numbers['value']})", *cells)
-    table.caption = "\n".join(
-        f"{part}: " + ", ".join(f"{count} {group}" for group, count in groups.items())
-        for part, groups in report["groups"].items()
-        if len(groups) > 1
-    )
-    return table
-
-
-def _count(number: int | None) -> str:
-    return "-" if number is None else f"{number:,}"
-
-
-def _print_notes(kind: str, texts: list[str], limit: int = 10) -> None:
-    _say(f"Note: {kind}")
-    for text in texts[:limit]:
-        _say(f"  {text}")
-    if len(texts) > limit:
-        _say(f"  and {len(texts) - limit} more, see the report")
-
-
-def _print_split(conversion: Conversion) -> None:
-    raw = conversion.folder / "splits_final.json"
-    if not raw.exists():
-        return
-    last = len(read_json(raw)) - 1
-    folds = f"folds 0 to {last}" if last else "fold 0"
-    if conversion.installed_split is not None:
-        _say(f"Split: {folds}, in {conversion.installed_split}")
-        return
-    _say(
-        "Split: nnUNet_preprocessed is not set. Set it and run this again, or nnU-Net will not train on "
-        f"the split of this dataset ({folds}) in {raw}"
-    )
-
-
 def _register(name: str) -> None:
     converter = load(name)
-    facts = {"Licence": converter.licence, "Source": converter.url}
-    about = ". ".join([converter.title, *(f"{key}: {fact}" for key, fact in facts.items() if fact)])
-    flags = converter.example or f"-i {converter.name} -d 501"
-    cite = f"Cite: {converter.reference}\n\n" if converter.reference else ""
-    text = f"{about}\n\n{cite}Example: nnunet_ext convert {name} {flags} -np 4"
+    facts, flags = converter.facts, converter.example or f"-i {converter.name} -d 501"
+    origin = {"Licence": converter.licence, "Source": converter.url}
+    about = ". ".join([converter.title, *(f"{key}: {fact}" for key, fact in origin.items() if fact)])
+    details = {
+        "Registration": facts.registration if facts.registration != "no" else "",
+        "Split": facts.split,
+        "Not established": "; ".join(facts.open_points),
+        "Cite": converter.reference,
+    }
+    paragraphs = [about, *(f"{key}: {text}" for key, text in details.items() if text)]
+    text = "\n\n".join([*paragraphs, f"Example: nnunet_ext convert {name} {flags} -np 4"])
     convert_app.command(name=name, short_help=about, help=text)(_command(converter))
 
 
+def _print_list(wanted: bool) -> None:
+    if wanted:
+        out.print(catalogue_table({name: load(name) for name in sorted(CATALOGUE)}))
+        raise typer.Exit
+
+
 @convert_app.callback()
-def _datasets() -> None:
-    # a callback keeps the name of the dataset in the command line while there is a single one
+def _datasets(
+    listed: Annotated[
+        bool,
+        typer.Option(
+            "--list", callback=_print_list, is_eager=True, help="Print the datasets as a table and end."
+        ),
+    ] = False,
+) -> None:
     pass
 
 

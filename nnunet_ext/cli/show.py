@@ -1,4 +1,4 @@
-"""``nnunet_ext show``: pictures to choose settings by."""
+"""``nnunet_ext show``: pictures of a dataset, and to choose settings by."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from rich.table import Table
 from nnunet_ext.cli.console import err, out, track
 
 if TYPE_CHECKING:
+    from nnunet_ext.training.dataset_sheet import CaseFacts
     from nnunet_ext.training.weighted import WeightedTrainer
 
 show_app = typer.Typer(
     no_args_is_help=True,
-    help="Pictures to choose settings by.\n\nExample: nnunet_ext show weight-maps -d 510 -o maps.png",
+    help="Pictures of a dataset, and to choose settings by.\n\n"
+    "Example: nnunet_ext show dataset -d 510 -o dataset.png",
 )
 # Word on the command line -> the family that trains with the map.
 MAPS = {"balance": "BWM", "unet": "UNetWM", "distance": "DWM", "shape": "SAW", "own": "Weighted"}
@@ -26,6 +28,63 @@ DEFAULT = ("balance", "unet", "distance", "shape")
 @show_app.callback()
 def _group() -> None:
     pass
+
+
+@show_app.command("dataset")
+def dataset_sheet(
+    dataset: Annotated[str, typer.Option("-d", help="Dataset id or name in nnUNet_raw.")],
+    output: Annotated[Path, typer.Option("-o", metavar="FIGURE.png", help="Picture to write.")],
+    cases: Annotated[
+        int, typer.Option("--cases", min=1, help="How many training cases, evenly spread over their names.")
+    ] = 6,
+) -> None:
+    """A contact sheet: images with the contours of their labels, sizes, spacing, intensities, class counts.
+
+    The first thing to do after a conversion. Of a volume it shows a slice along each axis, the middle one
+    unless that has few labels, and the maximum projection along z.
+
+    Example: nnunet_ext show dataset -d 510 -o dataset.png --cases 6
+    """
+    with err.status("loading nnU-Net …"):
+        from nnunet_ext.figures.contact_sheet import draw
+        from nnunet_ext.figures.pictures import check_picture
+        from nnunet_ext.training.dataset_sheet import sheet, spread
+        from nnunet_ext.training.raw_dataset import RawDataset
+
+        check_picture(output)
+        raw = RawDataset(dataset)
+    names = _class_names(raw.content["labels"], raw.classes.labels)
+    chosen = spread(list(raw.files), cases)
+    rows, facts = sheet(raw, chosen, names, lambda made, total: track(made, total, "Reading cases"))
+    title = f"{raw.folder.name}: {len(chosen)} of {len(raw.files)} training cases"
+    draw(rows, names, raw.classes.ignore_label, output, title)
+    out.print(_facts_table(title, facts, names))
+    out.print(f"Wrote {output}", markup=False, soft_wrap=True)
+
+
+def _facts_table(title: str, cases: Sequence[CaseFacts], names: Mapping[int, str]) -> Table:
+    """A row per case, and one for all that are shown."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("case", overflow="fold")
+    for heading in ("size", "spacing", "intensity", *names.values()):
+        table.add_column(heading, justify="right")
+    for i, facts in enumerate(cases):
+        table.add_row(
+            facts.case,
+            " x ".join(map(str, facts.shape)),
+            " x ".join(f"{step:.4g}" for step in facts.spacing),
+            ", ".join(f"{low:.4g} to {high:.4g}" for low, high in dict.fromkeys(facts.ranges)),
+            *_shares(facts.voxels),
+            end_section=i == len(cases) - 1,
+        )
+    total = {label: sum(facts.voxels[label] for facts in cases) for label in names}
+    table.add_row("all shown", "", "", "", *_shares(total))
+    return table
+
+
+def _shares(voxels: Mapping[int, int]) -> list[str]:
+    total = sum(voxels.values()) or 1
+    return [f"{number / total:.2%}" if number else "none" for number in voxels.values()]
 
 
 @show_app.command("weight-maps")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import math
 import re
+import struct
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +20,9 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 
+_HEADER, _BLOCK = 348, 2**22  # bytes
+
+
 def header(path: Path, hints: Hints) -> Header:
     """Read what the file says about its image; see `files.read_header`."""
     return _read(path)[0]
@@ -26,6 +33,7 @@ def read(path: Path, hints: Hints) -> Image:
     import SimpleITK as sitk
 
     about, reader = _read(path)
+    check_whole(path)
     try:
         image = reader.Execute()
     except RuntimeError as error:
@@ -34,6 +42,37 @@ def read(path: Path, hints: Hints) -> Image:
     if image.GetNumberOfComponentsPerPixel() > 1:
         pixels = np.moveaxis(pixels, -1, 0)
     return Image(pixels.reshape(about.channels, *about.shape), about.grid)
+
+
+def check_whole(path: Path) -> None:
+    """Raise `UserError` unless a file holds all the voxels its header promises.
+
+    SimpleITK reads a file that is cut off, or damaged in its middle, and fills up with zeros without a word.
+    """
+    try:
+        with path.open("rb") as raw:
+            is_gzip = raw.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if is_gzip else path.open("rb") as file:
+            start = file.read(_HEADER)
+            size = len(start)
+            while block := file.read(_BLOCK):
+                size += len(block)
+    except (EOFError, OSError, zlib.error) as error:
+        raise UserError(f"{path}: the file is damaged or cut off: {error}") from error
+    if size < (expected := _bytes_promised(start)):
+        raise UserError(f"{path}: the file is cut off: {size} of {expected} bytes")
+
+
+def _bytes_promised(start: bytes) -> int:
+    """Return the length of a NIfTI-1 file by its header, or 0 if it is another format."""
+    for order in "<>":
+        if len(start) == _HEADER and struct.unpack_from(f"{order}i", start)[0] == _HEADER:
+            ndim, *edges = struct.unpack_from(f"{order}8h", start, 40)
+            voxels = math.prod(max(1, edge) for edge in edges[: max(0, ndim)])
+            (bits,) = struct.unpack_from(f"{order}h", start, 72)
+            (first,) = struct.unpack_from(f"{order}f", start, 108)
+            return int(first + voxels * bits / 8)
+    return 0
 
 
 def write(path: Path, data: NDArray[Any], grid: Grid) -> None:

@@ -17,6 +17,7 @@ from nnunet_ext.training.extra_targets.cache import fingerprint, label_file
 from nnunet_ext.training.extra_targets.parallel import one_at_a_time, over_cases
 
 OUTSIDE = -1  # what nnU-Net puts outside of the image's non-zero part, and trains as background
+AT_A_TIME = 2**22  # voxels: counting needs sixteen bytes for each
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,9 @@ class CaseCounter:
         file = fingerprint(label_file(self.data, identifier))
         _, segmentation, _, _ = self.dataset_class(str(self.data), [identifier]).load_case(identifier)
         voxels: dict[str, int] = {}
-        for labels in np.asarray(segmentation[0]):  # slice by slice: counting needs eight bytes per voxel
-            counts = np.bincount(labels.ravel().astype(np.intp) - OUTSIDE)
+        labels = np.asarray(segmentation[0]).ravel()
+        for part in np.array_split(labels, 1 + labels.size // AT_A_TIME):
+            counts = np.bincount(part.astype(np.intp) - OUTSIDE)
             for index in np.flatnonzero(counts):
                 label = str(int(index) + OUTSIDE)
                 voxels[label] = voxels.get(label, 0) + int(counts[index])

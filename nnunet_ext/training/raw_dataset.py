@@ -74,7 +74,12 @@ class RawDataset:
             raise UserError(f"{self.folder} has no training case {', '.join(unknown)}. It has: {some}.")
 
     def read(self, case: str) -> tuple[NDArray[Any], NDArray[Any], tuple[float, ...]]:
-        """First channel and labels, both (y, x) or (z, y, x), and spacing.
+        """First channel and labels, both (y, x) or (z, y, x), and spacing; errors as in `read_channels`."""
+        channels, labels, spacing = self.read_channels(case)
+        return channels[0], labels, spacing
+
+    def read_channels(self, case: str) -> tuple[NDArray[Any], NDArray[Any], tuple[float, ...]]:
+        """All channels, (channels, y, x) or (channels, z, y, x), labels without channels, and spacing.
 
         Raises
         ------
@@ -85,13 +90,14 @@ class RawDataset:
         labels, spacing = self._read_labels(label)
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # that of tifs says that it knows no spacing
-                image = self._reader.read_images(images)[0][0]
+                channels = self._reader.read_images(images)[0]
         except Exception as error:  # every reader raises its own kinds
             raise UserError(f"{images[0]}: cannot be read: {error}") from error
-        image = image[0] if labels.ndim == 2 else image
-        if image.shape != labels.shape:
-            raise UserError(f"{label}: {labels.shape} voxels, but those of the image are {image.shape}")
-        return image, labels, spacing
+        channels = channels[:, 0] if labels.ndim == 2 else channels
+        if channels.shape[1:] != labels.shape:
+            image = channels.shape[1:]
+            raise UserError(f"{label}: {labels.shape} voxels, but those of the image are {image}")
+        return channels, labels, spacing
 
     def _read_labels(self, label: Path) -> tuple[NDArray[Any], tuple[float, ...]]:
         try:

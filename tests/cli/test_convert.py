@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from nnunet_ext.cli.arguments import repeat_flags
 from nnunet_ext.cli.convert import convert_app, flags_of_several_values
+from nnunet_ext.dataset_conversion import CATALOGUE, load
 from nnunet_ext.errors import UserError
 
 runner = CliRunner()
@@ -103,6 +104,53 @@ def test_help_lists_licence_and_source() -> None:
     text = run("topomortar", "--help")
     for word in ("--labels", "-np", "--overwrite", "Example"):
         assert word in text
+
+
+def test_the_list_of_datasets() -> None:
+    text = run("--list")
+    for word in (
+        *("name", "task", "dim.", "train / val / test", "classes", "licence", "registration", "serves"),
+        *("topomortar", "mortar between bricks", "2D", "50 / 20 / 350", "MIT", "SCNP, Table I.10"),
+    ):
+        assert word in text, word
+
+
+def test_every_dataset_says_what_it_is() -> None:
+    for name in CATALOGUE:
+        converter = load(name)
+        facts = converter.facts
+        assert facts.task, name
+        assert facts.dimension in ("2D", "3D", "2D, 3D"), name
+        assert facts.cases, name
+        assert facts.classes, name
+        assert facts.split, name
+        assert converter.title, name
+        if converter.url:
+            assert converter.licence, name
+            assert converter.reference, name
+
+
+def test_wrong_cases_are_skipped_aloud(source: Path) -> None:
+    (source / "train/accurate/001.png").unlink()
+    io.imsave(source / "train/images/002.png", np.zeros((16, 16, 3), np.uint8), check_contrast=False)
+    io.imsave(source / "train/accurate/002.png", np.zeros((16, 16), np.uint8), check_contrast=False)
+    arguments = ["topomortar", "-i", str(source), "-d", "501", "--on-error", "skip"]
+    result = runner.invoke(convert_app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "Skipped: 1 case that cannot be converted" in result.output
+    assert "  train/accurate/001.png: missing" in result.output
+    assert "3 cases converted." in result.output
+    assert isinstance(runner.invoke(convert_app, arguments[:-2]).exception, UserError)
+
+
+@pytest.mark.parametrize("flags", [("--part-id", "--num-parts"), ("-part_id", "-num_parts")])
+def test_parts_of_a_job_array(source: Path, flags: tuple[str, str]) -> None:
+    part, parts = flags
+    text = run("topomortar", "-i", source, "-d", 501, part, 0, parts, 2)
+    assert "2 cases converted. 1 case is left to other parts: Dataset501_TopoMortar is complete" in text
+    text = run("topomortar", "-i", source, "-d", 501, part, 1, parts, 2)
+    assert "1 case converted. Dataset501_TopoMortar" in text
+    assert "Next: nnUNetv2_plan_and_preprocess" in text
 
 
 def test_help_imports_no_imaging_library() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 import SimpleITK as sitk
 import tifffile
 
+from nnunet_ext.dataset_conversion.converter import Case
+from nnunet_ext.dataset_conversion.instance_converter import Ids
 from nnunet_ext.dataset_conversion.instances import Instances
 from nnunet_ext.dataset_conversion.report import Conversion
 from nnunet_ext.dataset_conversion.run import convert
@@ -96,7 +99,8 @@ def names(folder: Path) -> list[str]:
 
 
 def nothing_written(raw: Path) -> bool:
-    return not any(raw.parent.glob("raw/**/*"))
+    """Nothing but the list of what is wrong."""
+    return {path.name for path in raw.rglob("*.*")} <= {"conversion_report.json"}
 
 
 # --- what comes out -----------------------------------------------------------------------------
@@ -429,7 +433,7 @@ def test_all_wrong_files_are_listed(folders, raw) -> None:
         save_tif(images / "c6.tif", np.zeros((0, 40), np.uint8))
     text = refused(raw, images, labels)
     assert text.splitlines()[0] == f"7 cases in {images} cannot be converted:"
-    assert text.splitlines()[-1] == "Nothing was written."
+    assert text.splitlines()[-1] == "Nothing was converted."
     for line in (
         f"  {labels / 'c0.tif'}: holds -1, but instance ids are whole numbers from 0",
         f"  {labels / 'c1.tif'}: holds 3.5, but instance ids are whole numbers from 0",
@@ -598,6 +602,46 @@ def test_without_h5py(h5_folder, raw, monkeypatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     text = refused(raw, h5_folder, None)
     assert text == "HDF5 files need h5py, which is not installed: pip install 'nnunet-ext[h5]'"
+
+
+# --- partly annotated -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PartlyAnnotated(Instances):
+    """Stacks of which nobody has labelled the slices without a label."""
+
+    name = "Partly"
+
+    def has_ignore(self, cases: Sequence[Case]) -> bool:
+        return True
+
+    def ignored(self, case: Case, ids: Ids) -> np.ndarray:
+        unknown = np.ones(ids.shape, bool)
+        unknown[3] = False
+        unknown[:, :5, :5] = True
+        return unknown
+
+
+def test_what_nobody_annotated_is_ignored(folders, raw, accept) -> None:
+    def labels(i: int) -> np.ndarray:
+        stack = cells((6, 40, 40))
+        stack[[0, 1, 2, 4, 5]] = 0
+        stack[5, 20, 20] = 9  # wins over ignore
+        return stack
+
+    images, folder = folders(save_tif, ".tif", lambda i: grey((6, 40, 40), seed=i), labels)
+    result = convert(PartlyAnnotated(labels=folder, spacing=(1, 1, 1)), images, 510)
+    content = json.loads((result.folder / "dataset.json").read_text())
+    assert content["labels"] == {"background": 0, "cell": 1, "touching": 2, "gap": 3, "ignore": 4}
+    label = tifffile.imread(result.folder / "labelsTr/c0.tif")
+    assert (label[[0, 1, 2, 4]] == 4).all()
+    assert np.count_nonzero(label[5] != 4) == 1
+    assert (label[3] != 4)[5:, 5:].all()
+    ids = read_instances(result.folder / "instancesTr/c0.tif")[0]
+    np.testing.assert_array_equal(np.isin(label, (1, 2)), ids > 0)
+    assert result.report["classes"]["ignore"]["voxels"]["train"] == 3 * np.count_nonzero(label == 4)
+    accept(result.folder)
 
 
 # --- nnU-Net's own readers ----------------------------------------------------------------------

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+import tifffile
 
 from nnunet_ext.dataset_conversion.dsb2018 import Dsb2018, modality_of
+from nnunet_ext.dataset_conversion.report import Conversion
 from nnunet_ext.dataset_conversion.run import convert
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.instance_files import read_instances
@@ -134,7 +136,7 @@ def test_missing_image_or_masks(source: Path, raw: Path) -> None:
         convert(Dsb2018(), source, 511)
     assert f"{0:064x}.png: missing" in str(caught.value)
     assert f"{1:064x}/masks: no masks" in str(caught.value)
-    assert not raw.exists()
+    assert not (raw / "Dataset511_DSB2018/labelsTr").exists()
 
 
 def test_empty_and_hidden_masks_are_noted(source: Path, raw: Path) -> None:
@@ -152,3 +154,136 @@ def test_something_else(tmp_path: Path, raw: Path) -> None:
         UserError, match="does not look like DSB2018: no folder in it, down to 2 levels, holds fol"
     ):
         convert(Dsb2018(), tmp_path / "other", 511)
+
+
+CELLS = box(2, 20, 2, 19)  # cuts the columns 19 to 24 of the second nucleus, which is 15 to 24
+
+
+@pytest.fixture
+def cells(source: Path, tmp_path: Path) -> Path:
+    """Masks of the two bright-field images: a mask in png, two cells with ids of their own in tif."""
+    folder = tmp_path / "cells"
+    save(folder / f"{3:064x}.png", CELLS)
+    ids = np.zeros(SHAPE, np.uint16)
+    ids[2:20, 2:15], ids[2:20, 15:30] = 7, 4000
+    tifffile.imwrite(folder / f"{4:064x}.tif", ids)
+    (folder / ".DS_Store").write_text("litter")
+    return folder
+
+
+def nested(**options: object) -> Dsb2018:
+    return Dsb2018(modality="brightfield", **options)
+
+
+def outside(result: Conversion) -> list[str]:
+    return [note["text"] for note in result.report["notes"] if note["kind"] == "nuclei outside cells"]
+
+
+@pytest.mark.parametrize(("choice", "pixels"), [("keep", 100), ("clip", 40)])
+def test_cells_make_nested_labels(source: Path, cells: Path, raw: Path, choice: str, pixels: int) -> None:
+    result = convert(nested(cells=cells, stray_nuclei=choice), source, 513)
+    label = np.asarray(PIL.Image.open(result.folder / f"labelsTr/{3:064x}.png"))
+    expected = np.where(CELLS > 0, 1, 0)
+    expected[5:15, 5 : 25 if choice == "keep" else 19] = 2
+    np.testing.assert_array_equal(label, expected)
+    ids, _ = read_instances(result.folder / f"instancesTr/{3:064x}.tif")
+    assert np.bincount(ids.ravel())[1:].tolist() == [100, pixels]
+    other = np.asarray(PIL.Image.open(result.folder / f"labelsTr/{4:064x}.png"))
+    assert (np.bincount(other.ravel()).tolist(), other[2, 2], other[10, 24]) == ([936, 304, 200], 1, 2)
+    (text,) = outside(result)
+    assert text.startswith(
+        f"{cells}/{3:064x}.png: 60 pixels of 1 nucleus, 0 of them whole, lie outside every cell; "
+    )
+    assert text.endswith({"keep": "kept as nucleus", "clip": "made background"}[choice])
+    dataset = json.loads((result.folder / "dataset.json").read_text())
+    assert dataset["labels"] == {"background": 0, "cell": 1, "nucleus": 2}
+    assert list(result.report["classes"]) == ["background", "cell", "nucleus"]
+    assert result.report["counts"]["train"] == 2
+    assert convert(nested(cells=cells, stray_nuclei=choice), source, 513).nothing_to_do
+
+
+def test_a_nucleus_wholly_outside_is_clipped_away(source: Path, cells: Path, raw: Path) -> None:
+    save(cells / f"{3:064x}.png", box(2, 20, 2, 15))
+    result = convert(nested(cells=cells, stray_nuclei="clip"), source, 513)
+    ids, _ = read_instances(result.folder / f"instancesTr/{3:064x}.tif")
+    assert np.bincount(ids.ravel())[1:].tolist() == [100]
+    assert result.report["instances"] == {"train": 3}
+    assert "100 pixels of 1 nucleus, 1 of them whole, lie outside every cell; made" in outside(result)[0]
+
+
+def test_stray_nuclei_may_be_refused(source: Path, cells: Path, raw: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        convert(nested(cells=cells, stray_nuclei="error"), source, 513)
+    text = str(caught.value)
+    assert f"{3:064x}.png: 60 pixels of 1 nucleus, 0 of them whole, lie outside every cell: mend the" in text
+    assert f"{4:064x}" not in text
+    assert not (raw / "Dataset513_DSB2018/dataset.json").exists()
+
+
+def test_an_inverted_mask_is_suspected(source: Path, cells: Path, raw: Path) -> None:
+    save(cells / f"{3:064x}.png", 255 - CELLS)
+    assert (
+        "lie outside every cell (is the mask inverted?); kept"
+        in outside(convert(nested(cells=cells), source, 513))[0]
+    )
+
+
+def test_a_new_mask_is_converted_again(source: Path, cells: Path, raw: Path) -> None:
+    convert(nested(cells=cells), source, 513)
+    save(cells / f"{3:064x}.png", box(2, 20, 2, 30))
+    result = convert(nested(cells=cells), source, 513)
+    assert (result.converted, result.kept, outside(result)) == (1, 1, [])
+
+
+def test_masks_that_do_not_fit_are_listed(source: Path, cells: Path, raw: Path) -> None:
+    save(source / f"{6:064x}" / "images" / f"{6:064x}.png", image_of("brightfield"))
+    save(source / f"{6:064x}" / "masks" / "a.png", box(5, 15, 5, 15))
+    save(source / f"{7:064x}" / "images" / f"{7:064x}.png", image_of("brightfield"))
+    save(source / f"{7:064x}" / "masks" / "a.png", box(5, 15, 5, 15))
+    save(source / f"{8:064x}" / "images" / f"{8:064x}.png", image_of("brightfield"))
+    save(source / f"{8:064x}" / "masks" / "a.png", box(5, 15, 5, 15))
+    save(cells / f"{3:064x}.png", CELLS[:20])
+    save(cells / f"{4:064x}.png", CELLS)
+    save(cells / f"{6:064x}.png", np.stack([CELLS] * 3, axis=-1))
+    tifffile.imwrite(cells / f"{7:064x}.tif", np.full(SHAPE, 0.5, np.float32))
+    with pytest.raises(UserError) as caught:
+        convert(nested(cells=cells), source, 513)
+    text = str(caught.value)
+    for number, problem in {
+        3: ".png: is 20x36, its image ",
+        4: ".tif: 2 cell masks of one image, which one?",
+        6: ".png: a cell mask of one channel is expected, found 3",
+        7: ".tif: holds 0.5, but instance ids are whole numbers from 0",
+        8: ".png: missing, and there is no .tif of that name",
+    }.items():
+        assert f"{number:064x}{problem}" in text
+    assert not (raw / "Dataset513_DSB2018/labelsTr").exists()
+
+
+def test_masks_of_other_images(source: Path, cells: Path, raw: Path) -> None:
+    """One of an image that is there but of another kind is noted, one of no image is an error."""
+    save(cells / f"{0:064x}.png", CELLS)
+    report = convert(nested(cells=cells), source, 513).report
+    (text,) = [note["text"] for note in report["notes"] if note["kind"] == "files of no case"]
+    assert text.endswith(f"cells/{0:064x}.png")
+    save(cells / "nobody.png", CELLS)
+    with pytest.raises(UserError, match=r"1 of 4 cell masks belong to no image: .*/cells/nobody.png\. Call"):
+        convert(nested(cells=cells), source, 514)
+    assert not (raw / "Dataset514_DSB2018").exists()
+    with pytest.raises(UserError, match=r"nowhere does not exist\. Give the folder of the cell masks"):
+        convert(nested(cells=cells / "nowhere"), source, 514)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cells": Path("cells")}, "--cells needs --modality"),
+        ({"cells": Path("cells"), "modality": "brightfield", "classes": 3}, "leave out --classes"),
+        ({"cells": Path("cells"), "modality": "brightfield", "gap_radius": 3.0}, "and the radii"),
+        ({"stray_nuclei": "clip"}, "--stray-nuclei clip needs the cells: give --cells"),
+        ({"stray_nuclei": "drop"}, "no stray_nuclei 'drop'. Choose from: keep, clip, error"),
+    ],
+)
+def test_options_that_contradict(options: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Dsb2018(**options)

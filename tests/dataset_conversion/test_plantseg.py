@@ -137,7 +137,7 @@ def test_without_the_key(source: Path, raw: Path) -> None:
         UserError, match=r"N_1_ds2x.h5: has no dataset 'label'. Datasets there: 'cells' \(8, 32"
     ):
         convert(PlantSeg(), source, 512)
-    assert not raw.exists()
+    assert [path.name for path in raw.rglob("*.*")] == ["conversion_report.json"]
 
 
 def test_no_h5_files(tmp_path: Path, raw: Path) -> None:

@@ -21,6 +21,6 @@ def run(command, *arguments, fails=False):
     return done.stdout
 
 
-def training_logs(model_folder):
-    """The training logs of fold 0, oldest first."""
-    return [log.read_text() for log in sorted(Path(model_folder).glob("fold_0/training_log_*.txt"))]
+def training_logs(model_folder, fold=0):
+    """The training logs of a fold, oldest first."""
+    return [log.read_text() for log in sorted(Path(model_folder).glob(f"fold_{fold}/training_log_*.txt"))]

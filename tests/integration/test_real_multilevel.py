@@ -36,6 +36,15 @@ def write_dataset(folder):
     (folder / "dataset.json").write_text(json.dumps(content))
 
 
+def interrupt_after_one_epoch(folder):
+    """Let fold 1 look as if it had been stopped there, with the weights of fold 0."""
+    checkpoint = torch.load(folder / "fold_0" / "checkpoint_final.pth", weights_only=False)
+    assert checkpoint["trainer_name"] == TRAINER
+    checkpoint["current_epoch"] = 1
+    (folder / "fold_1").mkdir()
+    torch.save(checkpoint, folder / "fold_1" / "checkpoint_latest.pth")
+
+
 @pytest.fixture(scope="module")
 def nnunet(tmp_path_factory):
     folder = tmp_path_factory.mktemp("nested")
@@ -46,8 +55,9 @@ def nnunet(tmp_path_factory):
         write_dataset(folder / "nnUNet_raw" / DATASET)
         run("nnUNetv2_plan_and_preprocess", "-d", 994, "-c", "2d", "-npfp", 1, "-np", 1)
         run("nnunet_ext", "small-plans", "-d", 994, "-c", "2d", "--patch", 32, "--features", 4)
-        for fold in (0, 1):
-            run("nnUNetv2_train", 994, "2d", fold, "-tr", TRAINER, *COMMON, "--npz")
+        run("nnUNetv2_train", 994, "2d", 0, "-tr", TRAINER, *COMMON, "--npz")
+        interrupt_after_one_epoch(model(folder))
+        run("nnUNetv2_train", 994, "2d", 1, "-tr", TRAINER, *COMMON, "--c", "--npz")
         yield folder
 
 
@@ -64,11 +74,12 @@ def predict(nnunet, output, *arguments):
 
 
 def test_predict_with_two_folds_and_ensemble(nnunet):
-    together = predict(nnunet, nnunet / "together", "-f", 0, 1)
-    assert set(np.unique(together)) <= {0, 1, 2}
-    for fold in (0, 1):
-        predict(nnunet, nnunet / f"fold{fold}", "-f", fold, "--save_probabilities")
-    members = [nnunet / "fold0", nnunet / "fold1"]
+    members = [nnunet / "both", nnunet / "first"]
+    for output, folds in zip(members, ((0, 1), (0,)), strict=True):
+        labels = predict(nnunet, output, "-f", *folds, "--save_probabilities")
+        scores = np.log(np.load(output / "c5.npz")["probabilities"])
+        a = scores[1] - scores[0]  # but for θ_1, which is the same in both folds
+        np.testing.assert_array_equal(labels, (a >= 0).astype(int)[0] + (a >= 2 / 3)[0])
     run("nnUNetv2_ensemble", "-i", *members, "-o", nnunet / "ensemble", "-np", 1)
     mean = np.mean([np.load(member / "c5.npz")["probabilities"] for member in members], axis=0)
     np.testing.assert_array_equal(imread(nnunet / "ensemble" / "c5.png"), mean.argmax(0)[0])
@@ -80,18 +91,11 @@ def test_find_best_configuration(nnunet):
     assert (nnunet / "nnUNet_results" / DATASET / "inference_instructions.txt").exists()
 
 
-def test_an_interrupted_training_resumes(nnunet):
-    fold = model(nnunet) / "fold_0"
-    checkpoint = torch.load(fold / "checkpoint_final.pth", weights_only=False)
-    assert checkpoint["trainer_name"] == TRAINER
-    checkpoint["current_epoch"] = 1
-    torch.save(checkpoint, fold / "checkpoint_latest.pth")
-    (fold / "checkpoint_final.pth").unlink()
-    run("nnUNetv2_train", 994, "2d", 0, "-tr", TRAINER, *COMMON, "--c", "--npz")
-    log = training_logs(model(nnunet))[-1]
+def test_the_interrupted_training_was_resumed(nnunet):
+    (log,) = training_logs(model(nnunet), fold=1)
     assert "Epoch 1" in log
     assert "Epoch 0" not in log
-    assert (fold / "checkpoint_final.pth").exists()
+    assert (model(nnunet) / "fold_1" / "checkpoint_final.pth").exists()
 
 
 def test_a_nesting_that_forgets_a_label_is_one_message(nnunet):

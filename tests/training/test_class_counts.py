@@ -86,6 +86,11 @@ def test_nnunets_older_format(tmp_path):
     assert counts.tolist() == [int((labels == label).sum()) for label in (0, 1, 2)]
 
 
+def test_in_parts(data, monkeypatch):
+    monkeypatch.setattr(class_counts, "AT_A_TIME", 10)
+    assert counted(data, ["case0", "case1"]).tolist() == naive([0, 1])
+
+
 def test_in_processes(data, monkeypatch):
     monkeypatch.setattr("nnunet_ext.training.extra_targets.parallel.WORTH_PROCESSES", 0.0)
     cases = ["case0", "case1", "case2"]

@@ -46,7 +46,7 @@ def maps_of(target_folder):
 
 
 def assert_right(stored_target):
-    """The stored maps against the definition, case by case; neutral value taken off; nothing left over."""
+    """The stored maps against the definition, case by case; nothing left over."""
     found = maps_of(stored_target.folder)
     assert sorted(found) == CASES
     for i, case in enumerate(CASES):

@@ -26,7 +26,7 @@ class Steps(Levels):
     """Other values than `Levels`."""
 
     def compute(self, labels, spacing):
-        return (self.base + 7 * labels[None]).astype(np.float32)
+        return (7 * labels[None]).astype(np.float32)
 
 
 def training_transforms(patch, dummy_2d, cascade=False, regions=None, ignore=None, mirror=True):
@@ -113,7 +113,7 @@ def test_stored_maps_are_cut_and_mirrored_with_the_label(patch, dummy_2d, cascad
     target, also = Levels(base=3.0), Steps(base=0.5)
     image, segmentation = sample(patch, cascade, dummy_2d=dummy_2d)
     labels = plain_labels(segmentation[0].numpy(), None)
-    maps = np.concatenate([t.compute(labels, ()) - t.neutral for t in (target, also)])
+    maps = np.concatenate([t.compute(labels, ()) for t in (target, also)])
     # stored, computed, stored: the order of the targets is that of the channels
     step = ComputeMaps([target, Distances(), also], [True, False, True], (1.0,) * len(patch), None, None)
     pipeline = augment_all(
@@ -138,7 +138,7 @@ def test_stored_maps_are_rotated_and_scaled_with_the_label(patch, dummy_2d):
     target = Levels(base=3.0)
     image, segmentation = sample(patch, dummy_2d=dummy_2d)
     labels = plain_labels(segmentation[0].numpy(), None)
-    maps = torch.from_numpy(target.compute(labels, ()) - target.neutral)
+    maps = torch.from_numpy(target.compute(labels, ()))
     step = ComputeMaps([target], [True], (1.0,) * len(patch), None, None)
     pipeline = augment_all(add_to_pipeline(training_transforms(patch, dummy_2d), step))
     checked = 0
@@ -157,7 +157,7 @@ def test_validation_patches_have_stored_maps_too():
     target = Levels(base=3.0)
     image, segmentation = sample((8, 10), margin=0)
     labels = plain_labels(segmentation[0].numpy(), None)
-    maps = torch.from_numpy(target.compute(labels, ()) - target.neutral)
+    maps = torch.from_numpy(target.compute(labels, ()))
     step = ComputeMaps([target], [True], (1.0, 1.0), None, None)
     pipeline = add_to_pipeline(validation_transforms((8, 10), False), step)
     out, _ = run(pipeline, torch.cat([image, maps]), segmentation)

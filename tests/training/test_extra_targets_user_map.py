@@ -1,6 +1,7 @@
 """Weights from files, cropped and resampled as nnU-Net does the label."""
 
 import pickle
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -72,24 +73,25 @@ def test_equals_nnunets_preprocessing_of_the_map_as_an_image(transpose, target_s
     np.testing.assert_allclose(found, data[1:], rtol=1e-5)
 
 
-def test_stored_minus_one_and_finished_as_it_was(tmp_path):
+@pytest.mark.parametrize("unit", [1e6, 1e-9], ids=str)
+def test_stored_as_they_are_in_whatever_unit_and_again_when_changed(unit, tmp_path):
     raw, data = tmp_path / "weightsTr", tmp_path / "nnUNetPlans_2d"
     raw.mkdir()
     data.mkdir()
     labels = np.zeros((1, 6, 5), np.int16)
     write_case(data, "case", labels)
     _set_properties(data / "case.pkl", (1, 6, 5), (999, 1, 1))
-    weights = np.random.default_rng(0).random((6, 5)).astype(np.float32) * 1e6
+    weights = np.random.default_rng(0).random((6, 5)).astype(np.float32) * np.float32(unit)
     tifffile.imwrite(raw / "case.tif", weights)
     job = stored(pickle.loads(pickle.dumps(UserMap(raw, ".tif", NaturalImage2DIO))), data)
     build(job, ["case"], 1, quiet)
     maps = open_maps(job.folder / "case.b2nd")
     assert job.folder.name == "nnUNetPlans_2d_weightsTr"
-    np.testing.assert_array_equal(maps[:], weights[None, None] - 1)
-    tifffile.imwrite(raw / "case.tif", weights + 1)
+    np.testing.assert_array_equal(maps[:], weights[None, None])
+    tifffile.imwrite(raw / "case.tif", 2 * weights)
     build(job, ["case"], 1, quiet)
     maps = open_maps(job.folder / "case.b2nd")
-    np.testing.assert_array_equal(maps[:], (weights + 1)[None, None] - 1)
+    np.testing.assert_array_equal(maps[:], 2 * weights[None, None])
 
 
 def _set_properties(path, shape, spacing):
@@ -143,6 +145,22 @@ def test_another_spacing_is_refused_where_the_format_has_one(tmp_path, capsys):
         UserMap(tmp_path, ".nii.gz", SimpleITKIO).compute_case(case)
     assert UserMap(tmp_path, ".tif", Tiff3DIO).compute_case(case).tolist() == np.ones((1, 4, 5, 6)).tolist()
     assert capsys.readouterr().out == ""
+
+
+def test_axes_that_point_elsewhere_are_refused_where_the_format_says_so(tmp_path):
+    """Of a cube of equal spacing neither shape nor spacing tells."""
+    image = sitk.GetImageFromArray(np.random.default_rng(0).random((4, 4, 4)).astype(np.float32))
+    image.SetDirection([0, 1, 0, 1, 0, 0, 0, 0, 1])
+    sitk.WriteImage(image, str(tmp_path / "case.nii.gz"))
+    case, weights = case_of((4, 4, 4)), UserMap(tmp_path, ".nii.gz", SimpleITKIO)
+    _, same = SimpleITKIO().read_seg(str(tmp_path / "case.nii.gz"))
+    whole = weights.compute_case(replace(case, properties={**case.properties, **same}))
+    np.testing.assert_array_equal(whole[0], sitk.GetArrayFromImage(image))
+    other = {**same["sitk_stuff"], "direction": (1, 0, 0, 0, 1, 0, 0, 0, 1)}
+    with pytest.raises(
+        UserError, match=r"case\.nii\.gz: the axes point to \[1, 0, 0, 0, 1.*got .*0\.0, 1\.0, 0\.0"
+    ):
+        weights.compute_case(replace(case, properties={**case.properties, "sitk_stuff": other}))
 
 
 def test_colours_and_damaged_files_are_refused(tmp_path):

@@ -126,10 +126,15 @@ def test_names_tell_parameters_apart_and_pickles_are_equal():
         DistanceMap(20.0), ShapeAware(), ShapeAware(3.0), ShapeAware(tau=4.0), ShapeAware(cells=(2,)),
     ]  # fmt: skip
     assert len({target.name for target in targets}) == len(targets)
-    assert UNetMap(2.5, cells=(1, 2)).name == "unet_w0=2.5_sigma=5_cells=1+2"
+    assert UNetMap(2.5, cells=(1, 3)).name == "unet_w0=2.5_sigma=5_cells=1+3"
     assert ShapeAware(tau=4.0).name == "shape_sigma=2_tau=4_cells=1"
     for target in targets:
         assert pickle.loads(pickle.dumps(target)) == target
+
+
+def test_names_of_many_labels_are_short_enough_for_a_folder():
+    assert ShapeAware(cells=(1, 2, 3, 5, 7, 8)).name == "shape_sigma=2_cells=1-3+5+7-8"
+    assert UNetMap(cells=tuple(range(1, 201))).name == "unet_w0=10_sigma=5_cells=1-200"
 
 
 @pytest.mark.parametrize("patch_size", [(512, 512), (128, 128, 128)])

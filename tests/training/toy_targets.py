@@ -16,21 +16,20 @@ from nnunet_ext.training.extra_targets.cache import StoredTarget
 
 @dataclass(frozen=True)
 class Levels(ExtraTarget):
-    """10 · label + `base`, the same everywhere inside a region; `base` outside of the image."""
+    """10 · label, and `base` more when finished: the same everywhere inside a region."""
 
     base: float = 1.0
     stored: bool = True
-
-    @property
-    def neutral(self):
-        return self.base
 
     @property
     def name(self):
         return name_with("levels", base=self.base)
 
     def compute(self, labels, spacing):
-        return (self.base + 10 * labels[None]).astype(np.float32)
+        return (10 * labels[None]).astype(np.float32)
+
+    def finish(self, maps, labels, class_counts):
+        return maps + np.float32(self.base)
 
     def per_case(self, patch_size):
         return self.stored

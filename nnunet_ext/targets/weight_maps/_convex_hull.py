@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import combinations
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +13,15 @@ from scipy.spatial import ConvexHull
 Points = NDArray[np.int64]
 
 _TOLERANCE = 1e-7  # voxels; lattice points beside a plane through three others are farther off than that
+_AT_A_TIME = 2**20  # numbers in a temporary array
 
 
 def convex_hull(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Digital convex hull of the voxels of `mask`, however flat or thin they lie; False if there are none."""
     hull = np.zeros_like(mask)
     if mask.any():
-        hull[tuple(_lattice_points(_ends(mask)).T)] = True
+        for points in _lattice_points(_ends(mask)):
+            hull[tuple(points.T)] = True
     return hull
 
 
@@ -29,21 +33,23 @@ def _ends(mask: NDArray[np.bool_]) -> Points:
     return np.concatenate([np.column_stack([lines, end]) for end in (first, last)])
 
 
-def _lattice_points(points: Points) -> Points:
-    """All lattice points in the convex hull of lattice `points` (m, d)."""
+def _lattice_points(points: Points) -> Iterator[Points]:
+    """All lattice points in the convex hull of lattice `points` (m, d), in parts."""
     offsets = points - points[0]
     axes = _independent_axes(offsets)
     if not axes:
-        return points[:1]
+        yield points[:1]
+        return
     spanned = offsets[:, axes]
-    inside = _points_in_full_hull(spanned)
     if len(axes) == points.shape[1]:
-        return inside + points[0]
+        yield from (inside + points[0] for inside in _points_in_full_hull(spanned))
+        return
     # Flat: seen along the other axes it is a hull of fewer dimensions, of which we need the voxels' heights.
     slopes = np.linalg.lstsq(spanned.astype(float), offsets.astype(float), rcond=None)[0]
-    places = inside @ slopes
-    lattice = np.rint(places).astype(np.int64)
-    return lattice[(np.abs(places - lattice) < _TOLERANCE).all(1)] + points[0]
+    for inside in _points_in_full_hull(spanned):
+        places = inside @ slopes
+        lattice = np.rint(places).astype(np.int64)
+        yield lattice[(np.abs(places - lattice) < _TOLERANCE).all(1)] + points[0]
 
 
 def _independent_axes(offsets: Points) -> list[int]:
@@ -53,21 +59,36 @@ def _independent_axes(offsets: Points) -> list[int]:
     return next(axes for axes in choices if not axes or np.linalg.matrix_rank(offsets[:, axes]) == rank)
 
 
-def _points_in_full_hull(points: Points) -> Points:
-    """Lattice points in the hull of `points` that span all of their one to three dimensions."""
+def _points_in_full_hull(points: Points) -> Iterator[Points]:
+    """Lattice points in the hull of `points` that span all of their one to three dimensions, in parts."""
     low, high = points.min(0), points.max(0)
     if points.shape[1] == 1:
-        return np.arange(low[0], high[0] + 1)[:, None]
-    facets = ConvexHull(points).equations  # normal · x + offset ≤ 0 inside
+        yield np.arange(low[0], high[0] + 1)[:, None]
+        return
+    hull = ConvexHull(points)
+    reached = points[hull.simplices, 0]
+    first, last = reached.min(1), reached.max(1)
+    lines_per_row = prod(high[1:-1] - low[1:-1] + 1)
+    rows = max(1, _AT_A_TIME // (lines_per_row * max(len(first), high[-1] - low[-1] + 1)))
+    for start in range(low[0], high[0] + 1, rows):
+        stop = min(start + rows, high[0] + 1)
+        # A hull of few rows is bounded by the facets that reach them: of a large cell a small part of all.
+        near = hull.equations[(first < stop) & (last >= start)]
+        yield _points_inside(near, [start, *low[1:]], [stop, *(high[1:] + 1)])
+
+
+def _points_inside(facets: NDArray[np.float64], start: Sequence[int], stop: Sequence[int]) -> Points:
+    """Lattice points of a box that lie behind all `facets` (normal · x + offset ≤ 0)."""
     # Per line along the last axis, where it enters and where it leaves the half-spaces.
-    lines = np.indices(high[:-1] - low[:-1] + 1).reshape(points.shape[1] - 1, -1).T + low[:-1]
+    sizes = tuple(last - first for first, last in zip(start, stop, strict=True))
+    lines = np.indices(sizes[:-1]).reshape(len(sizes) - 1, -1).T + start[:-1]
     height = lines @ facets[:, :-2].T + facets[:, -1]
     slope = facets[:, -2]
     above, below = slope > _TOLERANCE**2, slope < -(_TOLERANCE**2)
     leaves = (height[:, above] / -slope[above]).min(1) + _TOLERANCE
     enters = (height[:, below] / -slope[below]).max(1) - _TOLERANCE
     met = (height[:, ~(above | below)] <= _TOLERANCE).all(1)
-    last = np.arange(low[-1], high[-1] + 1)
-    inside = met[:, None] & (last >= enters[:, None]) & (last <= leaves[:, None])
+    places = np.arange(start[-1], stop[-1])
+    inside = met[:, None] & (places >= enters[:, None]) & (places <= leaves[:, None])
     line, step = np.nonzero(inside)
-    return np.column_stack([lines[line], last[step]])
+    return np.column_stack([lines[line], places[step]])

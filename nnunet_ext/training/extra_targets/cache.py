@@ -91,8 +91,7 @@ class StoredTarget:
         expected = (self.target.channels, *labels.shape)
         if maps.shape != expected:
             raise ValueError(f"{self.target.name} of case {identifier} is {expected}; got {maps.shape}")
-        stored = maps - np.float32(self.target.neutral)  # nnU-Net's loader pads with 0
-        write_maps(self.folder / f"{identifier}.b2nd", stored, record, self.patch_size)
+        write_maps(self.folder / f"{identifier}.b2nd", maps, record, self.patch_size)
         return None
 
 

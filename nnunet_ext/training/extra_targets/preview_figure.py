@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -13,21 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap, PowerNorm
 from matplotlib.figure import Figure
 
-from nnunet_ext.errors import UserError
+from nnunet_ext.figures.pictures import CLASSES, check_picture, grey_range, save, show
 from nnunet_ext.training.extra_targets.preview import CaseMaps
 
-CLASSES = ["#1b1b1b", "#3fa34d", "#e4572e", "#4a7fb5", "#f2c14e", "#9b5de5", "#17bebb", "#f15bb5"]
-IGNORED = "#b0b0b0"
-LONGEST = 34  # letters of a title
-
-
-def check_picture(path: Path) -> None:
-    """Raise a `UserError` if matplotlib knows no picture of that ending."""
-    known = Figure().canvas.get_supported_filetypes()
-    if path.suffix.lower().removeprefix(".") not in known:
-        raise UserError(
-            f"-o {path}: a picture ends in one of {', '.join(f'.{end}' for end in sorted(known))}."
-        )
+__all__ = ["CLASSES", "check_picture", "draw"]
 
 
 def draw(rows: Sequence[CaseMaps], class_names: Mapping[int, str], path: Path, caption: str = "") -> None:
@@ -47,31 +35,17 @@ def draw(rows: Sequence[CaseMaps], class_names: Mapping[int, str], path: Path, c
     columns = 2 + len(rows[0].maps)
     figure = Figure(figsize=(3.5 * columns, 3.1 * len(rows) + 0.5), layout="constrained")
     for axes, row in zip(figure.subplots(len(rows), columns, squeeze=False), rows, strict=True):
-        low, high = np.percentile(row.image, (1, 99.5))
-        _show(axes[0], row.image, row.title, cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
+        low, high = grey_range(row.image)
+        show(axes[0], row.image, row.title, cmap="gray", vmin=low, vmax=high)
         _show_labels(axes[1], row.labels, class_names)
         for panel, (title, weights) in zip(axes[2:], row.maps.items(), strict=True):
             top = np.nanmax(weights, initial=1e-6)
             # square root: a rare class may weigh hundreds of times the mean
-            picture = _show(panel, weights, title, cmap="viridis", norm=PowerNorm(0.5, vmin=0, vmax=top))
+            picture = show(panel, weights, title, cmap="viridis", norm=PowerNorm(0.5, vmin=0, vmax=top))
             figure.colorbar(picture, ax=panel, shrink=0.85)
     if caption:
         figure.supxlabel(caption, fontsize=9)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        figure.savefig(temporary, dpi=110)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _show(axes: Axes, pixels: Any, title: str, **style: Any) -> Any:
-    axes.set_facecolor(IGNORED)  # what is NaN stays empty
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.set_title(title if len(title) <= LONGEST else f"…{title[1 - LONGEST :]}", fontsize=10)
-    return axes.imshow(pixels, interpolation="nearest", **style)
+    save(figure, path)
 
 
 def _show_labels(axes: Axes, labels: Any, class_names: Mapping[int, str]) -> None:
@@ -80,7 +54,7 @@ def _show_labels(axes: Axes, labels: Any, class_names: Mapping[int, str]) -> Non
     colours = [CLASSES[i % len(CLASSES)] for i in range(len(values))]
     edges = [values[0] - 0.5, *(value + 0.5 for value in values)]
     norm = BoundaryNorm(edges, len(values))
-    picture = _show(axes, labels, "label", cmap=ListedColormap(colours), norm=norm)
+    picture = show(axes, labels, "label", cmap=ListedColormap(colours), norm=norm)
     middles = [(low + high) / 2 for low, high in pairwise(edges)]
     bar = axes.figure.colorbar(picture, ax=axes, shrink=0.85, ticks=middles, spacing="uniform")
     bar.ax.set_yticklabels([class_names[value] for value in values])

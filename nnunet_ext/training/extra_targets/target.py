@@ -68,8 +68,8 @@ class ExtraTarget(ABC):
 
     A map is made in two steps. `compute`, the costly one, is done in the augmentation workers, from the
     augmented label; or, where `per_case` says so, once per case, and the stored map is then rotated, scaled
-    and mirrored with the image. `finish`, the cheap one, always sees the augmented label, and the class
-    counts of the fold, so that no stored map depends on a fold.
+    and mirrored with the image, and 0 where patches reach beyond it. `finish`, the cheap one, always sees the
+    augmented label, and the class counts of the fold, so that no stored map depends on a fold.
 
     A target is a description: small, picklable, the same parameters giving the same maps.
 
@@ -77,8 +77,6 @@ class ExtraTarget(ABC):
     ----------
     channels : int
         Number of maps.
-    neutral : float
-        Value of a stored map outside of the image, where rotated and padded patches reach.
     version : int
         To be raised when the definition changes: stored maps are then made again.
     needs_class_counts : bool
@@ -88,7 +86,6 @@ class ExtraTarget(ABC):
     """
 
     channels: int = 1
-    neutral: float = 0.0
     version: int = 1
     needs_class_counts: bool = False
     from_label: bool = True

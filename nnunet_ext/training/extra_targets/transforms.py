@@ -61,7 +61,7 @@ class ComputeMaps(BasicTransform):
         maps, start = [], 0
         for target, stored in zip(self.targets, self.stored, strict=True):
             if stored:
-                raw = carried[start : start + target.channels].numpy() + np.float32(target.neutral)
+                raw = carried[start : start + target.channels].numpy()
                 start += target.channels
             else:
                 raw = target.compute(labels, self.spacing)

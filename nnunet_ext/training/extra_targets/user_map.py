@@ -21,7 +21,7 @@ NAMED_CASES = 5  # in an error text
 
 @dataclass(frozen=True)
 class UserMap(ExtraTarget):
-    """A weight for every voxel, read from files; 1 outside of the image.
+    """A weight for every voxel, read from files; 0 outside of the image, whatever unit the weights are in.
 
     Parameters
     ----------
@@ -41,7 +41,6 @@ class UserMap(ExtraTarget):
     reader: type
     transpose: tuple[int, ...] = (0, 1, 2)
 
-    neutral = 1.0
     from_label = False
 
     @property
@@ -106,6 +105,10 @@ class UserMap(ExtraTarget):
         spacing, theirs = properties["spacing"], case.properties["spacing"]
         if path.suffix not in (".tif", ".tiff") and not np.allclose(spacing, theirs, rtol=1e-3):
             raise UserError(f"{path}: the spacing is {list(theirs)} for this case; got {list(spacing)}")
+        both = (properties, case.properties)
+        axes = [each["sitk_stuff"]["direction"] for each in both if "sitk_stuff" in each]
+        if len(axes) == 2 and not np.allclose(axes[0], axes[1], atol=1e-3):
+            raise UserError(f"{path}: the axes point to {list(axes[1])} for this case; got {list(axes[0])}")
         if not np.isfinite(weights).all():
             raise UserError(f"{path}: weights are finite; got NaN or infinity")
         if weights.min() < 0:

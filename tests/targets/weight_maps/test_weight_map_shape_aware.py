@@ -1,6 +1,7 @@
 """Shape-aware weights and the outlines they are made of."""
 
 from math import comb
+from tracemalloc import get_traced_memory, start, stop
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from slow_weight_maps import (
     slow_skeleton,
 )
 
-from nnunet_ext.targets.weight_maps import class_balance, shape_aware
+from nnunet_ext.targets.weight_maps import _convex_hull, class_balance, shape_aware
 from nnunet_ext.targets.weight_maps._convex_hull import convex_hull
 from nnunet_ext.targets.weight_maps._outlines import inner_contour, outlines, skeleton
 
@@ -169,11 +170,30 @@ def test_ignored_voxels_weigh_nothing():
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_hull_equals_convex_combinations(seed):
+def test_hull_equals_convex_combinations(seed, monkeypatch):
     rng = np.random.default_rng(seed)
     shape = rng.integers(1, 8 if seed % 2 else 5, 2 + (seed % 2 == 0))
     part = rng.random(shape) < rng.uniform(0.05, 0.5)
-    np.testing.assert_array_equal(convex_hull(part), slow_hull(part))
+    expected = slow_hull(part)
+    np.testing.assert_array_equal(convex_hull(part), expected)
+    monkeypatch.setattr(_convex_hull, "_AT_A_TIME", 1)  # row by row, as of large cells
+    np.testing.assert_array_equal(convex_hull(part), expected)
+
+
+def test_hull_of_a_large_cell_takes_little_memory():
+    """All facets of this ball for all lines at once would be 100 MB."""
+    z, y, x = np.ogrid[-30:31, -30:31, -30:31]
+    ball = z**2 + y**2 + x**2 <= 900
+    dented = ball & ~((abs(z) < 5) & (x > 5))
+    convex_hull(dented[28:33, 28:33, 28:33])  # what is imported, is
+    start()
+    hull = convex_hull(dented)
+    peak = get_traced_memory()[1]
+    stop()
+    assert np.all(dented <= hull)
+    assert np.all(hull <= ball)
+    assert hull.sum() > dented.sum()
+    assert peak < 30e6
 
 
 def test_hull_of_flat_and_straight_cells():
