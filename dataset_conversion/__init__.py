@@ -16,13 +16,23 @@ if TYPE_CHECKING:
 #: name on the command line -> "module:class" inside this package
 CATALOGUE: dict[str, str] = {
     "atlas2": "atlas2:Atlas2",
+    "axons": "axons:Axons",
+    "cirrmri600": "cirrmri600:CirrMRI600",
+    "crack500": "crack500:Crack500",
+    "ctc": "ctc:Ctc",
     "deepgloberoads": "deepgloberoads:DeepGlobeRoads",
     "dsb2018": "dsb2018:Dsb2018",
     "fives": "fives:Fives",
+    "ihc_tma": "ihc_tma:IhcTma",
     "instances": "instances:Instances",
-    "nuinsseg": "nuinsseg:NuInsSeg",
+    "isles24": "isles24:Isles24",
+    "lynsec": "lynsec:Lynsec",
+    "meristem": "meristem:Meristem",
+    "monuseg": "monuseg:MoNuSeg",
     "mslesseg": "mslesseg:MSLesSeg",
+    "nuinsseg": "nuinsseg:NuInsSeg",
     "plantseg": "plantseg:PlantSeg",
+    "pulmonaryva": "pulmonaryva:PulmonaryVA",
     "topomortar": "topomortar:TopoMortar",
 }
 

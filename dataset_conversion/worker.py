@@ -51,6 +51,8 @@ def convert_case(
         problems = check_sample(sample, case, description)
     except UserError as error:
         problems = [str(error)]
+    except OSError as error:  # nothing is written here: a source file that may not be read, a bad disk
+        problems = [f"{error.filename or case.images[0]}: {error.strerror or error}"]
     if problems:
         record = problem_record(case, before, problems, root)
         with writing_to(folder.path):

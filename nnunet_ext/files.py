@@ -69,7 +69,7 @@ def write_texts(texts: Mapping[Path, str]) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, of the same ending, to write to; renamed to `path` if nothing is raised.
+    """A temporary name beside `path`, of the same ending, to write to; renamed if nothing is raised.
 
     Parameters
     ----------

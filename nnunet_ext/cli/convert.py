@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 import typer
+from rich.console import Console
 
 from nnunet_ext.cli.console import out, track
 from nnunet_ext.cli.conversion_summary import catalogue_table, print_conversion
@@ -155,7 +156,9 @@ def _register(name: str) -> None:
 
 def _print_list(wanted: bool) -> None:
     if wanted:
-        out.print(catalogue_table({name: load(name) for name in sorted(CATALOGUE)}))
+        # a pipe has no width; rich takes 80 columns, into which no list of eight columns fits
+        wide = out if out.is_terminal else Console(width=max(out.width, 160), highlight=False)
+        wide.print(catalogue_table({name: load(name) for name in sorted(CATALOGUE)}))
         raise typer.Exit
 
 

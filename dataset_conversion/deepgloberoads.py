@@ -1,0 +1,78 @@
+"""DeepGlobe Roads: satellite images, roads labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from nnunet_ext.dataset_conversion.converter import Case, Facts, Part, option
+from nnunet_ext.dataset_conversion.pictures import DealtPictures
+from nnunet_ext.dataset_conversion.sources import find_folder, list_files
+
+_UNLABELLED: dict[str, int] = {"valid": 1243, "test": 1101}
+
+
+@dataclass(frozen=True)
+class DeepGlobeRoads(DealtPictures):
+    """DeepGlobe road extraction (Demir et al. 2018), 1024 x 1024 RGB, 0.5 m per pixel.
+
+    The challenge published masks of its training images only. These are dealt to training, validation and
+    test; the images of ``valid`` and ``test`` have no labels.
+    """
+
+    name = "DeepGlobeRoads"
+    title = "Satellite images, 0.5 m per pixel: roads"
+    licence = "DeepGlobe challenge terms, research use (exact text not established)"
+    url = "https://www.kaggle.com/datasets/balraj98/deepglobe-road-extraction-dataset"
+    reference = "Demir et al. (2018), DeepGlobe 2018: A Challenge to Parse the Earth through Satellite Images"
+    facts = Facts(
+        task="roads from above",
+        dimension="2D",
+        cases="4357 / 623 / 1246",
+        classes="road",
+        registration="Kaggle account",
+        serves="SCNP, Table I.10",
+        split="none official: the 6226 labelled images dealt, seeded, in the paper's sizes",
+        open_points=(
+            "which images trained, validated and tested in the paper (--seed, --split-file)",
+            "the exact licence",
+        ),
+    )
+    foreground = "road"
+    sizes: ClassVar[Mapping[Part, int]] = {"train": 4357, "val": 623, "test": 1246}
+
+    unlabelled: bool = option(False, "add the images of valid and test, which have no masks, to imagesTs")
+
+    def locate(self, source: Path) -> Path:
+        """Return the folder with ``train/<id>_sat.jpg``."""
+        return find_folder(
+            source,
+            lambda folder: bool(list_files(folder / "train", r"\d+_sat\.jpg")),
+            "holds train/<number>_sat.jpg",
+            self.name,
+        )
+
+    def counts(self) -> dict[Part, int]:
+        """Count the images without masks to the test set, if they are asked for."""
+        counts = super().counts()
+        if self.unlabelled and self.split_file is None:
+            counts["test"] = counts.get("test", 0) + sum(_UNLABELLED.values())
+        return counts
+
+    def find_cases(self, root: Path) -> list[Case]:
+        """Pair images and masks of ``train`` by number; name the images of ``valid`` and ``test``."""
+        train = root / "train"
+        numbers = {path.name.split("_")[0] for path in list_files(train, r"\d+_(sat\.jpg|mask\.png)")}
+        labelled = [
+            Case(number, "train", (train / f"{number}_sat.jpg",), (train / f"{number}_mask.png",))
+            for number in sorted(numbers)
+        ]
+        why = "" if self.unlabelled else "no masks were published: --unlabelled adds it to imagesTs"
+        others = [
+            Case(f"{part}_{image.name.split('_')[0]}", "test", (image,), left_out=why)
+            for part in _UNLABELLED
+            for image in list_files(root / part, r"\d+_sat\.jpg")
+        ]
+        return [*self.deal(labelled), *others]

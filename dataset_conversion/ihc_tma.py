@@ -1,0 +1,136 @@
+"""IHC_TMA: negative and positive nuclei in immunohistochemistry of tissue microarrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunet_ext.dataset_conversion.case import Case, CaseError, Note, Part
+from nnunet_ext.dataset_conversion.checks import size_text
+from nnunet_ext.dataset_conversion.converter import Facts, option
+from nnunet_ext.dataset_conversion.histology import (
+    NUCLEI,
+    PAPER_OR_FOLDS,
+    KindsOfNuclei,
+    PictureInstances,
+    SeededSplit,
+)
+from nnunet_ext.dataset_conversion.instance_converter import Ids
+from nnunet_ext.dataset_conversion.instance_labels import as_ids
+from nnunet_ext.dataset_conversion.polygons import OVERLAP
+from nnunet_ext.dataset_conversion.sources import list_files
+from nnunet_ext.images import numpy_files
+from nnunet_ext.images.files import read_header
+from nnunet_ext.images.image import Header
+from nnunet_ext.images.instance_files import instance_dtype
+
+BACKGROUND = "background map that is not the rest"
+_PARTS: dict[str, Part] = {"1": "train", "2": "val", "3": "test"}
+_STEM = r"fold([123])_\w.*"
+
+
+@dataclass(frozen=True)
+class IhcTma(KindsOfNuclei, SeededSplit, PictureInstances):
+    """IHC_TMA: 266 patches of 256 x 256, 12 stains.
+
+    A mask file is (channels, y, x): ids of negative nuclei, ids of positive ones, ..., background. The ids
+    start anew in each channel.
+    """
+
+    name = "IHC_TMA"
+    title = "Nuclei in immunohistochemistry of tissue microarrays, negative or positive"
+    licence = "CC BY 4.0 (according to InstanSeg)"
+    url = "https://zenodo.org/records/7647846"
+    reference = (
+        "Simultaneously segmenting and classifying cell nuclei by using multi-task learning in multiplex "
+        "immunohistochemical tissue microarray sections, Biomedical Signal Processing and Control 93 (2024)"
+    )
+    layout = ("images", "masks")
+    facts = Facts(
+        task="nuclei in IHC",
+        dimension="2D",
+        cases="195 / 36 / 35",
+        classes="cell, touching, gap; or negative, positive",
+        serves="SCNP, Table I.12",
+        split="official, by the file names; --split paper: 212 / 27 / 27 as in SCNP, seeded",
+        open_points=(
+            "which patches SCNP validated and tested on (a shuffle by InstanSeg, not the official folds)",
+            "pixel size: not in the files, InstanSeg assumes 0.25 µm (--spacing 0.25 0.25)",
+            "which patches are of one patient or core",
+        ),
+    )
+
+    split: str = option(
+        "official", f"official: fold 1, 2, 3 of the names; {PAPER_OR_FOLDS}", ("official", "paper", "folds")
+    )
+    target: str = option(
+        NUCLEI, "nuclei: instances of either kind; staining: negative and positive", (NUCLEI, "staining")
+    )
+
+    def sizes(self) -> Mapping[Part, int]:
+        """Return the official ones, or those of SCNP."""
+        if self.split == "official":
+            return {"train": 195, "val": 36, "test": 35}
+        return {"train": 212, "val": 27, "test": 27}
+
+    def find_cases(self, root: Path) -> list[Case]:
+        """Pair images and masks by name."""
+        files = [
+            *list_files(root / "images", _STEM + r"\.png"),
+            *list_files(root / "masks", _STEM + r"\.npy"),
+        ]
+        cases = [
+            Case(
+                stem,
+                _PARTS[stem[len("fold")]],
+                (root / "images" / f"{stem}.png",),
+                (root / "masks" / f"{stem}.npy",),
+            )
+            for stem in sorted({file.stem for file in files})
+        ]
+        return cases if self.split == "official" else self.dealt(cases)
+
+    def headers(self, case: Case, dimension: int | None) -> tuple[Header, Header | None]:
+        """Check that picture and maps fit, without reading the maps."""
+        header, (shape, _) = read_header(case.images[0]), numpy_files.header(case.labels[0])
+        if len(shape) != 3 or shape[0] < 3 or shape[1:] != header.shape:
+            raise CaseError(
+                f"{case.labels[0]}: is {size_text(shape)}, but 3 or more maps of {size_text(header.shape)} "
+                f"are expected, as {case.images[0]} is"
+            )
+        return header, None
+
+    def read_ids(self, case: Case) -> tuple[Ids, tuple[Note, ...]]:
+        """Number the positive nuclei after the negative ones; the background map is compared with them."""
+        file = case.labels[0]
+        maps = numpy_files.read(file)
+        ids, shared = _merged(maps, file)
+        notes = []
+        if shared:
+            notes.append(Note(OVERLAP, f"{file}: {shared} pixels, given to the negative one"))
+        if different := np.count_nonzero((ids == 0) != (maps[-1] > 0)):
+            notes.append(Note(BACKGROUND, f"{file}: {different} pixels; the nuclei count"))
+        return ids, tuple(notes)
+
+    def kinds(self) -> tuple[str, ...]:
+        """Return negative and positive."""
+        return ("negative", "positive")
+
+    def read_kinds(self, case: Case) -> tuple[NDArray[np.uint8], tuple[Note, ...]]:
+        """Return 1 in negative, 2 in positive nuclei; where they overlap, 1."""
+        negative, positive = (channel > 0 for channel in numpy_files.read(case.labels[0])[:2])
+        return np.where(negative, 1, np.where(positive, 2, 0)).astype(np.uint8), ()
+
+
+def _merged(maps: NDArray[Any], file: Path) -> tuple[Ids, int]:
+    """Return ids 1 to n of both kinds of nuclei, and how many pixels are in one of either kind."""
+    negative, positive = (as_ids(channel, file) for channel in maps[:2])
+    offset = int(negative.max())
+    positive = positive.astype(np.uint64) + np.where(positive > 0, np.uint64(offset), np.uint64(0))
+    ids = np.where(negative > 0, negative, positive)
+    return ids.astype(instance_dtype(int(ids.max()))), int(np.count_nonzero((negative > 0) & (positive > 0)))

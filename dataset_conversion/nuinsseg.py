@@ -1,0 +1,139 @@
+"""NuInsSeg: nuclei in stained sections of 31 human and mouse organs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunet_ext.dataset_conversion.case import Case, CaseError, Note, Part
+from nnunet_ext.dataset_conversion.checks import size_text
+from nnunet_ext.dataset_conversion.converter import Facts, Progress, Survey, option, silent
+from nnunet_ext.dataset_conversion.file_instances import FileInstances
+from nnunet_ext.dataset_conversion.histology import SeededSplit
+from nnunet_ext.dataset_conversion.instance_converter import Ids
+from nnunet_ext.dataset_conversion.instance_survey import examples
+from nnunet_ext.dataset_conversion.reading import read_mask
+from nnunet_ext.dataset_conversion.sources import case_id, find_folder, match_files, subfolders
+from nnunet_ext.errors import UserError
+
+IMAGES, LABELS = "tissue images", "label masks modify"
+VAGUE = "vague areas"
+
+
+@dataclass(frozen=True)
+class NuInsSeg(SeededSplit, FileInstances):
+    """NuInsSeg (Mahbod et al. 2024): H&E, 512 x 512, one folder per organ.
+
+    The instances are those of ``label masks modify``; in ``label masks`` the ids of overlapping nuclei are
+    added up.
+    """
+
+    name = "NuInsSeg"
+    title = "Nuclei in H&E-stained sections of 31 human and mouse organs"
+    licence = "CC BY 4.0"
+    url = "https://zenodo.org/records/10518968"
+    reference = (
+        "Mahbod et al. (2024), NuInsSeg: a fully annotated dataset for nuclei instance segmentation in "
+        "H&E-stained histological images, Scientific Data 11:295"
+    )
+    facts = Facts(
+        task="nuclei in H&E",
+        dimension="2D",
+        cases="532 / 66 / 67",
+        classes="cell, touching, gap",
+        serves="SCNP, Table I.12",
+        split="none official: sizes of SCNP, seeded; --split folds for five folds",
+        open_points=(
+            "which images SCNP validated and tested on (InstanSeg shuffles a listing, whose order varies)",
+            "pixel size: not in the files, InstanSeg assumes 0.25 µm (--spacing 0.25 0.25)",
+            "whether SCNP did anything about the vague areas: --vague ignore leaves them out of the loss",
+            "which patients the images are of: cases of one may be in several parts",
+        ),
+    )
+
+    vague: str = option(
+        "keep",
+        "pixels of ambiguous areas that are in no nucleus; keep: background, as labelled; ignore: nnU-Net's "
+        "ignore label",
+        ("keep", "ignore"),
+    )
+
+    def sizes(self) -> Mapping[Part, int]:
+        """Return those of SCNP."""
+        return {"train": 532, "val": 66, "test": 67}
+
+    def locate(self, source: Path) -> Path:
+        """Return the folder of the organs."""
+        return find_folder(
+            source,
+            lambda folder: any((organ / IMAGES).is_dir() for organ in subfolders(folder)),
+            f"holds folders of organs with {IMAGES}/",
+            self.name,
+        )
+
+    def find_cases(self, root: Path) -> list[Case]:
+        """Pair images, labels and, if wanted, vague areas by organ and name."""
+        found: dict[tuple[str, str], dict[str, Path]] = defaultdict(dict)
+        for kind, pattern in (
+            (IMAGES, rf"([^/]+)/{IMAGES}/([^/]+)\.png"),
+            (LABELS, rf"([^/]+)/{LABELS}/([^/]+)\.tiff?"),
+        ):
+            for path, match in match_files(root, pattern):
+                found[match[1], match[2]][kind] = path
+        vague = {
+            (match[1], match[2]): path
+            for path, match in match_files(
+                root, r"([^/]+)/[^/]*vague[^/]*/[^/]*mask[^/]*/([^/]+)\.(?:png|tiff?)"
+            )
+        }
+        if self.vague == "ignore" and not vague:
+            raise UserError(
+                f"{root} holds no masks of vague areas, ORGAN/{VAGUE}/mask binary: leave out --vague."
+            )
+        cases = []
+        for (organ, name), files in sorted(found.items()):
+            image = files.get(IMAGES, root / organ / IMAGES / f"{name}.png")
+            label = files.get(LABELS, root / organ / LABELS / f"{name}.tif")
+            others = (vague[organ, name],) if self.vague == "ignore" and (organ, name) in vague else ()
+            cases.append(Case(_id(organ, name), "train", (image,), (label,), others=others))
+        return self.dealt(cases)
+
+    def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
+        """See `InstanceConverter.survey`; images without a mask of vague areas are noted."""
+        survey = super().survey(cases, progress)
+        without = [case.images[0] for case in cases if not case.others]
+        if self.vague == "keep" or not without:
+            return survey
+        note = Note(f"no {VAGUE}", f"{len(without)} images have no mask of them: {examples(without)}")
+        return Survey(survey.cases, survey.description, (*survey.notes, note))
+
+    def has_ignore(self, cases: Sequence[Case]) -> bool:
+        """Tell whether there are vague areas to ignore."""
+        return self.vague == "ignore"
+
+    def ignored(self, case: Case, ids: Ids) -> NDArray[np.bool_] | None:
+        """Return the vague areas; their masks are 0/255, or 0/1 as the authors' page has it."""
+        if not case.others:
+            return None
+        mask, _ = read_mask(case.others[0])
+        if mask.shape != ids.shape:
+            raise CaseError(
+                f"{case.others[0]}: is {size_text(mask.shape)}, the labels {size_text(ids.shape)}"
+            )
+        values = np.unique(mask).tolist()
+        if len(values) > 2 or not set(values) <= {0, 1, 255}:
+            raise CaseError(
+                f"{case.others[0]}: holds {values[:5]}, but a mask of 0 and 255 (or 1) is expected"
+            )
+        return mask > 0
+
+
+def _id(organ: str, name: str) -> str:
+    """Return the name with its organ before it: names may repeat between organs."""
+    prefix, stem = case_id(organ), case_id(name)
+    return stem if stem.startswith(prefix) else f"{prefix}_{stem}"

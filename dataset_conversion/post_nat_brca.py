@@ -1,0 +1,212 @@
+"""Post-NAT-BRCA: nuclei in H&E of breast cancer after therapy; the public annotations are points."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunet_ext.dataset_conversion.annotation_xml import (
+    Drawing,
+    check_inside,
+    draw_discs,
+    outline_of,
+    read_sedeen,
+)
+from nnunet_ext.dataset_conversion.case import DROPPED, Case, CaseError, Note
+from nnunet_ext.dataset_conversion.converter import Facts, option
+from nnunet_ext.dataset_conversion.file_instances import FileInstances
+from nnunet_ext.dataset_conversion.instance_converter import Ids
+from nnunet_ext.dataset_conversion.polygons import draw_polygons
+from nnunet_ext.dataset_conversion.sources import case_id, check_folder, find_folder, match_files
+from nnunet_ext.errors import UserError
+from nnunet_ext.images.files import read_header
+from nnunet_ext.images.image import Header, Hints
+
+DISCS = "discs in place of nuclei"
+KINDS = "kinds of nuclei"
+_FILE = r"(?:.*/)?([^/]+?)(_mask)?(?:_crop|_key)?\.(tiff?|png|xml)"
+
+
+@dataclass(frozen=True)
+class PostNatBrca(FileInstances):
+    """Post-NAT-BRCA (Martel et al. 2019): crops of slides with what was drawn on them in Sedeen.
+
+    What is public are points in nuclei. Outlines, or masks, have to come from elsewhere.
+    """
+
+    name = "PostNATBRCA"
+    title = "Nuclei in H&E of breast cancer after neoadjuvant therapy"
+    licence = "CC BY 3.0 (see the page at TCIA)"
+    url = "https://doi.org/10.7937/TCIA.2019.4YIBTJNO"
+    reference = "Martel et al. (2019), Assessment of residual breast cancer cellularity after neoadjuvant chemotherapy"
+    facts = Facts(
+        task="nuclei in H&E",
+        dimension="2D",
+        cases="92 / – / – (according to the paper)",
+        classes="cell, touching, gap",
+        registration="TCIA; BreastPathQ asks for an account",
+        serves="cascaded U-Nets for nuclei, pre-training",
+        split="none: five folds by presumed slide, or by patient (--patients)",
+        open_points=(
+            "where outlines of the nuclei are: the annotations that were seen are points, so give masks "
+            "(--truth masks) or settle for discs (--truth discs)",
+            "which crop is of which slide and patient (--patients)",
+            "the tree of TCIA's own archive, the size of the crops and of their pixels (--spacing)",
+            "what the _mask.tif files of one copy show",
+        ),
+    )
+    example = "-i cells -d 526 --truth masks --masks my_masks"
+
+    truth: str = option(
+        "outlines",
+        "outlines: polygons, rectangles and ellipses in the XML; masks: label images, see --masks; discs: drawn "
+        "around the points in the XML, no segmentation",
+        ("outlines", "masks", "discs"),
+    )
+    masks: Path | None = option(  # noqa: RUF009 - a dataclass field
+        None, "folder of label images NAME_mask.tif, with --truth masks", shown="beside the crops"
+    )
+    disc_radius: float = option(0.0, "radius of the discs in pixels, with --truth discs", shown="none")
+    patients: Path | None = option(  # noqa: RUF009 - a dataclass field
+        None, "csv file with the columns image (100_Region 4) and patient", shown="guessed slides"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.truth == "discs") != (self.disc_radius > 0):
+            raise UserError("--truth discs needs --disc-radius above 0, in pixels, and only that does.")
+        if self.masks is not None:
+            if self.truth != "masks":
+                raise UserError("--masks needs --truth masks.")
+            check_folder(self.masks, "the folder of the label images with --masks")
+
+    def locate(self, source: Path) -> Path:
+        """Return the folder that holds the crops."""
+        return find_folder(
+            source, lambda folder: bool(_files(folder)), "holds N_Region M_crop.tif and _key.xml", self.name
+        )
+
+    def find_cases(self, root: Path) -> list[Case]:
+        """Pair crops and XML files, or masks, by name."""
+        found = _files(root)
+        masks = _files(self.masks.resolve()) if self.masks else found
+        wanted = "mask" if self.truth == "masks" else "xml"
+        names = sorted(name for name, files in found.items() if "image" in files or wanted in files)
+        groups = _patients(self.patients, names) if self.patients else presumed_slides(names)
+        cases = []
+        for name in names:
+            home = next(iter(found[name].values())).parent
+            image = found[name].get("image", home / f"{name}_crop.tif")
+            if wanted == "xml":
+                label = found[name].get("xml", home / f"{name}_key.xml")
+            elif "image" in found[name]:
+                label = masks.get(name, {}).get("mask", (self.masks or home) / f"{name}_mask.tif")
+            else:
+                continue  # a mask without a crop, of which there are many
+            cases.append(Case(case_id(name), "train", (image,), (label,), group=groups.get(name)))
+        return cases
+
+    def headers(self, case: Case, dimension: int | None) -> tuple[Header, Header | None]:
+        """Read that of the crop, and that of a mask."""
+        if self.truth == "masks":
+            return super().headers(case, 2)
+        return read_header(case.images[0], Hints(dimension=2)), None
+
+    def read_ids(self, case: Case) -> tuple[Ids, tuple[Note, ...]]:
+        """Read the mask, or draw what the XML file holds."""
+        if self.truth == "masks":
+            return super().read_ids(case)
+        file, (rows, columns) = case.labels[0], read_header(case.images[0], Hints(dimension=2)).shape
+        drawings = read_sedeen(file)
+        check_inside(drawings, (rows, columns), file)
+        notes = [Note(KINDS, f"{file}: {_counts(d.description for d in drawings for _ in _objects(d))}")]
+        if self.truth == "discs":
+            points = [d.points for d in drawings if d.kind == "point"]
+            ids, more = _discs(
+                np.concatenate([np.zeros((0, 2)), *points]), (rows, columns), self.disc_radius, file
+            )
+        else:
+            outlines = [outline for d in drawings if (outline := outline_of(d)) is not None]
+            ids, more = draw_polygons(outlines, (rows, columns), file)
+        unused = _counts(d.kind for d in drawings if (outline_of(d) is None) == (self.truth == "outlines"))
+        if not ids.any() and unused:
+            raise CaseError(f"{file}: holds {unused}, but {self.truth} are expected; see --truth")
+        if unused:
+            notes.append(Note(DROPPED, f"{file}: {unused}"))
+        return ids, (*notes, *more)
+
+
+def _objects(drawing: Drawing) -> Iterable[object]:
+    """Return one thing per nucleus: a drawing of points holds many."""
+    return drawing.points if drawing.kind == "point" else (drawing,)
+
+
+def _discs(
+    points: NDArray[np.float64], shape: tuple[int, int], radius: float, file: Path
+) -> tuple[Ids, tuple[Note, ...]]:
+    """Draw discs around points, of which some may be there twice."""
+    single = np.unique(points, axis=0)
+    if not len(single):
+        return np.zeros(shape, np.uint16), ()
+    notes = [Note(DISCS, f"{file}: {len(single)} discs of radius {radius:g}, no segmentation")]
+    if len(single) < len(points):
+        notes.append(Note(DROPPED, f"{file}: {len(points) - len(single)} points that are there twice"))
+    return draw_discs(single, shape, radius), tuple(notes)
+
+
+def _counts(words: Iterable[str]) -> str:
+    """Return "104 IDC, 9 TIL-E"."""
+    return ", ".join(
+        f"{number} {word or 'without a name'}" for word, number in sorted(Counter(words).items())
+    )
+
+
+def _files(root: Path) -> dict[str, dict[str, Path]]:
+    """Return the files of each crop by kind, "image", "xml" or "mask"."""
+    files: dict[str, dict[str, Path]] = defaultdict(dict)
+    for path, found in match_files(root, _FILE):
+        kind = "xml" if path.suffix.lower() == ".xml" else "mask" if found[2] else "image"
+        if (other := files[found[1]].setdefault(kind, path)) != path:
+            raise UserError(f"{path} and {other} have the same name: give one of their folders with -i.")
+    return files
+
+
+def presumed_slides(names: Iterable[str]) -> dict[str, str]:
+    """Guess which crops are of one slide, from names such as "102_Region 10".
+
+    Numbered through, the crops of a slide follow each other with growing numbers of the region. Crops of two
+    slides may be taken for one, which does no harm; names of another form are left out.
+
+    Examples
+    --------
+    >>> presumed_slides(["10_Region 0", "11_Region 4", "12_Region 1", "9_Region 7"])
+    {'9_Region 7': 'slide9', '10_Region 0': 'slide10', '11_Region 4': 'slide10', '12_Region 1': 'slide12'}
+    """
+    matches = filter(None, (re.fullmatch(r"(\d+)_Region (\d+)", name) for name in names))
+    slides: dict[str, str] = {}
+    slide, last = "", -1
+    for number, region, name in sorted((int(m[1]), int(m[2]), m[0]) for m in matches):
+        slide = slide if region > last and slide else f"slide{number}"
+        slides[name], last = slide, region
+    return slides
+
+
+def _patients(file: Path, names: Iterable[str]) -> dict[str, str]:
+    """Read the table of patients, which must have every image."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as table:
+            patients = {row["image"]: row["patient"] for row in csv.DictReader(table)}
+    except (OSError, KeyError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{file}: cannot be read as a csv file with the columns image, patient: {error}"
+        ) from error
+    if missing := [name for name in names if not patients.get(name)]:
+        raise UserError(f"{file}: has no patient for {', '.join(missing[:5])}, {len(missing)} images in all.")
+    return patients

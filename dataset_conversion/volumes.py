@@ -1,0 +1,88 @@
+"""Cases of one file per channel and one label file, all on the same voxels, as NIfTI has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunet_ext.dataset_conversion.case import FILLED, Case, CaseError, Note
+from nnunet_ext.images.files import read_header, read_image
+from nnunet_ext.images.geometry import difference
+from nnunet_ext.images.image import Grid, Hints, Image
+
+
+@dataclass(frozen=True)
+class Volume:
+    """What the files of a case hold.
+
+    Attributes
+    ----------
+    channels : tuple of ndarray
+        One (z, y, x) array per channel, for `Sample.images`.
+    label : ndarray or None
+        The values of the label file as stored; see `reading.as_labels`.
+    grid : Grid
+        That of the first channel, for `Sample.grid`.
+    """
+
+    channels: tuple[NDArray[Any], ...]
+    label: NDArray[Any] | None
+    grid: Grid
+
+
+def read_volume(case: Case, hints: Hints = Hints(dimension=3)) -> Volume:  # noqa: B008 - it is frozen
+    """Read all channels and the label of a case.
+
+    Shape, spacing, origin and direction of all of them must agree, to a tenth of a voxel.
+
+    Raises
+    ------
+    CaseError
+        If they do not, or a file holds several channels.
+    UserError
+        If a file cannot be read or is not whole.
+    """
+    channels = [_one_channel(file, read_image(file, hints)) for file in case.images]
+    label = [_one_channel(file, read_image(file, hints)) for file in case.labels]
+    if len(label) > 1:
+        raise ValueError(f"We expect one label file. Got: {len(label)}")
+    check_grids([*case.images, *case.labels], [*channels, *label])
+    pixels = tuple(image.pixels[0] for image in channels)
+    return Volume(pixels, label[0].pixels[0] if label else None, channels[0].grid)
+
+
+def check_grids(files: Sequence[Path], images: Sequence[Image]) -> None:
+    """Raise `CaseError` unless all images lie on the voxels of the first."""
+    first = images[0]
+    for file, image in zip(files[1:], images[1:], strict=True):
+        found = difference(image.grid, first.grid, image.pixels.shape[1:], first.pixels.shape[1:])
+        if found:
+            raise CaseError(f"{file}: does not lie on the voxels of {files[0]}: {found}")
+
+
+def grid_problem(file: Path, reference: Path) -> str:
+    """Say from the headers alone how a file differs in its grid from another, or return ""; for surveys."""
+    one, other = read_header(file), read_header(reference)
+    found = difference(one.grid, other.grid, one.shape, other.shape)
+    return f"{file}: does not lie on the voxels of {reference}: {found}" if found else ""
+
+
+def fill(pixels: NDArray[Any], file: Path, value: float = 0) -> tuple[NDArray[Any], tuple[Note, ...]]:
+    """Replace NaN and infinity by `value`, and note how many; nnU-Net takes neither."""
+    if pixels.dtype.kind != "f" or (finite := np.isfinite(pixels)).all():
+        return pixels, ()
+    number = pixels.size - np.count_nonzero(finite)
+    return np.where(finite, pixels, pixels.dtype.type(value)), (
+        Note(FILLED, f"{file}: {number} voxels that are not finite, set to {value:g}"),
+    )
+
+
+def _one_channel(file: Path, image: Image) -> Image:
+    if len(image.pixels) != 1:
+        raise CaseError(f"{file}: one channel is expected, found {len(image.pixels)}")
+    return image

@@ -1,0 +1,130 @@
+"""What ``nnunet_ext convert`` prints: the list of datasets, and the summary of a conversion."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from nnunet_ext.cli.console import err, out
+from nnunet_ext.files import read_json
+
+if TYPE_CHECKING:
+    from nnunet_ext.dataset_conversion.converter import Converter
+    from nnunet_ext.dataset_conversion.report import Conversion
+
+
+def catalogue_table(converters: Mapping[str, type[Converter]]) -> Table:
+    """Return the list of datasets: what each is, what it takes to get it, which paper's numbers it serves."""
+    table = Table(
+        title="nnunet_ext convert <name>", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 1, 0)
+    )
+    table.add_column("name", no_wrap=True)
+    for heading in ("task", "dim.", "train / val / test", "classes", "licence", "registration", "serves"):
+        table.add_column(heading, overflow="fold")
+    for name, converter in converters.items():
+        facts = converter.facts
+        row = (facts.task or converter.title, facts.dimension, facts.cases, facts.classes)
+        table.add_row(name, *row, converter.licence, facts.registration, facts.serves)
+    return table
+
+
+def _say(text: str) -> None:
+    out.print(text, markup=False, soft_wrap=True)
+
+
+def print_conversion(conversion: Conversion) -> None:
+    """Print what was done, the summary tables and the next command."""
+    report, folder, number = conversion.report, conversion.folder, conversion.converted
+    if conversion.nothing_to_do:
+        _say(f"{folder.name} is complete already: nothing to do.")
+    else:
+        kept = f", {conversion.kept} kept from an earlier run" if conversion.kept else ""
+        _say(f"{_cases(number)} converted{kept}.")
+    if conversion.waiting:
+        _say(
+            f"{_cases(conversion.waiting)} {'is' if conversion.waiting == 1 else 'are'} left to other parts: "
+            f"{folder.name} is complete, and has a dataset.json, when the last part has ended."
+        )
+        return
+    _print_problems(report)
+    out.print(_cases_table(folder.name, report))
+    for kind in dict.fromkeys(note["kind"] for note in report["notes"]):
+        _print_notes(kind, [note["text"] for note in report["notes"] if note["kind"] == kind])
+    _print_split(conversion)
+    _say(f"Report: {folder / 'conversion_report.json'}")
+    dataset_id = int(folder.name[len("Dataset") :].partition("_")[0])
+    _say(f"Next: nnUNetv2_plan_and_preprocess -d {dataset_id} --verify_dataset_integrity")
+
+
+def _cases_table(title: str, report: dict[str, Any]) -> Table:
+    table = Table(title=title, title_justify="left", caption_justify="left")
+    table.add_column("")
+    parts = [part for part, count in report["counts"].items() if count]
+    for part in parts:
+        table.add_column(part, justify="right")
+    table.add_row("cases", *(str(report["counts"][part]) for part in parts), end_section=True)
+    if any(report.get("instances", {}).values()):
+        table.add_row(
+            "instances", *(_count(report["instances"].get(part)) for part in parts), end_section=True
+        )
+    for name, numbers in report["classes"].items():
+        cells = []
+        for part in parts:
+            share = numbers["share"].get(part)
+            cells.append("-" if share is None else f"{numbers['voxels'][part]:,} ({share:.2%})")
+        table.add_row(f"voxels {name} ({numbers['value']})", *cells)
+    table.caption = "\n".join(
+        f"{part}: " + ", ".join(f"{count} {group}" for group, count in groups.items())
+        for part, groups in report["groups"].items()
+        if len(groups) > 1
+    )
+    return table
+
+
+def _cases(number: int) -> str:
+    return f"{number} case{'s' * (number != 1)}"
+
+
+def _count(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"
+
+
+def _print_notes(kind: str, texts: list[str], limit: int = 10) -> None:
+    _say(f"Note: {kind}")
+    for text in texts[:limit]:
+        _say(f"  {text}")
+    if len(texts) > limit:
+        _say(f"  and {len(texts) - limit} more, see the report")
+
+
+def _print_problems(report: dict[str, Any], limit: int = 20) -> None:
+    """Print what is not in the dataset: cases that are wrong, and those left out on purpose."""
+    wrong = [line for record in report["not_converted"].values() for line in record["problems"]]
+    if wrong:
+        err.print(f"[bold yellow]Skipped:[/] {_cases(len(report['not_converted']))} that cannot be converted")
+        for line in wrong[:limit]:
+            err.print(f"  {line}", markup=False, soft_wrap=True)
+        if len(wrong) > limit:
+            err.print(f"  and {len(wrong) - limit} more lines, see the report")
+    reasons = Counter(report["left_out"].values())
+    for reason, number in reasons.items():
+        _say(f"Left out: {_cases(number)}: {reason}")
+
+
+def _print_split(conversion: Conversion) -> None:
+    raw = conversion.folder / "splits_final.json"
+    if not raw.exists():
+        return
+    last = len(read_json(raw)) - 1
+    folds = f"folds 0 to {last}" if last else "fold 0"
+    if conversion.installed_split is not None:
+        _say(f"Split: {folds}, in {conversion.installed_split}")
+        return
+    _say(
+        "Split: nnUNet_preprocessed is not set. Set it and run this again, or nnU-Net will not train on "
+        f"the split of this dataset ({folds}) in {raw}"
+    )

@@ -1,0 +1,1 @@
+"""Thresholds of nested classes, tuned on the predictions that a fold's validation left."""

@@ -1,0 +1,127 @@
+"""Arrays of MATLAB (v5, v7.3) and NumPy, and NIfTI files that are not whole."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+import SimpleITK as sitk
+
+from nnunet_ext.errors import UserError
+from nnunet_ext.images import matlab, numpy_files
+from nnunet_ext.images.files import read_header, read_image
+
+h5py = pytest.importorskip("h5py")
+LABELS = np.arange(24, dtype=np.uint16).reshape(4, 3, 2)  # in MATLAB's order
+
+
+def v5(path: Path) -> Path:
+    content = {"axons": LABELS, "note": "text", "voxel": np.array([[15.0, 15.0, 50.0]])}
+    scipy.io.savemat(path, content, do_compression=True)
+    return path
+
+
+def v73(path: Path) -> Path:
+    """As MATLAB writes it: 512 bytes of its own before the HDF5 file, axes reversed, references aside."""
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["final_lbl"] = LABELS.T
+        file["#refs#/a"] = np.zeros((2, 2, 2))
+        file["voxel"] = np.array([[15.0], [15.0], [50.0]])
+    with path.open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file".ljust(512))
+    return path
+
+
+@pytest.mark.parametrize(("write", "name"), [(v5, "axons"), (v73, "final_lbl")])
+def test_both_versions_alike(tmp_path: Path, write: object, name: str) -> None:
+    path = write(tmp_path / "a.mat")  # type: ignore[operator]
+    assert matlab.shapes(path) == {name: (4, 3, 2), "voxel": (1, 3)}
+    for array in (matlab.read(path), matlab.read(path, name)):
+        np.testing.assert_array_equal(array, LABELS)
+        assert array.dtype == np.uint16
+    np.testing.assert_array_equal(matlab.read(path, "voxel"), [[15, 15, 50]])
+    with pytest.raises(UserError, match=rf"a.mat: has no variable 'x'. Arrays there: '{name}' \(4, 3, 2\)"):
+        matlab.read(path, "x")
+    with pytest.raises(UserError, match="has 0 arrays with 4 axes, one is expected"):
+        matlab.read(path, ndim=4)
+
+
+@pytest.mark.parametrize("write", [v5, v73])
+def test_damaged_matlab_files(tmp_path: Path, write: object) -> None:
+    path = write(tmp_path / "a.mat")  # type: ignore[operator]
+    content = path.read_bytes()
+    for wrong in (content[: len(content) // 2], b"", b"x" * 600):
+        path.write_bytes(wrong)
+        with pytest.raises(UserError, match=r"a.mat: cannot be read as|a.mat: has 0 arrays"):
+            matlab.read(path)
+
+
+def test_numpy_files(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", LABELS)
+    np.savez_compressed(tmp_path / "a.npz", data=LABELS)
+    np.save(tmp_path / "b.npy", np.array([{}], object))
+    np.testing.assert_array_equal(numpy_files.read(tmp_path / "a.npy"), LABELS)
+    np.testing.assert_array_equal(numpy_files.read(tmp_path / "a.npz", "data"), LABELS)
+    with pytest.raises(UserError, match=r"a.npz: has no array 'x'. Arrays there: data"):
+        numpy_files.read(tmp_path / "a.npz", "x")
+    with pytest.raises(UserError, match=r"b.npy: cannot be read as a NumPy file .*pickle"):
+        numpy_files.read(tmp_path / "b.npy")
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+def test_damaged_numpy_files(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    np.save(path, LABELS) if name == "a.npy" else np.savez(path, data=LABELS)
+    content = path.read_bytes()
+    for wrong in (content[:-10], b"", b"x" * 99):
+        path.write_bytes(wrong)
+        with pytest.raises(UserError, match=f"{name}: cannot be read as a NumPy file"):
+            numpy_files.read(path, "data")
+
+
+# --- NIfTI --------------------------------------------------------------------------------------
+
+PIXELS = np.random.default_rng(0).integers(0, 1000, (9, 30, 31)).astype(np.int16)
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_a_nifti_file_that_is_cut_off_is_not_filled_up_with_zeros(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"a{ending}"
+    sitk.WriteImage(sitk.GetImageFromArray(PIXELS), str(path))
+    np.testing.assert_array_equal(read_image(path).pixels[0], PIXELS)
+    content = path.read_bytes()
+    for length in (len(content) - 1, len(content) - 9, len(content) // 2):
+        path.write_bytes(content[:length])
+        # what makes the check necessary
+        assert sitk.GetArrayFromImage(sitk.ReadImage(str(path))).shape == PIXELS.shape
+        with pytest.raises(UserError, match=f"a{ending}: the file is (damaged or )?cut off"):
+            read_image(path)
+    assert read_header(path).shape == PIXELS.shape
+
+
+def test_a_changed_byte_in_a_compressed_nifti_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii.gz"
+    pixels = np.random.default_rng(0).integers(0, 1000, (20, 100, 100)).astype(np.int16)
+    sitk.WriteImage(sitk.GetImageFromArray(pixels), str(path))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    assert (sitk.GetArrayFromImage(sitk.ReadImage(str(path))) != pixels).any()
+    with pytest.raises(UserError, match=r"a.nii.gz: the file is damaged or cut off"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_both_byte_orders(tmp_path: Path, order: str) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    header = nibabel.Nifti1Header(endianness=order)
+    header.set_data_dtype(np.dtype(np.float32).newbyteorder(order))
+    nibabel.save(nibabel.Nifti1Image(PIXELS.T.astype(np.float32), np.eye(4), header), tmp_path / "a.nii.gz")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.nii.gz").pixels[0], PIXELS)
+    whole = gzip.decompress((tmp_path / "a.nii.gz").read_bytes())
+    (tmp_path / "b.nii.gz").write_bytes(gzip.compress(whole[:-1]))  # sound gzip, a voxel too few
+    with pytest.raises(UserError, match=rf"the file is cut off: {len(whole) - 1} of {len(whole)} bytes"):
+        read_image(tmp_path / "b.nii.gz")
