@@ -69,14 +69,13 @@ class PulmonaryVA(VolumeConverter):
     background: tuple[int, ...] = option((0,), "numbers of everything else, such as the area of the lung")
     lungs: str = option(
         "check",
-        "volumes with vessels in one half only, whose other lung was not labelled; check: list them as wrong; "
-        "cut: each half with vessels is a case; ignore: so is the background of the other half labelled; keep",
+        "volumes with vessels in one half only, whose other lung was not labelled: check lists them as wrong, "
+        "cut makes each half with vessels a case, ignore hides the other half in training, keep keeps it",
         ("check", "cut", "ignore", "keep"),
     )
     share: float = option(0.1, "share of all vessel voxels from which on a half counts as labelled")
     patient: str = option(
-        r"(.+?)(?:_(?:left|right|l|r))?",
-        "regular expression whose group is the patient in the name of a case",
+        r"(.+?)(?:_(?:left|right|l|r))?", "regular expression whose group is the patient in a case's name"
     )
     spacing: tuple[float, ...] = option((), "voxel size in mm, z y x, of files that are not NIfTI")
     overlay: str = option(
@@ -91,7 +90,7 @@ class PulmonaryVA(VolumeConverter):
         if len(self.spacing) not in (0, 3):
             raise UserError("--spacing takes three numbers, z y x, in mm.")
         if not 0 < self.share <= 0.5:
-            raise UserError(f"--share {self.share} is not possible: it is above 0 and at most 0.5.")
+            raise UserError(f"--share {self.share} is not possible: above 0 and at most 0.5 is expected.")
 
     def locate(self, source: Path) -> Path:
         """Return the folder itself."""

@@ -7,6 +7,8 @@ import pytest
 
 # One worker and one thread each: the tests share a small machine, and speed is not what they measure.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# nnU-Net's commands take a thread per core all the same; threads that spin would keep each other waiting.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ["nnUNet_def_n_proc"] = "1"
 os.environ["nnUNet_n_proc_DA"] = "1"
 os.environ["COLUMNS"] = "200"  # tables of the command line, unwrapped
