@@ -32,6 +32,7 @@ CATALOGUE: dict[str, str] = {
     "mslesseg": "mslesseg:MSLesSeg",
     "nuinsseg": "nuinsseg:NuInsSeg",
     "plantseg": "plantseg:PlantSeg",
+    "postnatbrca": "post_nat_brca:PostNatBrca",
     "pulmonaryva": "pulmonaryva:PulmonaryVA",
     "topomortar": "topomortar:TopoMortar",
 }

@@ -20,7 +20,7 @@ from nnunet_ext.images.instance_files import instance_dtype
 _OUTSIDE = 0.05  # of the image, by which a drawing may leave it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared by identity
 class Drawing:
     """Something drawn: an outline, or points.
 
@@ -96,12 +96,16 @@ def check_inside(drawings: Sequence[Drawing], shape: tuple[int, ...], file: Path
             raise CaseError(f"{file}: {drawing.name} lies outside its image, which is {size_text(shape)}")
 
 
-def outline_of(drawing: Drawing) -> NDArray[np.float64] | None:
-    """Return the vertices of what encloses an area, or None for points, lines and text."""
-    if drawing.kind in ("polygon", "rectangle"):
+def has_area(drawing: Drawing) -> bool:
+    """Tell whether a drawing encloses an area, which points, lines and text do not."""
+    corners = {"polygon": 0, "rectangle": 4, "ellipse": 4}
+    return drawing.kind in corners and len(drawing.points) >= corners[drawing.kind]
+
+
+def outline_of(drawing: Drawing) -> NDArray[np.float64]:
+    """Return the vertices of a drawing that encloses an area."""
+    if drawing.kind != "ellipse":
         return drawing.points
-    if drawing.kind != "ellipse" or len(drawing.points) != 4:
-        return None
     first, second, _, fourth = drawing.points  # corners of the box around it, one after the other
     angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)[:, None]
     centre = drawing.points.mean(axis=0)

@@ -20,6 +20,7 @@ from nnunet_ext.images.files import read_header, read_image, stem_of
 from nnunet_ext.images.image import Hints
 
 LABELS = {"background": 0, "cell": 1, "nucleus": 2}
+NESTING: dict[str, Any] = {"cell": {"nucleus": {}}}
 STRAY_CHOICES = ("keep", "clip", "error")
 OUTSIDE = "nuclei outside cells"
 _LABEL = Hints(dimension=2, label=True)

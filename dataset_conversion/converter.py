@@ -75,6 +75,9 @@ class DatasetDescription:
     regions_class_order : tuple of int
         The label that each region is written as after prediction, in the order of the regions; with regions
         only.
+    nesting : mapping
+        What lies in what, for the multi-level trainers: ``{"cell": {"nucleus": {}}}``. Empty for classes that
+        are not nested.
 
     Raises
     ------
@@ -88,6 +91,7 @@ class DatasetDescription:
     official_counts: Mapping[Part, int] = field(default_factory=dict)
     dimension: int = 2
     regions_class_order: tuple[int, ...] = ()
+    nesting: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         values, ignore = self.values, self.labels.get(IGNORE, self.values[-1])

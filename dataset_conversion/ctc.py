@@ -49,7 +49,10 @@ class Ctc(InstanceConverter):
     title = "Cell Tracking Challenge, any dataset: cells in 2D or 3D, gold or silver truth"
     licence = "non-challenge use by permission of the data's providers"
     url = "https://celltrackingchallenge.net"
-    reference = "Maška et al. (2023), The Cell Tracking Challenge: 10 years, Nature Methods 20"
+    reference = (
+        "Maška et al. (2023), The Cell Tracking Challenge: 10 years of objective benchmarking, "
+        "Nature Methods 20"
+    )
     facts = Facts(
         task="cells in microscopy",
         dimension="2D, 3D",

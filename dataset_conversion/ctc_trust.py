@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,15 +55,16 @@ class Trust:
         CaseError
             If the markers do not have the shape of the frame.
         """
-        slices = [number for file in case.labels if (number := slice_of(file)) is not None]
+        slices = {number: file for file in case.labels if (number := slice_of(file)) is not None}
+        parts: dict[Any, Path] = {**slices} or {...: case.labels[0]}
         unknown = np.full(cells.shape, bool(slices))
-        unknown[slices] = False
+        unknown[list(slices)] = False
         at_border = _border(cells.shape, self.border if is_gold(case.labels[0]) else 0)
         notes: list[Note] = []
         if self.background == "checked" and not case.others:
             notes.append(Note(NO_MARKERS, f"{case.labels[0]}: the background is ignored"))
         markers = _markers(case, cells.shape) if self.background == "checked" else None
-        for part in slices or [...]:
+        for part, file in parts.items():
             if markers is None:
                 unknown[part] |= self.background != "all"
                 continue
@@ -71,7 +73,7 @@ class Trust:
             missing = missing[missing > 0]
             if missing.size:
                 unknown[part] |= self._around(np.isin(seen, missing))
-                notes.append(_note(case, part, missing, np.unique(seen[seen > 0]).size))
+                notes.append(self._note(file, missing, np.unique(seen[seen > 0]).size))
         return unknown | at_border, tuple(notes)
 
     def _around(self, markers: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -82,6 +84,15 @@ class Trust:
         steps = (self.depth, 1.0, 1.0)[-markers.ndim :]
         near: NDArray[np.bool_] = distance_transform_edt(~markers, sampling=steps) <= self.radius
         return near
+
+    def _note(self, file: Path, missing: NDArray[Any], total: int) -> Note:
+        more = " and more" if missing.size > _LISTED else ""
+        listed = ", ".join(map(str, missing[:_LISTED].tolist()))
+        which = "background" if self.radius is None else "background near them"
+        text = (
+            f"{file}: {missing.size} of {total} markers lie in no cell ({listed}{more}): {which} is ignored"
+        )
+        return Note(PARTLY, text)
 
 
 def _markers(case: Case, shape: tuple[int, ...]) -> NDArray[Any] | None:
@@ -100,14 +111,3 @@ def _border(shape: tuple[int, ...], width: int) -> NDArray[np.bool_]:
         border[..., :width, :] = border[..., -width:, :] = True
         border[..., :width] = border[..., -width:] = True
     return border
-
-
-def _note(case: Case, part: Any, missing: NDArray[Any], total: int) -> Note:
-    more = " and more" if missing.size > _LISTED else ""
-    listed = ", ".join(map(str, missing[:_LISTED].tolist()))
-    where = "" if part is ... else f" in slice {part}"
-    return Note(
-        PARTLY,
-        f"{case.labels[0]}: {missing.size} of {total} markers{where} lie in no cell ({listed}{more}): "
-        "background is ignored",
-    )

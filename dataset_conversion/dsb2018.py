@@ -137,7 +137,7 @@ class Dsb2018(InstanceConverter):
         survey = super().survey(chosen)
         description = survey.description
         if self.cells is not None:
-            description = replace(description, labels=cell_bodies.LABELS)
+            description = replace(description, labels=cell_bodies.LABELS, nesting=cell_bodies.NESTING)
         if "histology" in wanted and counts["histology"]:
             description = replace(description, channel_names=("R", "G", "B"))
         notes = (Note("modalities", f"{found}; converted: {self.modality}"), *survey.notes)

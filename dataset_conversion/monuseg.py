@@ -49,6 +49,7 @@ class MoNuSeg(SeededSplit, PictureInstances):
         dimension="2D",
         cases="30 / 7 / 14 (24 / 6 / 14 with --release 30)",
         classes="cell, touching, gap",
+        registration="not established",
         serves="cascaded U-Nets for nuclei, Tables I and II (--release 30)",
         split="official test; 20 % of training, seeded by patient, as validation",
         open_points=(

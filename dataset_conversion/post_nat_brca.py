@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from nnunet_ext.dataset_conversion.annotation_xml import (
     Drawing,
     check_inside,
     draw_discs,
+    has_area,
     outline_of,
     read_sedeen,
 )
@@ -24,14 +23,14 @@ from nnunet_ext.dataset_conversion.converter import Facts, option
 from nnunet_ext.dataset_conversion.file_instances import FileInstances
 from nnunet_ext.dataset_conversion.instance_converter import Ids
 from nnunet_ext.dataset_conversion.polygons import draw_polygons
-from nnunet_ext.dataset_conversion.sources import case_id, check_folder, find_folder, match_files
+from nnunet_ext.dataset_conversion.post_nat_brca_crops import crop_files, presumed_slides, read_patients
+from nnunet_ext.dataset_conversion.sources import case_id, check_folder, find_folder
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.files import read_header
 from nnunet_ext.images.image import Header, Hints
 
 DISCS = "discs in place of nuclei"
 KINDS = "kinds of nuclei"
-_FILE = r"(?:.*/)?([^/]+?)(_mask)?(?:_crop|_key)?\.(tiff?|png|xml)"
 
 
 @dataclass(frozen=True)
@@ -43,15 +42,18 @@ class PostNatBrca(FileInstances):
 
     name = "PostNATBRCA"
     title = "Nuclei in H&E of breast cancer after neoadjuvant therapy"
-    licence = "CC BY 3.0 (see the page at TCIA)"
-    url = "https://doi.org/10.7937/TCIA.2019.4YIBTJNO"
-    reference = "Martel et al. (2019), Assessment of residual breast cancer cellularity after neoadjuvant chemotherapy"
+    licence = "not established (see the page at TCIA)"
+    url = "https://www.cancerimagingarchive.net/collection/post-nat-brca"
+    reference = (
+        "Martel et al. (2019), Assessment of residual breast cancer cellularity after neoadjuvant "
+        "chemotherapy using digital pathology, The Cancer Imaging Archive"
+    )
     facts = Facts(
         task="nuclei in H&E",
         dimension="2D",
         cases="92 / – / – (according to the paper)",
         classes="cell, touching, gap",
-        registration="TCIA; BreastPathQ asks for an account",
+        registration="not established",
         serves="cascaded U-Nets for nuclei, pre-training",
         split="none: five folds by presumed slide, or by patient (--patients)",
         open_points=(
@@ -66,8 +68,8 @@ class PostNatBrca(FileInstances):
 
     truth: str = option(
         "outlines",
-        "outlines: polygons, rectangles and ellipses in the XML; masks: label images, see --masks; discs: drawn "
-        "around the points in the XML, no segmentation",
+        "outlines: polygons, rectangles and ellipses in the XML; masks: label images, see --masks; discs: "
+        "drawn around the points in the XML, which is no segmentation",
         ("outlines", "masks", "discs"),
     )
     masks: Path | None = option(  # noqa: RUF009 - a dataclass field
@@ -90,16 +92,19 @@ class PostNatBrca(FileInstances):
     def locate(self, source: Path) -> Path:
         """Return the folder that holds the crops."""
         return find_folder(
-            source, lambda folder: bool(_files(folder)), "holds N_Region M_crop.tif and _key.xml", self.name
+            source,
+            lambda folder: bool(crop_files(folder)),
+            "holds N_Region M_crop.tif and _key.xml",
+            self.name,
         )
 
     def find_cases(self, root: Path) -> list[Case]:
         """Pair crops and XML files, or masks, by name."""
-        found = _files(root)
-        masks = _files(self.masks.resolve()) if self.masks else found
+        found = crop_files(root)
+        masks = crop_files(self.masks.resolve()) if self.masks else found
         wanted = "mask" if self.truth == "masks" else "xml"
         names = sorted(name for name, files in found.items() if "image" in files or wanted in files)
-        groups = _patients(self.patients, names) if self.patients else presumed_slides(names)
+        groups = read_patients(self.patients, names) if self.patients else presumed_slides(names)
         cases = []
         for name in names:
             home = next(iter(found[name].values())).parent
@@ -127,19 +132,17 @@ class PostNatBrca(FileInstances):
         drawings = read_sedeen(file)
         check_inside(drawings, (rows, columns), file)
         notes = [Note(KINDS, f"{file}: {_counts(d.description for d in drawings for _ in _objects(d))}")]
-        if self.truth == "discs":
-            points = [d.points for d in drawings if d.kind == "point"]
-            ids, more = _discs(
-                np.concatenate([np.zeros((0, 2)), *points]), (rows, columns), self.disc_radius, file
-            )
-        else:
-            outlines = [outline for d in drawings if (outline := outline_of(d)) is not None]
-            ids, more = draw_polygons(outlines, (rows, columns), file)
-        unused = _counts(d.kind for d in drawings if (outline_of(d) is None) == (self.truth == "outlines"))
-        if not ids.any() and unused:
-            raise CaseError(f"{file}: holds {unused}, but {self.truth} are expected; see --truth")
+        used = [d for d in drawings if (d.kind == "point" if self.truth == "discs" else has_area(d))]
+        unused = _counts(d.kind for d in drawings if d not in used)
+        if unused and not used:
+            raise CaseError(f"{file}: holds {unused} graphics, but {self.truth} need others; see --truth")
         if unused:
-            notes.append(Note(DROPPED, f"{file}: {unused}"))
+            notes.append(Note(DROPPED, f"{file}: {unused} graphics"))
+        if self.truth == "discs":
+            points = np.concatenate([np.zeros((0, 2)), *(d.points for d in used)])
+            ids, more = _discs(points, (rows, columns), self.disc_radius, file)
+        else:
+            ids, more = draw_polygons([outline_of(d) for d in used], (rows, columns), file)
         return ids, (*notes, *more)
 
 
@@ -166,47 +169,3 @@ def _counts(words: Iterable[str]) -> str:
     return ", ".join(
         f"{number} {word or 'without a name'}" for word, number in sorted(Counter(words).items())
     )
-
-
-def _files(root: Path) -> dict[str, dict[str, Path]]:
-    """Return the files of each crop by kind, "image", "xml" or "mask"."""
-    files: dict[str, dict[str, Path]] = defaultdict(dict)
-    for path, found in match_files(root, _FILE):
-        kind = "xml" if path.suffix.lower() == ".xml" else "mask" if found[2] else "image"
-        if (other := files[found[1]].setdefault(kind, path)) != path:
-            raise UserError(f"{path} and {other} have the same name: give one of their folders with -i.")
-    return files
-
-
-def presumed_slides(names: Iterable[str]) -> dict[str, str]:
-    """Guess which crops are of one slide, from names such as "102_Region 10".
-
-    Numbered through, the crops of a slide follow each other with growing numbers of the region. Crops of two
-    slides may be taken for one, which does no harm; names of another form are left out.
-
-    Examples
-    --------
-    >>> presumed_slides(["10_Region 0", "11_Region 4", "12_Region 1", "9_Region 7"])
-    {'9_Region 7': 'slide9', '10_Region 0': 'slide10', '11_Region 4': 'slide10', '12_Region 1': 'slide12'}
-    """
-    matches = filter(None, (re.fullmatch(r"(\d+)_Region (\d+)", name) for name in names))
-    slides: dict[str, str] = {}
-    slide, last = "", -1
-    for number, region, name in sorted((int(m[1]), int(m[2]), m[0]) for m in matches):
-        slide = slide if region > last and slide else f"slide{number}"
-        slides[name], last = slide, region
-    return slides
-
-
-def _patients(file: Path, names: Iterable[str]) -> dict[str, str]:
-    """Read the table of patients, which must have every image."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as table:
-            patients = {row["image"]: row["patient"] for row in csv.DictReader(table)}
-    except (OSError, KeyError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{file}: cannot be read as a csv file with the columns image, patient: {error}"
-        ) from error
-    if missing := [name for name in names if not patients.get(name)]:
-        raise UserError(f"{file}: has no patient for {', '.join(missing[:5])}, {len(missing)} images in all.")
-    return patients

@@ -69,7 +69,7 @@ class PulmonaryVA(VolumeConverter):
     background: tuple[int, ...] = option((0,), "numbers of everything else, such as the area of the lung")
     lungs: str = option(
         "check",
-        "volumes with vessels in one half only, whose other lung was not labelled: check lists them as wrong, "
+        "volumes with vessels in one half only, the other lung not labelled: check lists them as wrong, "
         "cut makes each half with vessels a case, ignore hides the other half in training, keep keeps it",
         ("check", "cut", "ignore", "keep"),
     )

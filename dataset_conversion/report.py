@@ -129,6 +129,7 @@ def dataset_json(
         "numTraining": training_cases,
         "file_ending": description.file_ending,
         **({"regions_class_order": list(order)} if order else {}),
+        **({"nesting": dict(description.nesting)} if description.nesting else {}),
         **({"overwrite_image_reader_writer": reader} if reader else {}),
     }
 

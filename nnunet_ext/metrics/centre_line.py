@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from skimage.morphology import skeletonize
-
 from nnunet_ext.metrics._checks import BoolArray, counted_pair
-from nnunet_ext.morphology import label_components
+from nnunet_ext.morphology import skeleton
 
 
 def cl_dice(prediction: BoolArray, reference: BoolArray, mask: BoolArray | None = None) -> float:
@@ -58,17 +55,8 @@ def cl_dice(prediction: BoolArray, reference: BoolArray, mask: BoolArray | None 
         return math.nan
     if not prediction.any() or not reference.any():
         return 0.0
-    precision = float(reference[_skeleton(prediction)].mean())
-    sensitivity = float(prediction[_skeleton(reference)].mean())
+    precision = float(reference[skeleton(prediction)].mean())
+    sensitivity = float(prediction[skeleton(reference)].mean())
     if precision + sensitivity == 0:
         return 0.0
     return 2 * precision * sensitivity / (precision + sensitivity)
-
-
-def _skeleton(foreground: BoolArray) -> BoolArray:
-    skeleton = skeletonize(foreground).astype(bool, copy=False)  # older scikit-image: 0 and 255 in 3D
-    components, count = label_components(foreground)
-    lost = np.ones(count + 1, dtype=bool)
-    lost[0] = False  # background
-    lost[components[skeleton]] = False
-    return skeleton | lost[components]

@@ -185,7 +185,7 @@ def test_slices_of_a_stack(a549: Path, raw: Path, accept: Callable[[Path], dict]
         "01/t000.tif: 2 of 6 slices are annotated, the others are ignored"
     )
     assert notes(result.report, "partly annotated") == [
-        "01_GT/SEG/man_seg_000_001.tif: 1 of 3 markers in slice 4 lie in no cell (3): background is ignored"
+        "01_GT/SEG/man_seg_000_004.tif: 1 of 3 markers lie in no cell (3): background is ignored"
     ]
     assert json.loads((result.folder / "labelsTr/01_t000.json").read_text()) == {
         "spacing": [1.0, 0.126, 0.126]

@@ -197,6 +197,7 @@ def test_cells_make_nested_labels(source: Path, cells: Path, raw: Path, choice: 
     assert text.endswith({"keep": "kept as nucleus", "clip": "made background"}[choice])
     dataset = json.loads((result.folder / "dataset.json").read_text())
     assert dataset["labels"] == {"background": 0, "cell": 1, "nucleus": 2}
+    assert dataset["nesting"] == {"cell": {"nucleus": {}}}
     assert list(result.report["classes"]) == ["background", "cell", "nucleus"]
     assert result.report["counts"]["train"] == 2
     assert convert(nested(cells=cells, stray_nuclei=choice), source, 513).nothing_to_do

@@ -9,6 +9,7 @@ import tifffile
 import torch
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from torch import nn
+from toy_plans import toy_plans
 from toy_targets import Balance, Levels, blobs, write_case
 
 from nnunet_ext.errors import UserError
@@ -21,36 +22,6 @@ DATASET = "Dataset997_Toy"
 CASES = [f"case{i}" for i in range(4)]
 SHAPE = (1, 48, 48)
 LABELS = {"background": 0, "a": 1, "b": 2}
-RESAMPLING = {"is_seg": False, "order": 1, "order_z": 0, "force_separate_z": None}
-
-
-def plans():
-    architecture = {
-        "n_stages": 4, "features_per_stage": [4, 8, 8, 8], "conv_op": "torch.nn.modules.conv.Conv2d",
-        "kernel_sizes": [[3, 3]] * 4, "strides": [[1, 1], *[[2, 2]] * 3], "n_conv_per_stage": [1] * 4,
-        "n_conv_per_stage_decoder": [1] * 3, "conv_bias": True, "nonlin": "torch.nn.LeakyReLU",
-        "norm_op": "torch.nn.modules.instancenorm.InstanceNorm2d", "norm_op_kwargs": {"affine": True},
-        "dropout_op": None, "dropout_op_kwargs": None, "nonlin_kwargs": {"inplace": True},
-    }  # fmt: skip
-    configuration = {
-        "data_identifier": "nnUNetPlans_2d", "preprocessor_name": "DefaultPreprocessor", "batch_size": 2,
-        "patch_size": [32, 32], "spacing": [1.0, 1.0], "normalization_schemes": ["NoNormalization"],
-        "use_mask_for_norm": [False], "batch_dice": True,
-        "architecture": {
-            "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-            "arch_kwargs": architecture,
-            "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
-        },
-    }  # fmt: skip
-    for kind in ("data", "seg", "probabilities"):
-        configuration[f"resampling_fn_{kind}"] = "resample_data_or_seg_to_shape"
-        configuration[f"resampling_fn_{kind}_kwargs"] = RESAMPLING
-    return {
-        "dataset_name": DATASET, "plans_name": "nnUNetPlans", "image_reader_writer": "NaturalImage2DIO",
-        "transpose_forward": [0, 1, 2], "transpose_backward": [0, 1, 2], "label_manager": "LabelManager",
-        "configurations": {"2d": configuration}, "continue_training": False,
-        "foreground_intensity_properties_per_channel": {},
-    }  # fmt: skip
 
 
 @pytest.fixture
@@ -104,7 +75,7 @@ class ToyTrainer(ExtraTargetTrainer):
 
 def train(**attributes):
     content = {"labels": LABELS, "channel_names": {"0": "x"}, "file_ending": ".tif", "numTraining": 4}
-    trainer = type("ToyTrainer", (ToyTrainer,), attributes)(plans(), "2d", 0, content)
+    trainer = type("ToyTrainer", (ToyTrainer,), attributes)(toy_plans(DATASET), "2d", 0, content)
     torch.manual_seed(0)
     np.random.seed(0)
     trainer.run_training()
@@ -172,7 +143,7 @@ def test_without_targets_everything_is_nnunets(dataset):
         pass
 
     content = {"labels": LABELS, "channel_names": {"0": "x"}, "file_ending": ".tif", "numTraining": 4}
-    trainer = Plain(plans(), "2d", 0, content, torch.device("cpu"))
+    trainer = Plain(toy_plans(DATASET), "2d", 0, content, torch.device("cpu"))
     trainer.initialize()
     loss = trainer._build_loss()
     assert trainer.with_maps(loss) is loss

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
-from skimage.morphology import skeletonize
 
+from nnunet_ext import morphology
 from nnunet_ext.targets.weight_maps._arguments import Box, boxes
 from nnunet_ext.targets.weight_maps._convex_hull import convex_hull
 
@@ -42,7 +41,7 @@ def inner_contour(part: Mask) -> Mask:
 
 
 def skeleton(part: Mask) -> Mask:
-    """Thinned `part`; what scikit-image's thinning deletes altogether (#3757) is its own skeleton.
+    """Thinned `part`, each of its boxes by itself.
 
     A part of a volume that is one voxel thick is thinned in its plane, where the 3D thinning would delete it.
     """
@@ -50,20 +49,8 @@ def skeleton(part: Mask) -> Mask:
     for _, box in boxes(part.view(np.uint8)):
         inside = part[box]
         thin = tuple(axis for axis, length in enumerate(inside.shape) if length == 1)[: part.ndim - 2]
-        result[box] = np.expand_dims(_thinned(inside.squeeze(thin)), thin)
+        result[box] = np.expand_dims(morphology.skeleton(inside.squeeze(thin)), thin)
     return result
-
-
-def _thinned(part: Mask) -> Mask:
-    lines = skeletonize(part).astype(bool, copy=False)  # older scikit-image: 0 and 255 in 3D
-    # As uint8: in some boolean images cc3d 4.1.1 labels background (2D), or fails (3D, one voxel thin).
-    components, count = cc3d.connected_components(
-        np.ascontiguousarray(part).view(np.uint8), connectivity=8 if part.ndim == 2 else 26, return_N=True
-    )
-    lost = np.ones(count + 1, bool)
-    lost[0] = False  # background
-    lost[components[lines]] = False
-    return lines | lost[components]
 
 
 def _grown(box: Box, shape: tuple[int, ...]) -> Any:
