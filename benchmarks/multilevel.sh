@@ -3,16 +3,17 @@
 # against the multi-level activation with its three losses, and with tuned thresholds; three trainings each (folds 0 to
 # 2, which nnU-Net starts from different random numbers), the same 12 test images. Prints Dice and containment of each.
 #
-#   bash benchmarks/multilevel.sh OUTPUT_FOLDER [FOLDS]
+#   bash benchmarks/multilevel.sh OUTPUT_FOLDER [FOLDS [OPTIONS_OF_EVERY_TRAINER]]
 #
-# About 2 minutes per model and fold on two cores; what is finished is not trained again.
+# About 2 minutes per model and fold on two cores; what is finished is not trained again. Adam: with nnU-Net's SGD the
+# multi-level activation learns slowly at first.
 set -euo pipefail
 out=$1 folds=${2:-0 1 2}
 here=$(dirname "$0")
-length=_6epochs_100iters
-models=("520 Ext" "521 Ext" "520 MultiLevelSSE" "520 MultiLevelNCE" "520 MultiLevelMCE")  # 521: as regions
+options=${3:-_adam1e-3_10epochs_100iters}
+models=("520 MultiLevelMCE" "520 Ext" "521 Ext" "520 MultiLevelSSE" "520 MultiLevelNCE")  # 521: as regions
 
-mkdir -p "$out"/{raw,preprocessed,results,predicted}
+mkdir -p "$out"/{raw,preprocessed,results}
 export nnUNet_raw=$out/raw nnUNet_preprocessed=$out/preprocessed nnUNet_results=$out/results
 export nnUNet_n_proc_DA=1 nnUNet_def_n_proc=1
 raw() { echo "$nnUNet_raw/Dataset$1_Nested$1"; }
@@ -34,14 +35,14 @@ predict() {  # dataset id, trainer, fold, output folder
 for fold in $folds; do
     for model in "${models[@]}"; do
         read -r id family <<< "$model"
-        trainer=nnUNetTrainer$family$length
+        trainer=nnUNetTrainer$family$options
         results=$nnUNet_results/Dataset${id}_Nested$id/${trainer}__nnUNetPlansSmall__2d/fold_$fold
         [ -f "$results/validation/summary.json" ] ||
             nnUNetv2_train "$id" 2d "$fold" -p nnUNetPlansSmall -device cpu -tr "$trainer" --npz
-        predict "$id" "$trainer" "$fold" "$out/predicted/${family}_$id/fold_$fold"
+        predict "$id" "$trainer" "$fold" "$out/predicted$options/${family}_$id/fold_$fold"
     done
-    trainer=nnUNetTrainerMultiLevelMCE$length
+    trainer=nnUNetTrainerMultiLevelMCE$options
     nnunet_ext tune-thresholds -d 520 -c 2d -p nnUNetPlansSmall -tr "$trainer" -f "$fold"
-    predict 520 "$trainer" "$fold" "$out/predicted/MultiLevelMCE_520_tuned/fold_$fold"
+    predict 520 "$trainer" "$fold" "$out/predicted$options/MultiLevelMCE_520_tuned/fold_$fold"
 done
-python "$here/multilevel_table.py" "$out/predicted"
+python "$here/multilevel_table.py" "$out/predicted$options"

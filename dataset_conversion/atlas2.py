@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.converter import Case, DatasetDescription, Facts, Part
+from nnunet_ext.dataset_conversion.case import Case, Part
+from nnunet_ext.dataset_conversion.description import DatasetDescription, Facts
 from nnunet_ext.dataset_conversion.sources import find_folder, match_files
 from nnunet_ext.dataset_conversion.volume_converter import VolumeConverter
 
@@ -29,7 +30,7 @@ class Atlas2(VolumeConverter):
 
     name = "ATLAS2"
     title = "T1w MRI of the brain: stroke lesions (ATLAS v2.0)"
-    licence = "data use agreement (INDI), no redistribution"
+    licence = "data use agreement, no redistribution"
     url = "https://fcon_1000.projects.nitrc.org/indi/retro/atlas.html"
     reference = (
         "Liew et al. (2022), A large, curated, open-source stroke neuroimaging dataset, Sci. Data 9:320"

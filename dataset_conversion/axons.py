@@ -13,16 +13,12 @@ from numpy.typing import NDArray
 
 from nnunet_ext.dataset_conversion.axis_order import ORDERS, axes_of, reorder
 from nnunet_ext.dataset_conversion.case import RELABELLED, TURNED, Case, CaseError, Note, Sample, SurveyError
-from nnunet_ext.dataset_conversion.converter import (
-    Converter,
-    DatasetDescription,
-    Facts,
-    Progress,
-    Survey,
-    option,
-    silent,
-)
+from nnunet_ext.dataset_conversion.converter import Converter
+from nnunet_ext.dataset_conversion.description import DatasetDescription, Facts
+from nnunet_ext.dataset_conversion.instance_labels import as_ids
+from nnunet_ext.dataset_conversion.options import option
 from nnunet_ext.dataset_conversion.sources import find_folder, match_files, subfolders
+from nnunet_ext.dataset_conversion.survey import Progress, Survey, silent
 from nnunet_ext.images import hdf5, matlab
 from nnunet_ext.images.files import read_image
 from nnunet_ext.images.image import Grid, Hints
@@ -125,7 +121,7 @@ class Axons(Converter):
         image, order, notes = channels[0], self.label_axes, list[Note]()
         label = np.zeros(image.shape, np.uint8)
         for value, path in reversed(list(enumerate(case.labels, start=1))):  # axons last, over the myelin
-            values = matlab.read(path)
+            values = as_ids(matlab.read(path), path)
             order = axes_of(values, image, path) if order == "auto" else order
             inside = reorder(values, order, image.shape, path) > 0
             if both := np.count_nonzero(label[inside]):

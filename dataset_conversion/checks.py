@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.dataset_conversion.case import THRESHOLDED, Case, CaseError, Note, Sample
-from nnunet_ext.dataset_conversion.converter import IGNORE, DatasetDescription
+from nnunet_ext.dataset_conversion.description import IGNORE, DatasetDescription
 from nnunet_ext.dataset_conversion.formats import ImageFormat, format_of
 
 _LISTED = 5  # stray values that a note names

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.converter import PARTS, Case, DatasetDescription, Facts, Part, option
+from nnunet_ext.dataset_conversion.case import PARTS, Case, Part
+from nnunet_ext.dataset_conversion.description import DatasetDescription, Facts
 from nnunet_ext.dataset_conversion.folds import split_cases
+from nnunet_ext.dataset_conversion.options import option
 from nnunet_ext.dataset_conversion.sources import case_id, find_root, match_files
 from nnunet_ext.dataset_conversion.volume_converter import VolumeConverter
 from nnunet_ext.errors import UserError
@@ -60,9 +62,10 @@ class CirrMRI600(VolumeConverter):
         "official: the folders; paper: the training folder dealt 198 to 50, the validation folder left out; "
         "patients: all dealt anew, by patient; folds: training and validation folder in five folds",
         ("official", "paper", "patients", "folds"),
+        deals=True,
     )
-    healthy: str = option("none", "what healthy subjects are added to", ("none", "train", "test"))
-    seed: int = option(12345, "another one deals otherwise (--split paper, patients)")
+    healthy: str = option("none", "what healthy subjects are added to", ("none", "train", "test"), deals=True)
+    seed: int = option(12345, "another one deals otherwise (--split paper, patients)", deals=True)
 
     @property
     def _sequences(self) -> tuple[str, ...]:

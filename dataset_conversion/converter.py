@@ -7,196 +7,23 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 from nnunet_ext.dataset_conversion.case import (
     PARTS,
     Case,
-    CaseError,
-    Note,
-    Part,
     Sample,
     Split,
-    SurveyError,
 )
+from nnunet_ext.dataset_conversion.description import DatasetDescription, Facts
 from nnunet_ext.dataset_conversion.folds import folds
+from nnunet_ext.dataset_conversion.options import stored, words
 from nnunet_ext.dataset_conversion.sources import find_root
+from nnunet_ext.dataset_conversion.survey import Progress, Survey, silent
 from nnunet_ext.errors import UserError
-
-__all__ = [
-    "IGNORE",
-    "PARTS",
-    "Case",
-    "CaseError",
-    "Converter",
-    "DatasetDescription",
-    "Facts",
-    "Note",
-    "Part",
-    "Sample",
-    "Split",
-    "Survey",
-    "SurveyError",
-    "option",
-]
-
-#: name of nnU-Net's label for voxels of which nothing is known
-IGNORE = "ignore"
-#: (items, how many, what) -> the same items, shown as they go by
-Progress: TypeAlias = Callable[[Iterable[Any], int, str], Iterator[Any]]
-
-
-def silent(items: Iterable[Any], total: int, description: str) -> Iterator[Any]:
-    """Yield `items` and show nothing."""
-    yield from items
-
-
-@dataclass(frozen=True)
-class DatasetDescription:
-    """What goes into ``dataset.json``.
-
-    Attributes
-    ----------
-    channel_names : tuple of str
-        One per channel, an RGB file counting as three; nnU-Net picks the normalisation by them ("CT" has
-        its own, other names get the z-score).
-    labels : mapping
-        Class name to value, background = 0, consecutive; "ignore", if there is one, is the highest. Regions,
-        which may overlap, have several values each: ``{"whole": (1, 2), "core": 2}``.
-    file_ending : str
-        Of images and labels, with the dot. With `dimension` it selects a format of `formats`.
-    official_counts : mapping
-        Cases per part in the complete dataset, to tell a partial download.
-    dimension : int
-        Number of spatial axes, 2 or 3.
-    regions_class_order : tuple of int
-        The label that each region is written as after prediction, in the order of the regions; with regions
-        only.
-    nesting : mapping
-        What lies in what, for the multi-level trainers: ``{"cell": {"nucleus": {}}}``. Empty for classes that
-        are not nested.
-
-    Raises
-    ------
-    ValueError
-        If nnU-Net would not take these labels.
-    """
-
-    channel_names: tuple[str, ...]
-    labels: Mapping[str, int | tuple[int, ...]]
-    file_ending: str
-    official_counts: Mapping[Part, int] = field(default_factory=dict)
-    dimension: int = 2
-    regions_class_order: tuple[int, ...] = ()
-    nesting: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        values, ignore = self.values, self.labels.get(IGNORE, self.values[-1])
-        if values != tuple(range(len(values))) or ignore != values[-1] or self.labels.get("background") != 0:
-            raise ValueError(
-                "We expect background = 0, consecutive labels and 'ignore' as the highest. "
-                f"Got: {dict(self.labels)}"
-            )
-        regions = [name for name in self.labels if name not in ("background", IGNORE)]
-        has_regions = any(isinstance(value, tuple) for value in self.labels.values())
-        if len(self.regions_class_order) != len(regions) * has_regions:
-            raise ValueError(
-                f"We expect regions_class_order to have one label per region ({', '.join(regions)}), and "
-                f"none without regions. Got: {self.regions_class_order}"
-            )
-
-    @property
-    def values(self) -> tuple[int, ...]:
-        """All values a label map may hold, the ignore label included, in order."""
-        parts = (value if isinstance(value, tuple) else (value,) for value in self.labels.values())
-        return tuple(sorted({number for part in parts for number in part}))
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What a look at the files showed before anything is written.
-
-    Attributes
-    ----------
-    cases : tuple of Case
-        The cases to convert.
-    description : DatasetDescription
-        What they have in common.
-    notes : tuple of Note
-        What is worth knowing about the dataset as a whole.
-    """
-
-    cases: tuple[Case, ...]
-    description: DatasetDescription
-    notes: tuple[Note, ...] = ()
-
-
-def option(
-    default: Any,
-    help: str,
-    choices: Sequence[Any] = (),
-    flags: Sequence[str] = (),
-    metavar: str = "",
-    shown: str = "",
-    adds_cases: bool = False,
-) -> Any:
-    """Declare an option of a converter: a dataclass field that is also a flag of the command line.
-
-    Parameters
-    ----------
-    default : any
-        Default value. The type of the field's annotation is that of the flag; a tuple takes several values.
-    help : str
-        One line, without a full stop.
-    choices : sequence
-        The only values allowed, if given.
-    flags : sequence of str
-        Names of the flag; by default the field's name with two dashes.
-    metavar, shown : str
-        How the help shows the value and the default.
-    adds_cases : bool
-        Whether it only says where further cases are: a dataset converted without it may then be completed.
-    """
-    metadata = {"help": help, "choices": tuple(choices), "flags": tuple(flags)}
-    shows = {"metavar": metavar, "shown": shown}
-    return field(default=default, metadata={**metadata, **shows, "adds_cases": adds_cases})
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the list of datasets (``nnunet_ext convert --list``) says about one; words, not code.
-
-    Attributes
-    ----------
-    task : str
-        What is segmented: "retinal vessels".
-    dimension : str
-        "2D", "3D" or "2D, 3D".
-    cases : str
-        Training / validation / test: "480 / 120 / 200"; a dash for a part there is none of.
-    classes : str
-        The classes besides the background: "artery, vein".
-    registration : str
-        What it takes to get the data: "no", "Kaggle account", "form and password".
-    serves : str
-        The paper, with its table, whose numbers these data reproduce: "SCNP, Table G.4".
-    split : str
-        Where the split comes from: "official test; 20 % of training, seeded, as validation".
-    open_points : tuple of str
-        What could not be established and the user has to know or give; the help lists it.
-    """
-
-    task: str = ""
-    dimension: str = ""
-    cases: str = ""
-    classes: str = ""
-    registration: str = "no"
-    serves: str = ""
-    split: str = ""
-    open_points: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -252,8 +79,15 @@ class Converter(ABC):
 
     def parameters(self) -> dict[str, Any]:
         """Return the options all cases were converted with, as they are stored in the report."""
-        stored = [spec.name for spec in self.options() if not spec.metadata["adds_cases"]]
-        return {name: _plain(getattr(self, name)) for name in stored}
+        names = [spec.name for spec in self.options() if not spec.metadata["adds_cases"]]
+        return {name: stored(getattr(self, name)) for name in names}
+
+    def split_words(self) -> str:
+        """Say where the split comes from: `Facts.split`, and what options have made of it."""
+        dealing = (spec for spec in self.options() if spec.metadata["deals"])
+        changed = [spec.name for spec in dealing if getattr(self, spec.name) != spec.default]
+        flags = [f"--{name.replace('_', '-')} {words(getattr(self, name))}" for name in changed]
+        return f"{' '.join(flags)} instead of: {self.facts.split}" if flags else self.facts.split
 
     def locate(self, source: Path) -> Path:
         """Return the folder at or below `source` that holds `layout`; see `sources.find_root`."""
@@ -306,10 +140,3 @@ class Converter(ABC):
         ids = {part: sorted(case.id for case in cases if case.part == part) for part in PARTS}
         groups = {case.id: case.group for case in cases if case.part == "train" and case.group}
         return folds(ids["train"], ids["val"], groups)
-
-
-def _plain(value: Any) -> Any:
-    """Return an option as JSON would give it back."""
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return str(value.resolve()) if isinstance(value, Path) else value

@@ -9,19 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nnunet_ext.dataset_conversion.case import PARTS, Case, Note, Part, Sample
-from nnunet_ext.dataset_conversion.converter import (
-    Converter,
-    DatasetDescription,
-    Facts,
-    Progress,
-    Survey,
-    option,
-    silent,
-)
+from nnunet_ext.dataset_conversion.converter import Converter
+from nnunet_ext.dataset_conversion.description import DatasetDescription, Facts
+from nnunet_ext.dataset_conversion.options import option
 from nnunet_ext.dataset_conversion.orientation import on_the_mask, shrink
 from nnunet_ext.dataset_conversion.pictures import read_foreground, rgb_description
 from nnunet_ext.dataset_conversion.reading import read_rgb
 from nnunet_ext.dataset_conversion.sources import case_id, find_folder, match_files
+from nnunet_ext.dataset_conversion.survey import Progress, Survey, silent
 from nnunet_ext.errors import UserError
 
 _FOLDERS = {"full": "data", "crops": "crop"}
@@ -37,7 +32,7 @@ class Crack500(Converter):
 
     name = "Crack500"
     title = "Photographs of pavement: cracks"
-    licence = "none stated; cite the papers"
+    licence = "none stated"
     url = "https://github.com/fyangneil/pavement-crack-detection"
     reference = (
         "Yang et al. (2019), Feature Pyramid and Hierarchical Boosting Network, IEEE T-ITS (arXiv:1901.06340)"
@@ -66,6 +61,7 @@ class Crack500(Converter):
         "keep",
         "photographs in several parts: keep (noted), or drop from all but the last of train, val, test",
         ("keep", "drop"),
+        deals=True,
     )
 
     def __post_init__(self) -> None:

@@ -12,25 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunet_ext.dataset_conversion.case import Case, CaseError, Note
 from nnunet_ext.dataset_conversion.checks import size_text
-from nnunet_ext.dataset_conversion.converter import (
-    IGNORE,
-    Case,
-    CaseError,
-    DatasetDescription,
-    Facts,
-    Note,
-    Progress,
-    Sample,
-    Survey,
-    option,
-    silent,
-)
 from nnunet_ext.dataset_conversion.ctc_table import About, about
 from nnunet_ext.dataset_conversion.ctc_trust import Trust
 from nnunet_ext.dataset_conversion.ctc_truth import TRUTHS, is_gold, read_cells, slice_of, truth_files
+from nnunet_ext.dataset_conversion.description import IGNORE, DatasetDescription, Facts
 from nnunet_ext.dataset_conversion.instance_converter import Ids, InstanceConverter
+from nnunet_ext.dataset_conversion.options import option
 from nnunet_ext.dataset_conversion.sources import find_folder, match_files, subfolders
+from nnunet_ext.dataset_conversion.survey import Progress, Survey, silent
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.files import read_header, read_image
 from nnunet_ext.images.image import Grid, Header, Hints
@@ -47,7 +38,7 @@ class Ctc(InstanceConverter):
 
     name = "CTC"
     title = "Cell Tracking Challenge, any dataset: cells in 2D or 3D, gold or silver truth"
-    licence = "non-challenge use by permission of the data's providers"
+    licence = "by permission of the providers"
     url = "https://celltrackingchallenge.net"
     reference = (
         "Maška et al. (2023), The Cell Tracking Challenge: 10 years of objective benchmarking, "
@@ -58,6 +49,7 @@ class Ctc(InstanceConverter):
         dimension="2D, 3D",
         cases="by dataset and release",
         classes="cell, touching, gap",
+        serves="Youden's J losses, Table 2 (DIC HeLa)",
         split="sequences 01 and 02 as two folds",
         open_points=(
             "voxel sizes of Fluo-C2DL-Huh7 and Fluo-C3DH-A549-SIM (--spacing)",
@@ -174,19 +166,19 @@ class Ctc(InstanceConverter):
         is_cut = slice_of(case.labels[0]) is not None or (trust.border > 0 and is_gold(case.labels[0]))
         return is_cut or trust.background == "none" or (trust.background == "checked" and not is_exact)
 
-    def read_case(self, case: Case, description: DatasetDescription) -> Sample:
-        """Read frame and cells, and ignore where nothing is known."""
-        sample = super().read_case(case, description)
-        if sample.instances is None or sample.label is None:
-            return sample
-        unknown, notes = self._trust(case).unknown(case, sample.instances)
-        unknown &= sample.instances == 0
+    def make_label(
+        self, case: Case, instances: Ids, grid: Grid, description: DatasetDescription
+    ) -> tuple[NDArray[np.uint8], tuple[Note, ...]]:
+        """Ignore what is not known to be background, and say why."""
+        label, _ = super().make_label(case, instances, grid, description)
+        unknown, notes = self._trust(case).unknown(case, instances)
+        unknown &= instances == 0
         if IGNORE not in description.labels:
             if unknown.any():
                 raise CaseError(f"{notes[0].text}, but simulated truth is complete")
-            return sample
-        ignore = np.uint8(description.values[-1])
-        return replace(sample, label=np.where(unknown, ignore, sample.label), notes=(*sample.notes, *notes))
+            return label, ()
+        label[unknown] = description.values[-1]
+        return label, notes
 
     def _semantic(self, instances: Ids, spacing: tuple[float, ...] | None, file: Path) -> NDArray[np.uint8]:
         """Return the classes; of single slices each for itself, as a closing in 3D finds no gap in one."""

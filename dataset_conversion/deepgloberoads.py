@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
-from nnunet_ext.dataset_conversion.converter import Case, Facts, Part, option
+from nnunet_ext.dataset_conversion.case import Case, Part
+from nnunet_ext.dataset_conversion.description import Facts
+from nnunet_ext.dataset_conversion.options import option
 from nnunet_ext.dataset_conversion.pictures import DealtPictures
 from nnunet_ext.dataset_conversion.sources import find_folder, list_files
 
@@ -24,7 +25,7 @@ class DeepGlobeRoads(DealtPictures):
 
     name = "DeepGlobeRoads"
     title = "Satellite images, 0.5 m per pixel: roads"
-    licence = "DeepGlobe challenge terms, research use (exact text not established)"
+    licence = "challenge terms, research use"
     url = "https://www.kaggle.com/datasets/balraj98/deepglobe-road-extraction-dataset"
     reference = "Demir et al. (2018), DeepGlobe 2018: A Challenge to Parse the Earth through Satellite Images"
     facts = Facts(
@@ -41,9 +42,14 @@ class DeepGlobeRoads(DealtPictures):
         ),
     )
     foreground = "road"
-    sizes: ClassVar[Mapping[Part, int]] = {"train": 4357, "val": 623, "test": 1246}
 
-    unlabelled: bool = option(False, "add the images of valid and test, which have no masks, to imagesTs")
+    unlabelled: bool = option(
+        False, "add the images of valid and test, which have no masks, to imagesTs", deals=True
+    )
+
+    def sizes(self) -> Mapping[Part, int]:
+        """Return those of the paper."""
+        return {"train": 4357, "val": 623, "test": 1246}
 
     def locate(self, source: Path) -> Path:
         """Return the folder with ``train/<id>_sat.jpg``."""
@@ -75,4 +81,4 @@ class DeepGlobeRoads(DealtPictures):
             for part in _UNLABELLED
             for image in list_files(root / part, r"\d+_sat\.jpg")
         ]
-        return [*self.deal(labelled), *others]
+        return [*self.dealt(labelled), *others]

@@ -12,27 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.dataset_conversion import cell_bodies
+from nnunet_ext.dataset_conversion.case import Case, CaseError, Note, Part, SurveyError
 from nnunet_ext.dataset_conversion.checks import size_text, threshold_mask
-from nnunet_ext.dataset_conversion.converter import (
-    Case,
-    CaseError,
-    DatasetDescription,
-    Facts,
-    Note,
-    Progress,
-    Sample,
-    Survey,
-    SurveyError,
-    option,
-    silent,
-)
+from nnunet_ext.dataset_conversion.description import DatasetDescription, Facts
 from nnunet_ext.dataset_conversion.instance_converter import Ids, InstanceConverter
+from nnunet_ext.dataset_conversion.options import option
 from nnunet_ext.dataset_conversion.sources import find_folder, list_files, subfolders
+from nnunet_ext.dataset_conversion.survey import Progress, Survey, silent
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.files import read_header, read_image
-from nnunet_ext.images.image import Header
+from nnunet_ext.images.image import Grid, Header
 
-MODALITIES = ("fluorescence", "brightfield", "histology")
+#: kind of image -> how many there are in the corrected release
+_OFFICIAL = {"fluorescence": 541, "brightfield": 16, "histology": 107}
+MODALITIES = tuple(_OFFICIAL)
 OVERLAP = "overlapping nuclei"
 HIDDEN = "masks that are empty or hidden by others"
 _BRIGHT = 127  # median grey value above which the background is bright
@@ -57,7 +50,12 @@ class Dsb2018(InstanceConverter):
         dimension="2D",
         cases="664 / – / –",
         classes="cell, touching, gap",
+        serves="multi-level activation (bright field, with cell masks of one's own)",
         split="none: nnU-Net's five folds",
+        open_points=(
+            "which images are tiles of one field, of which there are many: random folds share fields",
+            "664 are the images of the corrected release; the original one has 670: say which you used",
+        ),
     )
     example = "-i stage1_train -d 511 --modality fluorescence"
 
@@ -84,10 +82,7 @@ class Dsb2018(InstanceConverter):
             raise UserError(
                 "--cells needs --modality: cell bodies are drawn for images of one kind (brightfield, say)."
             )
-        if self.classes != 4 or self.physical_radii or {self.touching_radius, self.gap_radius} != {None}:
-            raise UserError(
-                "--cells makes the classes background, cell and nucleus: leave out --classes and the radii."
-            )
+        self.refuse_class_options("--cells makes the classes background, cell and nucleus")
 
     def locate(self, source: Path) -> Path:
         """Return the folder of the image folders, ``stage1_train`` itself or what it was unpacked into."""
@@ -140,6 +135,8 @@ class Dsb2018(InstanceConverter):
             description = replace(description, labels=cell_bodies.LABELS, nesting=cell_bodies.NESTING)
         if "histology" in wanted and counts["histology"]:
             description = replace(description, channel_names=("R", "G", "B"))
+        official: dict[Part, int] = {"train": sum(_OFFICIAL[modality] for modality in wanted)}
+        description = replace(description, official_counts=official)
         notes = (Note("modalities", f"{found}; converted: {self.modality}"), *survey.notes)
         return Survey(survey.cases, description, notes)
 
@@ -162,13 +159,13 @@ class Dsb2018(InstanceConverter):
         ids, stray = cell_bodies.treat_stray(ids, cell_bodies.read_cells(mask), self.stray_nuclei, mask)
         return ids, notes + stray
 
-    def read_case(self, case: Case, description: DatasetDescription) -> Sample:
-        """Read image and nuclei; with cells, these and the nuclei in them are the classes."""
-        sample = super().read_case(case, description)
-        if self.cells is None or sample.instances is None:
-            return sample
-        cells = cell_bodies.read_cells(case.others[0])
-        return replace(sample, label=cell_bodies.nested_labels(sample.instances, cells))
+    def make_label(
+        self, case: Case, instances: Ids, grid: Grid, description: DatasetDescription
+    ) -> tuple[NDArray[np.uint8], tuple[Note, ...]]:
+        """With cells, these and the nuclei in them are the classes."""
+        if self.cells is None:
+            return super().make_label(case, instances, grid, description)
+        return cell_bodies.nested_labels(instances, cell_bodies.read_cells(case.others[0])), ()
 
 
 def modality_of(pixels: NDArray[Any]) -> str:

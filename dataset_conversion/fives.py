@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from nnunet_ext.dataset_conversion.converter import Case, Facts, Part
+from nnunet_ext.dataset_conversion.case import Case, Part
+from nnunet_ext.dataset_conversion.description import Facts
 from nnunet_ext.dataset_conversion.pictures import DealtPictures
 from nnunet_ext.dataset_conversion.sources import list_files, subfolders
 
@@ -42,12 +43,15 @@ class Fives(DealtPictures):
         ),
     )
     foreground = "vessel"
-    sizes: ClassVar[Mapping[Part, int]] = {"train": 480, "val": 120}
-    official_test = 200
+    deals: ClassVar[tuple[Part, ...]] = ("train", "val")
+
+    def sizes(self) -> Mapping[Part, int]:
+        """Return those of the paper; the test set is official."""
+        return {"train": 480, "val": 120, "test": 200}
 
     def find_cases(self, root: Path) -> list[Case]:
         """Pair images and masks by name; the training cases are dealt disease by disease."""
-        train = self.deal(_cases(root / "train", "train"), strata=lambda case: case.id[-1].upper())
+        train = self.dealt(_cases(root / "train", "train"), strata=lambda case: case.id[-1].upper())
         return [*train, *_cases(root / "test", "test")]
 
 

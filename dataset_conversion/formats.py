@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.converter import CaseError, DatasetDescription
+from nnunet_ext.dataset_conversion.case import CaseError
+from nnunet_ext.dataset_conversion.description import DatasetDescription
 from nnunet_ext.images import nifti, tif
-from nnunet_ext.images.image import Grid
+from nnunet_ext.images.image import Grid, Hints
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,8 @@ def _read_tif(path: Path) -> NDArray[Any]:
 
 
 def _read_nifti(path: Path) -> NDArray[Any]:
-    import SimpleITK as sitk
-
-    nifti.check_whole(path)
-    return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(path))))
+    pixels = nifti.read(path, Hints()).pixels
+    return pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1)
 
 
 _INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")

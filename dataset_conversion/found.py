@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnunet_ext.dataset_conversion.case import Case, SurveyError
 from nnunet_ext.dataset_conversion.checks import check_ids
-from nnunet_ext.dataset_conversion.converter import Case, Converter, Progress, Survey, SurveyError
+from nnunet_ext.dataset_conversion.converter import Converter
 from nnunet_ext.dataset_conversion.output import Record, fingerprint
+from nnunet_ext.dataset_conversion.survey import Progress, Survey
 from nnunet_ext.dataset_conversion.worker import below, problem_record
 from nnunet_ext.errors import UserError
 

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.case import PARTS, Case, Note, Part, Sample
-from nnunet_ext.dataset_conversion.converter import DatasetDescription, option
-from nnunet_ext.dataset_conversion.folds import split_cases
-from nnunet_ext.dataset_conversion.instance_converter import InstanceConverter
+from nnunet_ext.dataset_conversion.case import Case, Note
+from nnunet_ext.dataset_conversion.dealt import Dealt
+from nnunet_ext.dataset_conversion.description import DatasetDescription
+from nnunet_ext.dataset_conversion.instance_converter import Ids, InstanceConverter
 from nnunet_ext.dataset_conversion.instance_survey import Look
-from nnunet_ext.errors import UserError
+from nnunet_ext.dataset_conversion.options import option
 from nnunet_ext.images.files import read_header, read_image
-from nnunet_ext.images.image import Header, Hints
+from nnunet_ext.images.image import Grid, Header, Hints
 
-SPLITS = ("paper", "folds")
-PAPER_OR_FOLDS = (
-    "paper: dealt at random, seeded, in the sizes of the paper; folds: five folds, nothing else dealt"
-)
 NUCLEI = "nuclei"
 _FLAT = Hints(dimension=2)
 
@@ -41,37 +37,12 @@ class PictureInstances(InstanceConverter):
 
 
 @dataclass(frozen=True)
-class SeededSplit(InstanceConverter):
-    """Base of the converters of which only the sizes of the parts are known, not which case is in which.
-
-    Attributes
-    ----------
-    deals : tuple of str
-        The parts that are dealt; the others are official.
-    """
-
-    deals: ClassVar[tuple[Part, ...]] = PARTS
-
-    split: str = option("paper", PAPER_OR_FOLDS, SPLITS)
-    seed: int = option(12345, "of the split: another one deals the cases otherwise")
-
-    @abstractmethod
-    def sizes(self) -> Mapping[Part, int]:
-        """Return the cases per part in the complete dataset, as the paper has them."""
-
-    def dealt(self, cases: Sequence[Case], strata: Callable[[Case], Hashable] = lambda case: 0) -> list[Case]:
-        """Return the cases with their parts: those of `sizes`, or all of them training."""
-        if self.split == "folds":
-            return [replace(case, part="train") for case in cases]
-        sizes = {part: size for part, size in self.sizes().items() if part in self.deals}
-        return split_cases(cases, sizes, self.seed, strata)
+class SeededSplit(Dealt, InstanceConverter):
+    """Base of the converters of instances whose cases are dealt."""
 
     def describe_from(self, looks: Sequence[Look]) -> DatasetDescription:
         """Add the number of cases in the complete dataset."""
-        counts = dict(self.sizes())
-        if self.split == "folds":
-            counts = {"train": sum(counts.pop(part, 0) for part in self.deals), **counts}
-        return replace(super().describe_from(looks), official_counts=counts)
+        return replace(super().describe_from(looks), official_counts=self.counts())
 
 
 @dataclass(frozen=True)
@@ -85,11 +56,8 @@ class KindsOfNuclei(InstanceConverter):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        radii = {self.touching_radius, self.gap_radius}
-        if self.target != NUCLEI and (self.classes != 4 or self.physical_radii or radii != {None}):
-            raise UserError(
-                f"--target {self.target} makes the kinds the classes: leave out --classes and the radii."
-            )
+        if self.target != NUCLEI:
+            self.refuse_class_options(f"--target {self.target} makes the kinds the classes")
 
     @abstractmethod
     def kinds(self) -> tuple[str, ...]:
@@ -107,10 +75,10 @@ class KindsOfNuclei(InstanceConverter):
         labels = {name: number for number, name in enumerate(("background", *self.kinds()))}
         return replace(description, labels=labels)
 
-    def read_case(self, case: Case, description: DatasetDescription) -> Sample:
-        """Read image and nuclei; the kinds are the label, where they are wanted."""
-        sample = super().read_case(case, description)
+    def make_label(
+        self, case: Case, instances: Ids, grid: Grid, description: DatasetDescription
+    ) -> tuple[NDArray[np.uint8], tuple[Note, ...]]:
+        """Return the kinds, where they are wanted."""
         if self.target == NUCLEI:
-            return sample
-        kinds, notes = self.read_kinds(case)
-        return replace(sample, label=kinds, notes=(*sample.notes, *notes))
+            return super().make_label(case, instances, grid, description)
+        return self.read_kinds(case)

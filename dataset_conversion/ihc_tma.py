@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 
 from nnunet_ext.dataset_conversion.case import Case, CaseError, Note, Part
 from nnunet_ext.dataset_conversion.checks import size_text
-from nnunet_ext.dataset_conversion.converter import Facts, option
+from nnunet_ext.dataset_conversion.dealt import PAPER_OR_FOLDS
+from nnunet_ext.dataset_conversion.description import Facts
 from nnunet_ext.dataset_conversion.histology import (
     NUCLEI,
-    PAPER_OR_FOLDS,
     KindsOfNuclei,
     PictureInstances,
     SeededSplit,
 )
 from nnunet_ext.dataset_conversion.instance_converter import Ids
 from nnunet_ext.dataset_conversion.instance_labels import as_ids
+from nnunet_ext.dataset_conversion.options import option
 from nnunet_ext.dataset_conversion.polygons import OVERLAP
 from nnunet_ext.dataset_conversion.sources import list_files
 from nnunet_ext.images import numpy_files
@@ -66,7 +67,10 @@ class IhcTma(KindsOfNuclei, SeededSplit, PictureInstances):
     )
 
     split: str = option(
-        "official", f"official: fold 1, 2, 3 of the names; {PAPER_OR_FOLDS}", ("official", "paper", "folds")
+        "official",
+        f"official: fold 1, 2, 3 of the names; {PAPER_OR_FOLDS}",
+        ("official", "paper", "folds"),
+        deals=True,
     )
     target: str = option(
         NUCLEI, "nuclei: instances of either kind; staining: negative and positive", (NUCLEI, "staining")
@@ -93,7 +97,8 @@ class IhcTma(KindsOfNuclei, SeededSplit, PictureInstances):
             )
             for stem in sorted({file.stem for file in files})
         ]
-        return cases if self.split == "official" else self.dealt(cases)
+        is_official = self.split == "official" and self.split_file is None
+        return cases if is_official else self.dealt(cases)
 
     def headers(self, case: Case, dimension: int | None) -> tuple[Header, Header | None]:
         """Check that picture and maps fit, without reading the maps."""

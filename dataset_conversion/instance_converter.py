@@ -12,20 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.converter import (
-    IGNORE,
-    Case,
-    CaseError,
-    Converter,
-    DatasetDescription,
-    Note,
-    Progress,
-    Sample,
-    Survey,
-    SurveyError,
-    option,
-    silent,
-)
+from nnunet_ext.dataset_conversion.case import Case, CaseError, Note, Sample, SurveyError
+from nnunet_ext.dataset_conversion.converter import Converter
+from nnunet_ext.dataset_conversion.description import IGNORE, DatasetDescription
 from nnunet_ext.dataset_conversion.instance_labels import (
     instance_notes,
     may_be_wrong,
@@ -39,8 +28,10 @@ from nnunet_ext.dataset_conversion.instance_survey import (
     survey_notes,
     wrong_with,
 )
+from nnunet_ext.dataset_conversion.options import option
+from nnunet_ext.dataset_conversion.survey import Progress, Survey, silent
 from nnunet_ext.errors import UserError
-from nnunet_ext.images.image import Header
+from nnunet_ext.images.image import Grid, Header
 
 #: class name -> label; with fewer classes the last ones are left out
 CLASSES = {"background": 0, "cell": 1, "touching": 2, "gap": 3}
@@ -160,22 +151,34 @@ class InstanceConverter(Converter):
         return DatasetDescription(names, labels, ending, dimension=dimension)
 
     def read_case(self, case: Case, description: DatasetDescription) -> Sample:
-        """Read labels and image, and make the classes of the labels."""
-        look = Look(case, *self.headers(case, description.dimension))
-        grid = look.grid(self.spacing)
+        """Read labels and image, and make the label map."""
+        grid = Look(case, *self.headers(case, description.dimension)).grid(self.spacing)
         label, instances, notes = None, None, ()
         if case.labels:
             ids, notes = self.read_ids(case)
             instances = pieces(ids) if self.split_components else number_from_one(ids)
-            unknown = self.ignored(case, ids)
             del ids
             notes += instance_notes(instances, case.labels[0] if len(case.labels) == 1 else case.images[0])
-            label = self._semantic(instances, grid.spacing, case.images[0])
-            if unknown is not None:
-                label[unknown & (instances == 0)] = description.labels[IGNORE]
+            label, more = self.make_label(case, instances, grid, description)
+            notes += more
         pixels = self.read_pixels(case, description)
         notes += _check_pixels(pixels, case.images[0])
         return Sample(_files(pixels, description), label, notes, instances, grid)
+
+    def make_label(
+        self, case: Case, instances: Ids, grid: Grid, description: DatasetDescription
+    ) -> tuple[NDArray[np.uint8], tuple[Note, ...]]:
+        """Return the label map and notes on it; here the classes of the instances, and what is ignored."""
+        label = self._semantic(instances, grid.spacing, case.images[0])
+        unknown = self.ignored(case, instances)
+        if unknown is not None:
+            label[unknown & (instances == 0)] = description.labels[IGNORE]
+        return label, ()
+
+    def refuse_class_options(self, reason: str) -> None:
+        """Raise `UserError` if options ask for classes that are not made, for this reason."""
+        if self.classes != 4 or self.physical_radii or {self.touching_radius, self.gap_radius} != {None}:
+            raise UserError(f"{reason}: leave out --classes and the radii.")
 
     def _semantic(self, instances: Ids, spacing: tuple[float, ...] | None, file: Path) -> NDArray[np.uint8]:
         """Return the classes of instances; override it where single slices are labelled."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.converter import CaseError, Note
+from nnunet_ext.dataset_conversion.case import CaseError, Note
 from nnunet_ext.images.image import Header
 from nnunet_ext.images.instance_files import instance_dtype
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from nnunet_ext.dataset_conversion.case import Case, Note
 from nnunet_ext.dataset_conversion.checks import size_text
-from nnunet_ext.dataset_conversion.converter import Case, Note
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.files import NIFTI_ENDINGS, ending_of
 from nnunet_ext.images.image import Grid, Header

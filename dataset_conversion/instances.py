@@ -6,8 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.converter import Case, Facts, Part, option
-from nnunet_ext.dataset_conversion.file_instances import FileInstances
+from nnunet_ext.dataset_conversion.case import Case, Part
+from nnunet_ext.dataset_conversion.description import Facts
+from nnunet_ext.dataset_conversion.file_instances import Hdf5Instances
+from nnunet_ext.dataset_conversion.options import option
 from nnunet_ext.dataset_conversion.pairing import (
     Pair,
     has_channel_numbers,
@@ -23,7 +25,7 @@ from nnunet_ext.images.tif_spacing import spacing_files
 
 
 @dataclass(frozen=True)
-class Instances(FileInstances):
+class Instances(Hdf5Instances):
     """Images and instance labels that pair by name, in tif, png, NIfTI or HDF5, 2D or 3D."""
 
     name = "Instances"

@@ -6,21 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.converter import (
-    Case,
-    DatasetDescription,
-    Facts,
-    Note,
-    Progress,
-    Survey,
-    SurveyError,
-    option,
-    silent,
-)
+from nnunet_ext.dataset_conversion.case import Case, Note, SurveyError
+from nnunet_ext.dataset_conversion.description import DatasetDescription, Facts
+from nnunet_ext.dataset_conversion.options import option
 from nnunet_ext.dataset_conversion.resampling import read_resampled
 from nnunet_ext.dataset_conversion.sources import find_folder, match_files
+from nnunet_ext.dataset_conversion.survey import Progress, Survey, silent
 from nnunet_ext.dataset_conversion.volume_converter import VolumeConverter
-from nnunet_ext.dataset_conversion.volumes import Volume, grid_problem, read_volume
+from nnunet_ext.dataset_conversion.volumes import Volume, grid_problem, read_filled
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.files import read_header
 from nnunet_ext.images.image import Hints
@@ -139,4 +132,4 @@ class Isles24(VolumeConverter):
 
     def read_files(self, case: Case) -> tuple[Volume, tuple[Note, ...]]:
         """Read channels and label; with ``--resample`` bring the channels onto the label's voxels."""
-        return read_resampled(case) if self.resample else (read_volume(case), ())
+        return read_resampled(case) if self.resample else read_filled(case)

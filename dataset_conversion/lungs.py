@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.dataset_conversion.case import Case, CaseError, Note, SurveyError
-from nnunet_ext.dataset_conversion.converter import Progress
+from nnunet_ext.dataset_conversion.survey import Progress
 from nnunet_ext.dataset_conversion.volumes import Volume
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.files import read_image

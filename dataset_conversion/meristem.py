@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.dataset_conversion.case import RELABELLED, RESIZED, Case, CaseError, Note, Part
-from nnunet_ext.dataset_conversion.converter import DatasetDescription, Facts, option
+from nnunet_ext.dataset_conversion.description import DatasetDescription, Facts
 from nnunet_ext.dataset_conversion.file_instances import FileInstances
 from nnunet_ext.dataset_conversion.instance_converter import Ids
 from nnunet_ext.dataset_conversion.instance_survey import Look
 from nnunet_ext.dataset_conversion.meristem_resolutions import resolution
+from nnunet_ext.dataset_conversion.options import option
 from nnunet_ext.dataset_conversion.plantseg import find_outside
 from nnunet_ext.dataset_conversion.sources import find_folder, match_files
 from nnunet_ext.errors import UserError
@@ -40,7 +41,7 @@ class Meristem(FileInstances):
 
     name = "Meristem"
     title = "Arabidopsis shoot apical meristem in 3D: cells, from membrane stacks"
-    licence = "not established (see the deposit)"
+    licence = "not established"
     url = "https://www.repository.cam.ac.uk/handle/1810/262530"
     reference = (
         "Willis et al. (2016), Cell size and growth regulation in the Arabidopsis thaliana apical stem cell "
@@ -63,7 +64,7 @@ class Meristem(FileInstances):
     example = "-i PNAS -d 525 --physical-radii --touching-radius 0.5 --gap-radius 1.5"
 
     test_plants: tuple[int, ...] = option(
-        (15,), "plants whose stacks are for testing; 0: none", metavar="PLANT"
+        (15,), "plants whose stacks are for testing; 0: none", metavar="PLANT", deals=True
     )
     suspect: str = option(
         "leave-out",

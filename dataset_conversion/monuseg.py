@@ -10,9 +10,10 @@ from typing import ClassVar
 
 from nnunet_ext.dataset_conversion.annotation_xml import aperio_pixel_size, check_inside, read_aperio
 from nnunet_ext.dataset_conversion.case import DROPPED, Case, Note, Part
-from nnunet_ext.dataset_conversion.converter import Facts, option
+from nnunet_ext.dataset_conversion.description import Facts
 from nnunet_ext.dataset_conversion.histology import PictureInstances, SeededSplit
 from nnunet_ext.dataset_conversion.instance_converter import Ids
+from nnunet_ext.dataset_conversion.options import option
 from nnunet_ext.dataset_conversion.polygons import draw_polygons
 from nnunet_ext.dataset_conversion.sources import find_folder, match_files
 from nnunet_ext.images.files import read_header
@@ -38,7 +39,7 @@ class MoNuSeg(SeededSplit, PictureInstances):
 
     name = "MoNuSeg"
     title = "Nuclei in H&E of seven organs (MoNuSeg 2018)"
-    licence = "CC BY-NC-SA 4.0 (see the page of the challenge)"
+    licence = "CC BY-NC-SA 4.0"
     url = "https://monuseg.grand-challenge.org/Data"
     reference = (
         "Kumar et al. (2020), A multi-organ nucleus segmentation challenge, IEEE Transactions on Medical "
@@ -56,6 +57,7 @@ class MoNuSeg(SeededSplit, PictureInstances):
             "which tiles the cascade paper validated on",
             "where the outlines' coordinates begin, to half a pixel (--first-pixel)",
             "what the 20 regions marked as negative in TCGA-XS-A8TJ are (--negative)",
+            "the licence: CC BY-NC-SA 4.0 according to a mirror, CC BY-NC 4.0 according to InstanSeg",
             "pixel size of TCGA-NH-A8F7, which its XML does not state",
         ),
     )

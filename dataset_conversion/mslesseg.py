@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from nnunet_ext.dataset_conversion.converter import Case, DatasetDescription, Facts, Part, option
-from nnunet_ext.dataset_conversion.folds import split_cases
+from nnunet_ext.dataset_conversion.case import Case, Part
+from nnunet_ext.dataset_conversion.dealt import Dealt
+from nnunet_ext.dataset_conversion.description import DatasetDescription, Facts
 from nnunet_ext.dataset_conversion.sources import match_files
 from nnunet_ext.dataset_conversion.volume_converter import VolumeConverter
 
 CHANNELS = ("T1", "T2", "FLAIR")
 # T1 and T2 are time points as well as modalities: only the last word is the modality
 _NAMES = r"(?P<part>train|test)/(?:.*/)?(?P<scan>P\d+(?:_T\d+)?)_(?:T1|T2|FLAIR|MASK)\.nii\.gz"
-_SIZES: dict[Part, int] = {"train": 74, "val": 19}
 
 
 @dataclass(frozen=True)
-class MSLesSeg(VolumeConverter):
+class MSLesSeg(Dealt, VolumeConverter):
     """MSLesSeg (Guarnera et al. 2025): T1w, T2w, FLAIR in MNI space, 1 mm, skull-stripped.
 
     A patient has up to four scans (time points), which stay in one part and one fold.
@@ -40,18 +42,16 @@ class MSLesSeg(VolumeConverter):
     )
     example = '-i "MSLesSeg Dataset" -d 523'
 
-    split: str = option(
-        "paper", "paper: 19 scans validate, whole patients; folds: five folds by patient", ("paper", "folds")
-    )
-    seed: int = option(12345, "another one gives another validation set (--split paper)")
+    deals: ClassVar[tuple[Part, ...]] = ("train", "val")
+
+    def sizes(self) -> Mapping[Part, int]:
+        """Return the scans per part; the test set is official."""
+        return {"train": 74, "val": 19, "test": 22}
 
     def describe(self) -> DatasetDescription:
         """Return T1w, T2w, FLAIR, background and lesion, NIfTI."""
-        train: dict[Part, int] = _SIZES if self.split == "paper" else {"train": sum(_SIZES.values())}
-        counts: dict[Part, int] = {**train, "test": 22}
-        return DatasetDescription(
-            ("T1w", "T2w", "FLAIR"), {"background": 0, "lesion": 1}, ".nii.gz", counts, 3
-        )
+        channels, labels = ("T1w", "T2w", "FLAIR"), {"background": 0, "lesion": 1}
+        return DatasetDescription(channels, labels, ".nii.gz", self.counts(), 3)
 
     def find_cases(self, root: Path) -> list[Case]:
         """Return one case per scan that has any of its four files."""
@@ -61,7 +61,7 @@ class MSLesSeg(VolumeConverter):
         cases = [_case(folder, scan, is_test=part == "test") for folder, scan, part in sorted(scans)]
         train = [case for case in cases if case.part == "train"]
         test = [case for case in cases if case.part == "test"]
-        return [*(split_cases(train, _SIZES, self.seed) if self.split == "paper" else train), *test]
+        return [*self.dealt(train), *test]
 
 
 def _case(folder: Path, scan: str, is_test: bool) -> Case:

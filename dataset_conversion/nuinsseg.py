@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 
 from nnunet_ext.dataset_conversion.case import Case, CaseError, Note, Part
 from nnunet_ext.dataset_conversion.checks import size_text
-from nnunet_ext.dataset_conversion.converter import Facts, Progress, Survey, option, silent
+from nnunet_ext.dataset_conversion.description import Facts
 from nnunet_ext.dataset_conversion.file_instances import FileInstances
 from nnunet_ext.dataset_conversion.histology import SeededSplit
 from nnunet_ext.dataset_conversion.instance_converter import Ids
 from nnunet_ext.dataset_conversion.instance_survey import examples
+from nnunet_ext.dataset_conversion.options import option
 from nnunet_ext.dataset_conversion.reading import read_mask
 from nnunet_ext.dataset_conversion.sources import case_id, find_folder, match_files, subfolders
+from nnunet_ext.dataset_conversion.survey import Progress, Survey, silent
 from nnunet_ext.errors import UserError
 
 IMAGES, LABELS = "tissue images", "label masks modify"

@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from nnunet_ext.dataset_conversion.converter import Case, DatasetDescription, Part, Split
+from nnunet_ext.dataset_conversion.case import Case, Part, Split
+from nnunet_ext.dataset_conversion.description import DatasetDescription
 from nnunet_ext.dataset_conversion.sources import is_litter
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import read_json, write_texts

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.converter import Case, Facts, Note, option
-from nnunet_ext.dataset_conversion.file_instances import FileInstances
+from nnunet_ext.dataset_conversion.case import Case, Note
+from nnunet_ext.dataset_conversion.description import IGNORE, Facts
+from nnunet_ext.dataset_conversion.file_instances import Hdf5Instances
 from nnunet_ext.dataset_conversion.instance_converter import Ids
+from nnunet_ext.dataset_conversion.options import option
 from nnunet_ext.dataset_conversion.sources import case_id, find_folder, list_files
+from nnunet_ext.dataset_conversion.survey import Progress, Survey, silent
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.hdf5 import datasets, library
 
 OUTSIDE = "outside of the tissue"
+ENDS = "slices without cells at the ends"
+TWICE = "test files called like training files"
 _IS_BACKGROUND = 0.01  # share of voxels from which 0 is the outside
 _TIMES_LARGER = 5  # than the next largest instance is the outside
 _FACES = 3  # of the volume that the outside touches at least
 
 
 @dataclass(frozen=True)
-class PlantSeg(FileInstances):
+class PlantSeg(Hdf5Instances):
     """Confocal and light-sheet stacks as PlantSeg stores them (Wolny et al. 2020, eLife 57613).
 
     Each file holds ``raw`` and ``label``, (z, y, x), with the attribute ``element_size_um``, (z, y, x) in µm.
@@ -30,7 +37,7 @@ class PlantSeg(FileInstances):
 
     name = "PlantSeg"
     title = "Plant tissue in 3D (ovules, lateral roots, nuclei): cells, from PlantSeg-style HDF5 files"
-    licence = "that of the files (see their source)"
+    licence = "that of the files"
     url = "https://github.com/kreshuklab/plant-seg"
     reference = "Wolny et al. (2020), Accurate and versatile 3D segmentation of plant tissues, eLife 9:e57613"
     facts = Facts(
@@ -47,6 +54,13 @@ class PlantSeg(FileInstances):
     )
     background: str = option(
         "auto", "id of the outside of the tissue; auto: 0, or one huge id at the border", metavar="ID|auto"
+    )
+
+    ends: str = option(
+        "background",
+        "slices at the ends of a volume without any cell, which in some files nobody labelled: background or "
+        "nnU-Net's ignore label; they are noted either way",
+        ("background", IGNORE),
     )
 
     def __post_init__(self) -> None:
@@ -80,8 +94,38 @@ class PlantSeg(FileInstances):
             outside = int(self.background)
             share = np.count_nonzero(ids == outside) / ids.size
             text = f"id {outside} is {share:.1%} of the voxels (--background)"
-        notes = (Note(OUTSIDE, f"{file}: {text}"),)
-        return (np.where(ids == outside, ids.dtype.type(0), ids) if outside else ids), notes
+        notes = [Note(OUTSIDE, f"{file}: {text}")]
+        cells = np.where(ids == outside, ids.dtype.type(0), ids) if outside else ids
+        if any(ends := empty_ends(cells)):
+            notes.append(Note(ENDS, f"{file}: the first {ends[0]} and the last {ends[1]} of {len(ids)}"))
+        return cells, tuple(notes)
+
+    def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
+        """See `Hdf5Instances.survey`; test files called like training files are noted."""
+        survey = super().survey(cases, progress)
+        train = {case.images[0].name.lower() for case in cases if case.part == "train"}
+        same = [case.images[0] for case in cases if case.part == "test"]
+        notes = [Note(TWICE, f"{file}") for file in same if file.name.lower() in train]
+        return replace(survey, notes=(*survey.notes, *notes))
+
+    def has_ignore(self, cases: Sequence[Case]) -> bool:
+        """Tell whether slices may be ignored."""
+        return self.ends == IGNORE
+
+    def ignored(self, case: Case, ids: Ids) -> NDArray[np.bool_] | None:
+        """Return the slices without any cell at the ends."""
+        if self.ends != IGNORE:
+            return None
+        first, last = empty_ends(ids)
+        unknown = np.zeros(ids.shape, bool)
+        unknown[:first] = unknown[len(ids) - last :] = True
+        return unknown
+
+
+def empty_ends(ids: Ids) -> tuple[int, int]:
+    """Return how many slices without any cell a volume begins and ends with; 0 if there is no cell at all."""
+    filled = np.flatnonzero(ids.any(axis=tuple(range(1, ids.ndim))))
+    return (int(filled[0]), int(len(ids) - 1 - filled[-1])) if filled.size and ids.ndim == 3 else (0, 0)
 
 
 def find_outside(ids: Ids) -> tuple[int, str]:

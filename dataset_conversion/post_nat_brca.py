@@ -19,9 +19,10 @@ from nnunet_ext.dataset_conversion.annotation_xml import (
     read_sedeen,
 )
 from nnunet_ext.dataset_conversion.case import DROPPED, Case, CaseError, Note
-from nnunet_ext.dataset_conversion.converter import Facts, option
+from nnunet_ext.dataset_conversion.description import Facts
 from nnunet_ext.dataset_conversion.file_instances import FileInstances
 from nnunet_ext.dataset_conversion.instance_converter import Ids
+from nnunet_ext.dataset_conversion.options import option
 from nnunet_ext.dataset_conversion.polygons import draw_polygons
 from nnunet_ext.dataset_conversion.post_nat_brca_crops import crop_files, presumed_slides, read_patients
 from nnunet_ext.dataset_conversion.sources import case_id, check_folder, find_folder
@@ -42,7 +43,7 @@ class PostNatBrca(FileInstances):
 
     name = "PostNATBRCA"
     title = "Nuclei in H&E of breast cancer after neoadjuvant therapy"
-    licence = "not established (see the page at TCIA)"
+    licence = "not established"
     url = "https://www.cancerimagingarchive.net/collection/post-nat-brca"
     reference = (
         "Martel et al. (2019), Assessment of residual breast cancer cellularity after neoadjuvant "
@@ -62,6 +63,7 @@ class PostNatBrca(FileInstances):
             "which crop is of which slide and patient (--patients)",
             "the tree of TCIA's own archive, the size of the crops and of their pixels (--spacing)",
             "what the _mask.tif files of one copy show",
+            "the licence",
         ),
     )
     example = "-i cells -d 526 --truth masks --masks my_masks"
@@ -77,7 +79,10 @@ class PostNatBrca(FileInstances):
     )
     disc_radius: float = option(0.0, "radius of the discs in pixels, with --truth discs", shown="none")
     patients: Path | None = option(  # noqa: RUF009 - a dataclass field
-        None, "csv file with the columns image (100_Region 4) and patient", shown="guessed slides"
+        None,
+        "csv file with the columns image (100_Region 4) and patient",
+        shown="guessed slides",
+        deals=True,
     )
 
     def __post_init__(self) -> None:

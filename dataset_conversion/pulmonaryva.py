@@ -11,22 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.dataset_conversion.case import RESIZED, Case, CaseError, Note, Part
-from nnunet_ext.dataset_conversion.converter import (
-    IGNORE,
-    DatasetDescription,
-    Facts,
-    Progress,
-    Survey,
-    option,
-    silent,
-)
+from nnunet_ext.dataset_conversion.description import IGNORE, DatasetDescription, Facts
 from nnunet_ext.dataset_conversion.lungs import HALVES, cut, half_of, keep_labelled, open_half
+from nnunet_ext.dataset_conversion.options import option
 from nnunet_ext.dataset_conversion.overlay import check_brighter
 from nnunet_ext.dataset_conversion.path_patterns import PathPattern, pair_by_pattern, part_of_name
 from nnunet_ext.dataset_conversion.reading import as_labels, relabel
 from nnunet_ext.dataset_conversion.sources import case_id, check_folder
+from nnunet_ext.dataset_conversion.survey import Progress, Survey, silent
 from nnunet_ext.dataset_conversion.volume_converter import VolumeConverter
-from nnunet_ext.dataset_conversion.volumes import Volume, read_volume
+from nnunet_ext.dataset_conversion.volumes import Volume, read_filled
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.files import NIFTI_ENDINGS, ending_of
 
@@ -40,7 +34,7 @@ class PulmonaryVA(VolumeConverter):
 
     name = "PulmonaryVA"
     title = "Chest CT: pulmonary arteries and veins"
-    licence = "Apache 2.0 (Kaggle); the authors ask for an e-mail"
+    licence = "Apache 2.0 (according to Kaggle)"
     url = "https://www.kaggle.com/datasets/xiaoweixumedicalai/mytest"
     reference = (
         "Fusion of machine learning and deep neural networks for pulmonary arteries and veins, ICPR 2024"
@@ -124,12 +118,13 @@ class PulmonaryVA(VolumeConverter):
 
     def read_files(self, case: Case) -> tuple[Volume, tuple[Note, ...]]:
         """Read image and label, see that they belong together, and deal with a half that is not labelled."""
-        file, volume = case.labels[0], self._spaced(read_volume(case), case.images[0])
+        file, (volume, filled) = case.labels[0], read_filled(case)
+        volume = self._spaced(volume, case.images[0])
         values, rounded = as_labels(np.asarray(volume.label), file)
         label, numbered = self._numbered(values, file)
         if self.overlay == "check":
             check_brighter(volume.channels[0], label > 0, _WINDOW, file)
-        notes: tuple[Note, ...] = (*rounded, *numbered)
+        notes: tuple[Note, ...] = (*filled, *rounded, *numbered)
         if self.lungs in ("check", "ignore"):
             ignored = _IGNORED if self.lungs == "ignore" else None
             label, opened = open_half(label, volume.grid, self.share, ignored, file)

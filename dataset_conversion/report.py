@@ -10,15 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_ext import __version__
-from nnunet_ext.dataset_conversion.case import ALTERATIONS
-from nnunet_ext.dataset_conversion.converter import (
-    PARTS,
-    Case,
-    Converter,
-    DatasetDescription,
-    Note,
-    Split,
-)
+from nnunet_ext.dataset_conversion.case import ALTERATIONS, PARTS, Case, Note, Split
+from nnunet_ext.dataset_conversion.converter import Converter
+from nnunet_ext.dataset_conversion.description import DatasetDescription
 from nnunet_ext.dataset_conversion.folds import NNUNET_FOLDS
 from nnunet_ext.dataset_conversion.formats import format_of
 from nnunet_ext.dataset_conversion.found import Found, left_out_texts
@@ -90,7 +84,7 @@ def build_report(
         "licence": converter.licence,
         "url": converter.url,
         "reference": converter.reference,
-        "split": converter.facts.split,
+        "split": converter.split_words(),
         "nnunet_ext_version": __version__,
         "counts": {part: sum(r["part"] == part for r in cases.values()) for part in PARTS},
         "groups": _groups(cases),

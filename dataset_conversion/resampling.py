@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nnunet_ext.dataset_conversion.case import RESIZED, Case, Note
-from nnunet_ext.dataset_conversion.volumes import Volume, read_volume
+from nnunet_ext.dataset_conversion.volumes import Volume, read_filled, read_volume
 from nnunet_ext.images.geometry import difference
 from nnunet_ext.images.image import Grid, Image
 
@@ -23,10 +23,11 @@ def read_resampled(case: Case) -> tuple[Volume, tuple[Note, ...]]:
         If a file cannot be read, is not whole, or holds several channels.
     """
     label = read_volume(replace(case, images=case.labels, labels=()))
-    (values,), channels, notes = label.channels, [], []
+    (values,), channels, notes = label.channels, [], list[Note]()
     for file in case.images:
-        found = read_volume(replace(case, images=(file,), labels=()))
+        found, filled = read_filled(replace(case, images=(file,), labels=()))
         pixels = found.channels[0]
+        notes += filled
         if words := difference(found.grid, label.grid, pixels.shape, values.shape):
             pixels = onto(Image(pixels[None], found.grid), label.grid, values.shape).pixels[0]
             notes.append(Note(RESIZED, f"{file}: resampled onto the voxels of the label: {words}"))

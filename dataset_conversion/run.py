@@ -11,10 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from nnunet_ext.dataset_conversion.converter import Case, Converter, DatasetDescription, Progress, silent
+from nnunet_ext.dataset_conversion.case import Case
+from nnunet_ext.dataset_conversion.converter import Converter
+from nnunet_ext.dataset_conversion.description import DatasetDescription
 from nnunet_ext.dataset_conversion.found import Found, UnusableCasesError, listed, look
 from nnunet_ext.dataset_conversion.output import DatasetFolder, Record, was_tried
 from nnunet_ext.dataset_conversion.report import Conversion, build_report, dataset_json, stopped_report
+from nnunet_ext.dataset_conversion.survey import Progress, silent
 from nnunet_ext.dataset_conversion.targets import (
     check_installed_split,
     dataset_folder,

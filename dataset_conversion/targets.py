@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.converter import Split
+from nnunet_ext.dataset_conversion.case import Split
 from nnunet_ext.dataset_conversion.output import write_json, writing_to
 from nnunet_ext.errors import UserError
 

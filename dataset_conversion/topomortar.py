@@ -6,18 +6,12 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnunet_ext.dataset_conversion.case import PARTS, Case, CaseError, Sample
 from nnunet_ext.dataset_conversion.checks import threshold_mask
-from nnunet_ext.dataset_conversion.converter import (
-    PARTS,
-    Case,
-    CaseError,
-    Converter,
-    DatasetDescription,
-    Facts,
-    Sample,
-    option,
-)
+from nnunet_ext.dataset_conversion.converter import Converter
+from nnunet_ext.dataset_conversion.description import DatasetDescription, Facts
 from nnunet_ext.dataset_conversion.formats import read_image
+from nnunet_ext.dataset_conversion.options import option
 from nnunet_ext.dataset_conversion.sources import list_files
 from nnunet_ext.errors import UserError
 

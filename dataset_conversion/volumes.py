@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,17 @@ def read_volume(case: Case, hints: Hints = Hints(dimension=3)) -> Volume:  # noq
     check_grids([*case.images, *case.labels], [*channels, *label])
     pixels = tuple(image.pixels[0] for image in channels)
     return Volume(pixels, label[0].pixels[0] if label else None, channels[0].grid)
+
+
+def read_filled(case: Case) -> tuple[Volume, tuple[Note, ...]]:
+    """Read a case as `read_volume` does; values of channels that are not finite become 0, which is noted.
+
+    That is how nnU-Net would read them; labels are left as they are.
+    """
+    volume = read_volume(case)
+    filled = [fill(pixels, file) for pixels, file in zip(volume.channels, case.images, strict=True)]
+    channels = tuple(pixels for pixels, _ in filled)
+    return replace(volume, channels=channels), tuple(note for _, notes in filled for note in notes)
 
 
 def check_grids(files: Sequence[Path], images: Sequence[Image]) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from nnunet_ext.dataset_conversion.case import Case, Sample
 from nnunet_ext.dataset_conversion.checks import check_sample, empty_note
-from nnunet_ext.dataset_conversion.converter import Case, Converter, DatasetDescription, Sample
+from nnunet_ext.dataset_conversion.converter import Converter
+from nnunet_ext.dataset_conversion.description import DatasetDescription
 from nnunet_ext.dataset_conversion.formats import format_of
 from nnunet_ext.dataset_conversion.output import (
     IMAGES,

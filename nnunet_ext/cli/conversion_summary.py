@@ -17,18 +17,34 @@ if TYPE_CHECKING:
     from nnunet_ext.dataset_conversion.report import Conversion
 
 
-def catalogue_table(converters: Mapping[str, type[Converter]]) -> Table:
-    """Return the list of datasets: what each is, what it takes to get it, which paper's numbers it serves."""
+_WIDE = 120  # characters, below which eight columns are too narrow to read
+
+
+def catalogue_table(converters: Mapping[str, type[Converter]], width: int) -> Table:
+    """Return the list of datasets: what each is, what it takes to get it, which paper's numbers it serves.
+
+    In a narrow terminal it says the same in fewer columns.
+    """
     table = Table(
         title="nnunet_ext convert <name>", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 1, 0)
     )
+    is_wide = width >= _WIDE
     table.add_column("name", no_wrap=True)
-    for heading in ("task", "dim.", "train / val / test", "classes", "licence", "registration", "serves"):
-        table.add_column(heading, overflow="fold")
+    wide = ("task", "dim.", "train / val / test", "classes", "licence", "registration", "serves")
+    narrow = ("task, dim.: classes", "train / val / test", "licence; registration; serves")
+    for heading in wide if is_wide else narrow:
+        table.add_column(heading)
     for name, converter in converters.items():
-        facts = converter.facts
-        row = (facts.task or converter.title, facts.dimension, facts.cases, facts.classes)
-        table.add_row(name, *row, converter.licence, facts.registration, facts.serves)
+        about = converter.facts
+        cells: tuple[str, ...]
+        task, source = about.task or converter.title, (converter.licence, about.registration)
+        if is_wide:
+            cells = (task, about.dimension, about.cases, about.classes, *source, about.serves)
+        else:
+            needed = f"registration: {source[1]}" if source[1] != "no" else ""
+            words = "; ".join(filter(None, (source[0], needed, about.serves)))
+            cells = (f"{task}, {about.dimension}: {about.classes}", about.cases, words)
+        table.add_row(name, *cells)
     return table
 
 
@@ -78,11 +94,17 @@ def _cases_table(title: str, report: dict[str, Any]) -> Table:
             cells.append("-" if share is None else f"{numbers['voxels'][part]:,} ({share:.2%})")
         table.add_row(f"voxels {name} ({numbers['value']})", *cells)
     table.caption = "\n".join(
-        f"{part}: " + ", ".join(f"{count} {group}" for group, count in groups.items())
-        for part, groups in report["groups"].items()
-        if len(groups) > 1
+        f"{part}: {_groups(groups)}" for part, groups in report["groups"].items() if len(groups) > 1
     )
     return table
+
+
+def _groups(groups: Mapping[str, int], limit: int = 10) -> str:
+    """Return "12 angles, 40 shadows", or of many groups their number."""
+    if len(groups) <= limit:
+        return ", ".join(f"{count} {group}" for group, count in groups.items())
+    fewest, most = min(groups.values()), max(groups.values())
+    return f"{len(groups)} groups of {fewest if fewest == most else f'{fewest} to {most}'} cases"
 
 
 def _cases(number: int) -> str:

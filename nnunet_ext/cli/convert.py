@@ -26,6 +26,9 @@ convert_app = typer.Typer(
 )
 
 
+_PANEL = "Options of this dataset"
+
+
 class OnError(str, Enum):
     """What to do about cases that cannot be converted."""
 
@@ -118,6 +121,7 @@ def _option(spec: Field[Any], kind: Any) -> tuple[Any, Any]:
         help=text,
         metavar=about["metavar"] or None,
         show_default=about["shown"] or default not in (None, [], False),
+        rich_help_panel=_PANEL,
     )
 
 
@@ -158,7 +162,7 @@ def _print_list(wanted: bool) -> None:
     if wanted:
         # a pipe has no width; rich takes 80 columns, into which no list of eight columns fits
         wide = out if out.is_terminal else Console(width=max(out.width, 160), highlight=False)
-        wide.print(catalogue_table({name: load(name) for name in sorted(CATALOGUE)}))
+        wide.print(catalogue_table({name: load(name) for name in sorted(CATALOGUE)}, wide.width))
         raise typer.Exit
 
 

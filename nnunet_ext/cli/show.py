@@ -70,7 +70,7 @@ def _facts_table(title: str, cases: Sequence[CaseFacts], names: Mapping[int, str
         table.add_column(heading, justify="right")
     for i, facts in enumerate(cases):
         table.add_row(
-            facts.case,
+            _short(facts.case),
             " x ".join(map(str, facts.shape)),
             " x ".join(f"{step:.4g}" for step in facts.spacing),
             ", ".join(f"{low:.4g} to {high:.4g}" for low, high in dict.fromkeys(facts.ranges)),
@@ -80,6 +80,11 @@ def _facts_table(title: str, cases: Sequence[CaseFacts], names: Mapping[int, str
     total = {label: sum(facts.voxels[label] for facts in cases) for label in names}
     table.add_row("all shown", "", "", "", *_shares(total))
     return table
+
+
+def _short(name: str, limit: int = 24) -> str:
+    """Return a name, its middle left out if it is long: it would take a line per few letters."""
+    return name if len(name) <= limit else f"{name[: limit // 2]}…{name[1 - limit // 2 :]}"
 
 
 def _shares(voxels: Mapping[int, int]) -> list[str]:

@@ -47,13 +47,20 @@ def tune_thresholds(
     Example: nnunet_ext tune-thresholds -d 520 -c 2d -f 0 -tr nnUNetTrainerMultiLevelMCE -o thresholds.png
     """
     with err.status("loading nnU-Net …"):
-        from nnunet_ext.thresholds.model import TrainedModel
+        from nnunet_ext.thresholds.model import FINAL, TrainedModel
         from nnunet_ext.thresholds.tune import tune
     if output is not None:
         from nnunet_ext.training.extra_targets.preview_figure import check_picture
 
         check_picture(output)
     model = TrainedModel(dataset, configuration, trainer, plans)
+    if checkpoint != FINAL:
+        err.print(
+            f"The validation predictions have to be of {checkpoint}; nothing in them tells. nnUNetv2_train "
+            f"makes them with {FINAL} unless told --val_best.",
+            markup=False,
+            soft_wrap=True,
+        )
     tuning = tune(
         model,
         model.folds(folds, checkpoint),
@@ -105,4 +112,5 @@ def _write(tuning: Tuning, model: TrainedModel, dry_run: bool) -> None:
             soft_wrap=True,
         )
         for fold in tuning.folds:
-            out.print(f"  {model.validation_command(fold.name)}", markup=False, soft_wrap=True)
+            command = model.validation_command(fold.name, fold.checkpoint.path.name)
+            out.print(f"  {command}", markup=False, soft_wrap=True)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import re
-import struct
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.images import nifti_bytes
 from nnunet_ext.images.image import Grid, Header, Hints, Image
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
-
-
-_HEADER, _BLOCK = 348, 2**22  # bytes
 
 
 def header(path: Path, hints: Hints) -> Header:
@@ -29,50 +24,23 @@ def header(path: Path, hints: Hints) -> Header:
 
 
 def read(path: Path, hints: Hints) -> Image:
-    """Read the image; see `files.read_image`."""
+    """Read the image; see `files.read_image`. Infinite values become NaN."""
     import SimpleITK as sitk
 
     about, reader = _read(path)
-    check_whole(path)
+    odd = nifti_bytes.check(path)
     try:
         image = reader.Execute()
     except RuntimeError as error:
         raise UserError(f"{path}: cannot be read as NIfTI: {_reason(error)}") from error
     pixels = sitk.GetArrayFromImage(image)
+    if odd.size and image.GetNumberOfComponentsPerPixel() > 1:  # in another order than SimpleITK's
+        raise UserError(f"{path}: holds {odd.size} values that are not finite (NaN or infinity)")
+    if odd.size:
+        pixels.reshape(-1)[odd] = math.nan
     if image.GetNumberOfComponentsPerPixel() > 1:
         pixels = np.moveaxis(pixels, -1, 0)
     return Image(pixels.reshape(about.channels, *about.shape), about.grid)
-
-
-def check_whole(path: Path) -> None:
-    """Raise `UserError` unless a file holds all the voxels its header promises.
-
-    SimpleITK reads a file that is cut off, or damaged in its middle, and fills up with zeros without a word.
-    """
-    try:
-        with path.open("rb") as raw:
-            is_gzip = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if is_gzip else path.open("rb") as file:
-            start = file.read(_HEADER)
-            size = len(start)
-            while block := file.read(_BLOCK):
-                size += len(block)
-    except (EOFError, OSError, zlib.error) as error:
-        raise UserError(f"{path}: the file is damaged or cut off: {error}") from error
-    if size < (expected := _bytes_promised(start)):
-        raise UserError(f"{path}: the file is cut off: {size} of {expected} bytes")
-
-
-def _bytes_promised(start: bytes) -> int:
-    """Return the length of a NIfTI-1 file by its header, or 0 if it is another format."""
-    for order in "<>":
-        if len(start) == _HEADER and struct.unpack_from(f"{order}i", start)[0] == _HEADER:
-            ndim, *edges = struct.unpack_from(f"{order}8h", start, 40)
-            voxels = math.prod(max(1, edge) for edge in edges[: max(0, ndim)])
-            (bits,) = struct.unpack_from(f"{order}h", start, 72)
-            (first,) = struct.unpack_from(f"{order}f", start, 108)
-            return int(first + voxels * bits / 8)
-    return 0
 
 
 def write(path: Path, data: NDArray[Any], grid: Grid) -> None:

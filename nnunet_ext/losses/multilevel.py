@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from math import log
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -87,24 +87,35 @@ def _steps(x: Tensor, levels: int, steepness: float, spacing: float) -> Tensor:
     return torch.stack([steepness * (x + shift) for shift in shifts])
 
 
-class Activation(NamedTuple):
-    """The activation a with the logarithms of a and of levels - a, exact where a float has no room for a."""
+class Activation:
+    """The activation a, and the logarithms of a and of levels - a, exact where a float has no room for a.
 
-    value: Tensor
-    log: Tensor
-    log_rest: Tensor
-    levels: int
+    Parameters
+    ----------
+    x : Tensor
+        A network's output.
+    levels, steepness, spacing
+        As in `multi_level_activation`.
+    """
 
-    @classmethod
-    def of(cls, x: Tensor, levels: int, steepness: float, spacing: float) -> Activation:
-        """The activation of a network's output."""
-        steps = _steps(x, levels, steepness, spacing)
-        return cls(
-            torch.sigmoid(steps).sum(0),
-            F.logsigmoid(steps).logsumexp(0),
-            F.logsigmoid(-steps).logsumexp(0),
-            levels,
-        )
+    def __init__(self, x: Tensor, levels: int, steepness: float, spacing: float) -> None:
+        self.levels = levels
+        self._steps = _steps(x, levels, steepness, spacing)
+
+    @cached_property
+    def value(self) -> Tensor:
+        """What it is."""
+        return torch.sigmoid(self._steps).sum(0)
+
+    @cached_property
+    def log(self) -> Tensor:
+        """Its logarithm."""
+        return F.logsigmoid(self._steps).logsumexp(0)
+
+    @cached_property
+    def log_rest(self) -> Tensor:
+        """The logarithm of what it is short of the number of levels."""
+        return F.logsigmoid(-self._steps).logsumexp(0)
 
 
 Loss = Callable[[Activation, Tensor], Tensor]
@@ -118,7 +129,7 @@ def squared_error(activation: Activation, target: Tensor) -> Tensor:
 def modified_entropy(activation: Activation, target: Tensor) -> Tensor:
     """-log P^y(a) of every voxel, P^c = 1 - |a - c| / max(c, m - c)."""
     m = activation.levels
-    largest = torch.arange(m + 1, dtype=activation.value.dtype, device=target.device)
+    largest = torch.arange(m + 1, dtype=activation.log.dtype, device=target.device)
     largest = torch.maximum(largest, m - largest)
     top = largest[target]
     below = torch.logaddexp(activation.log, (top - target).log())  # log(a + max - c), a ≤ c
@@ -161,7 +172,7 @@ def _mean(
     if x.shape[1] != 1:
         raise ValueError(f"a chain of nested classes has one channel, (B, 1, *spatial); got {tuple(x.shape)}")
     labels = target.long() if mask is None else target.long().masked_fill(~mask, 0)
-    losses = LOSSES[name](Activation.of(x, levels, steepness, spacing), labels)
+    losses = LOSSES[name](Activation(x, levels, steepness, spacing), labels)
     if class_weights is not None:
         losses = losses * class_weights.to(losses)[labels]
     return mean_over_counted(losses, mask)

@@ -54,8 +54,8 @@ class MultiLevelLoss(nn.Module):
         order = list(hierarchy.labels)
         self._region_channels = [[order.index(name) for name in chain] for chain in hierarchy.chains]
         self._read_scores = read_scores
-        self._levels = hierarchy.levels
-        self._voxels: Tensor | None = None
+        # Tables are moved to the device once: a copy in every iteration would make the host wait for it.
+        self._tables = {"levels": torch.tensor(hierarchy.levels)}
 
     def use_class_counts(self, counts: Sequence[int]) -> None:
         """Weigh every level, and every one of exclusive chains, by all voxels over its voxels.
@@ -65,7 +65,12 @@ class MultiLevelLoss(nn.Module):
         counts : sequence of int
             Voxels of each label in the training cases, by label.
         """
-        self._voxels = torch.as_tensor(counts, dtype=torch.float64)
+        levels, voxels = self._tables["levels"].cpu(), torch.as_tensor(counts, dtype=torch.float64)
+        for j, length in enumerate(self.lengths):
+            self._tables[f"chain {j}"] = _rarity(voxels, levels[:, j], length + 1)
+        for group in self.siblings:
+            kinds = _choice(levels[:, list(group)])
+            self._tables[f"among {group}"] = _rarity(voxels, kinds, len(group) + 1)
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         """Scalar loss of (B, chains, *spatial) channels, in ``eval()`` (B, C, *spatial) scores."""
@@ -93,37 +98,48 @@ class MultiLevelLoss(nn.Module):
         if self.regions:
             return [(labels[:, channels] > 0.5).sum(1, keepdim=True) for channels in self._region_channels]
         labels = labels.long() if mask is None else labels.long().masked_fill(~mask, 0)
-        table = torch.tensor(self._levels, device=labels.device)
+        table = self._table("levels", labels.device)
         return [table[:, j][labels] for j in range(len(self.lengths))]
 
     def _of_chain(self, chain: int, channel: Tensor, levels: Tensor) -> Tensor:
         """(B, 1, *spatial) multi-level loss of one chain."""
         length = self.lengths[chain]
-        losses = LOSSES[self.name](Activation.of(channel, length, self.steepness, self.spacing), levels)
-        weights = self._weights([row[chain] for row in self._levels], length + 1)
-        return losses if weights is None else losses * weights.to(losses)[levels]
+        losses = LOSSES[self.name](Activation(channel, length, self.steepness, self.spacing), levels)
+        return self._weighted(losses, f"chain {chain}", levels)
 
     def _among(self, channels: list[Tensor], levels: list[Tensor], group: tuple[int, ...]) -> Tensor:
         """(B, 1, *spatial) cross-entropy among the chains of a group and none of them."""
-        inside = torch.cat([levels[j] for j in group], 1) > 0
-        choice = torch.where(inside.any(1), 1 + inside.long().argmax(1), 0)
+        choice = _choice(torch.cat([levels[j] for j in group], 1))
         # The argument of the sigmoid that fires first is the logit of being in the chain at all.
         entries = [self.steepness * (channels[j] + self.spacing * (self.lengths[j] - 1) / 2) for j in group]
         logits = torch.cat([torch.zeros_like(entries[0]), *entries], 1)
-        losses = F.cross_entropy(logits, choice, reduction="none")[:, None]
-        choices = [next((1 + i for i, j in enumerate(group) if row[j]), 0) for row in self._levels]
-        weights = self._weights(choices, len(group) + 1)
-        return losses if weights is None else losses * weights.to(losses)[choice][:, None]
+        losses = F.cross_entropy(logits, choice, reduction="none")
+        return self._weighted(losses, f"among {group}", choice)[:, None]
 
-    def _weights(self, kind_of_label: Sequence[int], kinds: int) -> Tensor | None:
-        """All voxels over those of each kind of labels; 0 for kinds that never occur."""
-        if self._voxels is None:
-            return None
-        voxels = torch.zeros(kinds, dtype=torch.float64)
-        voxels.index_add_(0, torch.tensor(kind_of_label), self._voxels[: len(kind_of_label)])
-        return torch.where(voxels > 0, voxels.sum() / voxels.clamp(min=1), 0)
+    def _weighted(self, losses: Tensor, name: str, kinds: Tensor) -> Tensor:
+        if name not in self._tables:
+            return losses
+        return losses * self._table(name, losses.device).to(losses.dtype)[kinds]
+
+    def _table(self, name: str, device: torch.device) -> Tensor:
+        if self._tables[name].device != device:
+            self._tables[name] = self._tables[name].to(device)
+        return self._tables[name]
 
     def extra_repr(self) -> str:
         """What is shown in nnU-Net's debug.json."""
         chains = f"chains of {self.lengths} levels"
         return f"{self.name}, {chains}, steepness={self.steepness}, spacing={self.spacing}"
+
+
+def _choice(levels: Tensor) -> Tensor:
+    """Which of the exclusive chains along axis 1 a voxel is in, from 1; 0 is none."""
+    inside = levels > 0
+    return torch.where(inside.any(1), 1 + inside.long().argmax(1), 0)
+
+
+def _rarity(counts: Tensor, kind_of_label: Tensor, kinds: int) -> Tensor:
+    """All voxels over those of each kind of labels; 0 for kinds that never occur."""
+    voxels = torch.zeros(kinds, dtype=torch.float64)
+    voxels.index_add_(0, kind_of_label, counts[: len(kind_of_label)])
+    return torch.where(voxels > 0, voxels.sum() / voxels.clamp(min=1), 0)

@@ -76,7 +76,7 @@ def mean_over_counted(values: Tensor, mask: Tensor | None = None) -> Tensor:
     tensor(2.)
     """
     if mask is None:
-        count = values.new_tensor(float(values.numel()))
+        count = values.new_full((), values.numel())  # new_tensor would make a GPU wait
     else:
         values, count = torch.where(mask, values, 0), mask.sum().to(values.dtype)
     total, count = sum_over_processes(torch.stack([values.sum(), count])).unbind()

@@ -10,6 +10,11 @@ from torch import Tensor, nn
 from nnunet_ext.losses.multilevel import multi_level_activation
 from nnunet_ext.targets.hierarchy import Hierarchy
 
+# nnU-Net adds up tiles in half precision, with weights down to 6e-8 in the corners of a volume: scores are
+# rounded to whole numbers there, so they have to be larger than activations. Much larger ones would turn the
+# averages of probabilities in ensembles into votes.
+SCORE_SCALE = 8.0
+
 
 class MultiLevelHead(nn.Module):
     r"""From channels of nested classes to the scores of classes, of which nnU-Net takes the largest.
@@ -18,12 +23,13 @@ class MultiLevelHead(nn.Module):
     of it that a voxel is in adds what its threshold is exceeded by:
 
     .. math::
-        s_c = \sum_j \sum_{l=1}^{l_j(c)} (a_j - \theta_{jl})
+        s_c = S \sum_j \sum_{l=1}^{l_j(c)} (a_j - \theta_{jl})
 
     with :math:`l_j(c)` the level of class c in chain j; the background has 0. Within a chain the largest
     score is that of the last class whose threshold is reached. Of chains that exclude each other the one that
     gains more has the voxel. Scores are affine in a: averaging or resampling them is averaging or resampling
-    a. A region, which nnU-Net compares with 0 by itself, has the score :math:`a_j - \theta_{jl}`.
+    a. A region, which nnU-Net compares with 0 by itself, has the score :math:`S (a_j - \theta_{jl})`. S is
+    `SCORE_SCALE`.
 
     In training the head leaves the channels as they are, in float32, for the loss; the scores are made in
     evaluation, also for nnU-Net's validation.
@@ -45,10 +51,9 @@ class MultiLevelHead(nn.Module):
     ) -> None:
         super().__init__()
         self.lengths = [len(chain) for chain in hierarchy.chains]
-        if [len(chain) for chain in thresholds] != self.lengths:
-            raise ValueError(f"chains of {self.lengths} levels need as many thresholds; got {thresholds}")
         self.steepness, self.spacing = steepness, spacing
-        self.register_buffer("thresholds", torch.tensor([t for chain in thresholds for t in chain]))
+        self.register_buffer("thresholds", torch.zeros(sum(self.lengths)))
+        self.set_thresholds(thresholds)
         self._terms = _terms_of_regions(hierarchy) if hierarchy.regions else _terms_of_labels(hierarchy)
         self._first = _first_scores(hierarchy)
 
@@ -61,6 +66,12 @@ class MultiLevelHead(nn.Module):
     def outputs(self) -> int:
         """Scores that come out: one per label, or per region."""
         return len(self._terms)
+
+    def set_thresholds(self, thresholds: list[list[float]]) -> None:
+        """Replace θ of each chain."""
+        if [len(chain) for chain in thresholds] != self.lengths:
+            raise ValueError(f"chains of {self.lengths} levels need as many thresholds; got {thresholds}")
+        self.thresholds.copy_(torch.tensor([t for chain in thresholds for t in chain]))
 
     def chain_thresholds(self) -> list[Tensor]:
         """θ of each chain."""
@@ -84,22 +95,17 @@ class MultiLevelHead(nn.Module):
         """Scores (B, outputs, *spatial) of activations (B, *spatial), one per chain."""
         zero = torch.zeros_like(activations[0])
         chains = self.chain_thresholds()
-        return torch.stack(
-            [
-                sum(
-                    (len(levels) * activations[j] - chains[j][levels].sum() for j, levels in terms.items()),
-                    zero,
-                )
-                for terms in self._terms
-            ],
-            1,
-        )
+        scores = [
+            sum((len(levels) * activations[j] - chains[j][levels].sum() for j, levels in terms.items()), zero)
+            for terms in self._terms
+        ]
+        return SCORE_SCALE * torch.stack(scores, 1)
 
     def activations(self, scores: Tensor) -> list[Tensor]:
         """What `scores` were made of: activations (B, *spatial), one per chain."""
         chains = self.chain_thresholds()
         return [
-            scores[:, first] - (0 if base is None else scores[:, base]) + chains[j][0]
+            (scores[:, first] - (0 if base is None else scores[:, base])) / SCORE_SCALE + chains[j][0]
             for j, (first, base) in enumerate(self._first)
         ]
 

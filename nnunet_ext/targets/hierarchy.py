@@ -36,6 +36,14 @@ class Hierarchy:
     parents: Parents
     regions: bool
 
+    def __str__(self) -> str:
+        """As the tree of a ``"nesting"``, and whether it is one of regions."""
+
+        def of(name: str | None) -> str:
+            return ", ".join(f"{inner}: {{{of(inner)}}}" for inner in self.children[name])
+
+        return f"{{{of(None)}}}" + (" (regions)" if self.regions else "")
+
     @property
     def children(self) -> dict[str | None, list[str]]:
         """Class (None: background) -> the classes directly in it."""
@@ -167,7 +175,8 @@ def _parents_in(nesting: Any, named: Mapping[str, Any]) -> Parents:
     _collect(tree, (), parents, named)
     missing = [name for name in named if name not in parents]
     if missing:
-        raise UserError(f'dataset.json: "nesting" does not say where {_quoted(missing)} lies.')
+        verb = "lies" if len(missing) == 1 else "lie"
+        raise UserError(f'dataset.json: "nesting" does not say where {_quoted(missing)} {verb}.')
     return {name: parents[name] for name in named}
 
 

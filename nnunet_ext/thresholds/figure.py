@@ -36,8 +36,11 @@ def draw(tuning: Tuning, path: Path) -> None:
     figure = Figure(figsize=(0.6 + 3.8 * count, 3.9), layout="constrained")
     panels = iter(figure.subplots(1, count, squeeze=False, sharey=True)[0])
     for j, chain in enumerate(tuning.chains):
+        first = sum(lengths[:j]) + 1
+        colours = [CLASSES[k % len(CLASSES)] for k in range(first, first + lengths[j])]
         for level in range(lengths[j]):
-            _panel(next(panels), chain, wanted[j], new[j], level, {float(theta[j][level]) for theta in old})
+            before = {float(theta[j][level]) for theta in old}
+            _panel(next(panels), chain, wanted[j], new[j], level, before, colours)
     handles: dict[str, Artist] = {}
     for axes in figure.axes:
         artists, labels = axes.get_legend_handles_labels()
@@ -49,7 +52,13 @@ def draw(tuning: Tuning, path: Path) -> None:
 
 
 def _panel(
-    axes: Axes, chain: ChainCounts, wanted: NDArray[np.bool_], new: NDArray, level: int, old: set[float]
+    axes: Axes,
+    chain: ChainCounts,
+    wanted: NDArray[np.bool_],
+    new: NDArray,
+    level: int,
+    old: set[float],
+    colours: list[str],
 ) -> None:
     for number, counts in enumerate(chain.folds if len(chain.folds) > 1 else []):
         places, dice = chain.curves(counts, new, level)
@@ -58,7 +67,7 @@ def _panel(
     places, dice = chain.curves(chain.pooled, new, level)
     first = level if chain.regions else max(level - 1, 0)  # the class before ends where this one begins
     for k in range(first, level + 1):
-        axes.plot(places, dice[:, k], color=CLASSES[(k + 1) % len(CLASSES)], label=chain.names[k])
+        axes.plot(places, dice[:, k], color=colours[k], label=chain.names[k])
     if wanted.sum() > 1:
         axes.plot(places, [objective(row, wanted) for row in dice], color=NEW, linewidth=2, label="mean")
     for number, theta in enumerate(sorted(old)):

@@ -16,6 +16,8 @@ from nnunet_ext.metrics.folders import Files
 from nnunet_ext.thresholds.checkpoint import UNTUNED, Checkpoint
 from nnunet_ext.training.dataset_folder import dataset_folder
 
+FINAL, BEST = "checkpoint_final.pth", "checkpoint_best.pth"
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -110,9 +112,10 @@ class TrainedModel:
         """What trains a fold."""
         return f"{self._train.format(fold=fold)} --npz"
 
-    def validation_command(self, fold: str) -> str:
-        """What makes a fold's validation predictions again."""
-        return f"{self._train.format(fold=fold)} --val --npz"
+    def validation_command(self, fold: str, checkpoint: str = FINAL) -> str:
+        """What makes a fold's validation predictions again, with that checkpoint."""
+        best = " --val_best" if checkpoint == BEST else ""
+        return f"{self._train.format(fold=fold)} --val{best} --npz"
 
     def folds(self, names: Sequence[str], checkpoint: str) -> list[Fold]:
         """Find the folds.
@@ -146,7 +149,7 @@ class TrainedModel:
                 f"{opened.path} has {len(opened.thresholds)} thresholds, but plans.json has "
                 f"{sum(self.lengths)} classes: these do not belong together."
             )
-        predictions = self._predictions(folder / "validation", name)
+        predictions = self._predictions(folder / "validation", self.validation_command(name, checkpoint))
         references = [self._references / f"{file.stem}{self.file_ending}" for file in predictions]
         missing = [reference for reference in references if not reference.is_file()]
         if missing:
@@ -156,7 +159,7 @@ class TrainedModel:
             )
         return Fold(name, opened, list(zip(references, predictions, strict=True)))
 
-    def _predictions(self, folder: Path, fold: str) -> list[Path]:
+    def _predictions(self, folder: Path, remedy: str) -> list[Path]:
         predictions = sorted(folder.glob("*.npz"))
         segmentations = sorted(folder.glob(f"*{self.file_ending}"))
         names = {file.stem for file in predictions}
@@ -166,7 +169,7 @@ class TrainedModel:
         what = f"{without[0].name} and {len(without) - 1} more" if len(without) > 1 else "any case"
         raise UserError(
             f"{folder} has no probabilities (.npz) of {what if len(without) != 1 else without[0].name}. "
-            f"Make them: {self.validation_command(fold)}"
+            f"Make them: {remedy}"
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunet_ext.networks.multilevel import SCORE_SCALE
 from nnunet_ext.targets.hierarchy import Hierarchy
 from nnunet_ext.thresholds.histograms import Floats
 
@@ -20,10 +21,11 @@ def recover_activations(
 ) -> tuple[list[Floats], NDArray[np.bool_]]:
     r"""Undo the softmax (of regions: the sigmoids) of the scores that a multi-level network gives.
 
-    Where two labels differ by the level l of one chain, :math:`\log p_l - \log p_{l-1} = a - \theta_l`; of a
-    region, :math:`\operatorname{logit} p_l = a - \theta_l`. Each level says what a is. Of every voxel the one
+    With S the `SCORE_SCALE`: where two labels differ by the level l of one chain,
+    :math:`\log p_l - \log p_{l-1} = S (a - \theta_l)`; of a region,
+    :math:`\operatorname{logit} p_l = S (a - \theta_l)`. Each level says what a is. Of every voxel the one
     counts that is most precise: of labels the pair with the largest probabilities, of regions the
-    probability nearest to one half. So no depth of chain and no half precision drowns it.
+    probability nearest to one half. So no depth of chain drowns it.
 
     Parameters
     ----------
@@ -37,7 +39,9 @@ def recover_activations(
     Returns
     -------
     activations : list of ndarray
-        float32 (*shape), one per chain. 0 where nnU-Net cropped the image away.
+        float32 (*shape), one per chain. 0 where nnU-Net cropped the image away, or where another chain is so
+        much more probable that nothing is left of this one. Of regions more than 2 beyond all thresholds, the
+        number of levels.
     strange : ndarray
         bool (*shape), True where no network with these thresholds gives such probabilities: an activation is
         not from 0 to the number of levels, or two levels do not agree on it.
@@ -62,11 +66,12 @@ def _agree(
     for value, precise in estimates[1:]:
         activation = np.where(precise > precision, value, activation)
         precision = np.maximum(precision, precise)
-    cropped = ~np.isfinite(activation)
-    activation = np.where(cropped, np.float32(0), activation)
+    unknown = ~np.isfinite(activation)
+    highest = np.float32(len(estimates))
+    activation = np.where(unknown, np.where(activation == np.inf, highest, np.float32(0)), activation)
     off = (activation < -tolerance) | (activation > len(estimates) + tolerance)
     for value, precise in estimates:
-        off |= (np.abs(value - activation) > tolerance) & (precise > precise_enough) & ~cropped
+        off |= (np.abs(value - activation) > tolerance) & (precise > precise_enough) & ~unknown
     return activation, off
 
 
@@ -86,17 +91,17 @@ class _Channels:
             self._logs = np.log(p)
             self._rest = np.log1p(-p) if regions else None
         # below: rounded off, of regions to 1
-        self.precise_enough = float(np.log(limits.eps) / 2 if regions else np.log(limits.tiny) + 1)
+        self.precise_enough = float(np.log(limits.eps) * 0.75 if regions else np.log(limits.tiny) + 1)
 
     def estimate(self, output: int, base: int | None, threshold: float) -> tuple[Floats, Floats]:
         """Activation by score `output` less score `base` (None: 0), and the precision."""
         shift = np.float32(threshold)
         if base is not None:
             upper, lower = self._logs[output], self._logs[base]
-            return upper - lower + shift, np.minimum(upper, lower)
+            return (upper - lower) / np.float32(SCORE_SCALE) + shift, np.minimum(upper, lower)
         assert self._rest is not None
         logit = self._logs[output] - self._rest[output]
-        return logit + shift, -np.abs(logit)
+        return logit / np.float32(SCORE_SCALE) + shift, -np.abs(logit)
 
 
 def _outputs(hierarchy: Hierarchy) -> list[list[tuple[int, int | None]]]:

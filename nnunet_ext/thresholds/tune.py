@@ -100,7 +100,9 @@ def _evaluate(
     foreign = [[case for case in fold if isinstance(case, ForeignPrediction)] for fold in by_fold]
     if any(foreign):
         pairs = zip(folds, foreign, strict=True)
-        commands = [model.validation_command(fold.name) for fold, cases in pairs if cases]
+        commands = [
+            model.validation_command(fold.name, fold.checkpoint.path.name) for fold, cases in pairs if cases
+        ]
         raise UserError(
             "These predictions were not made with this checkpoint and its thresholds: "
             + "\n  ".join(

@@ -10,7 +10,8 @@ from nnunetv2.configuration import default_num_processes
 from torch import nn
 from torch._dynamo import OptimizedModule
 
-from nnunet_ext.errors import told_by_nnunets_commands
+from nnunet_ext.errors import UserError, told_by_nnunets_commands
+from nnunet_ext.files import read_json
 from nnunet_ext.losses.multilevel import preset_thresholds
 from nnunet_ext.losses.multilevel_tree import MultiLevelLoss
 from nnunet_ext.networks.multilevel import MultiLevelHead, MultiLevelNetwork
@@ -61,6 +62,11 @@ class MultiLevelTrainer(ExtTrainer):
         self.plans_manager.plans[IN_PLANS] = {key: dataset_json.get(key) for key in ("labels", "nesting")}
 
     @classmethod
+    def presets(cls, hierarchy: Hierarchy) -> list[list[float]]:
+        """θ of each chain before any tuning."""
+        return [preset_thresholds(cls.loss_name, len(chain)) for chain in hierarchy.chains]
+
+    @classmethod
     def build_network_architecture(  # nnU-Net calls it on the class, like its own static one
         cls,
         plans_manager: Any,
@@ -71,8 +77,7 @@ class MultiLevelTrainer(ExtTrainer):
     ) -> nn.Module:
         """The plans' architecture with one channel per chain, under a head that makes scores of them."""
         hierarchy = hierarchy_in(plans_manager.plans)
-        thresholds = [preset_thresholds(cls.loss_name, len(chain)) for chain in hierarchy.chains]
-        head = MultiLevelHead(hierarchy, thresholds, cls.steepness, cls.level_spacing)
+        head = MultiLevelHead(hierarchy, cls.presets(hierarchy), cls.steepness, cls.level_spacing)
         if head.outputs != num_output_channels:
             raise ValueError(f"{num_output_channels} classes to predict; the nesting has {head.outputs}")
         backbone = super().build_network_architecture(
@@ -112,6 +117,33 @@ class MultiLevelTrainer(ExtTrainer):
             )
             self._multi_level_loss.use_class_counts(counts.tolist())
         return training, validation
+
+    def load_checkpoint(self, filename_or_checkpoint: Any) -> None:
+        """nnU-Net's way, unless what lies in what has changed since: the weights would fit all the same."""
+        # mapped, not read: only the small entries are looked at
+        saved = torch.load(filename_or_checkpoint, map_location="cpu", mmap=True, weights_only=False)
+        self._refuse_other_nesting(saved["init_args"]["plans"], filename_or_checkpoint)
+        super().load_checkpoint(filename_or_checkpoint)
+
+    def on_train_start(self) -> None:
+        """Refuse to replace the nesting of other folds; leave behind thresholds of pretrained weights."""
+        plans = Path(self.output_folder_base) / "plans.json"
+        others = {path.parent.name for path in plans.parent.glob("fold_*/checkpoint_*.pth")}
+        if plans.is_file() and others - {Path(self.output_folder).name}:
+            self._refuse_other_nesting(read_json(plans), plans.parent)
+        super().on_train_start()
+        if self.current_epoch == 0:
+            self.plain_network.head.set_thresholds(self.presets(self.hierarchy))
+
+    def _refuse_other_nesting(self, plans: dict[str, Any], where: Any) -> None:
+        before = hierarchy_in(plans)
+        if before == self.hierarchy and before.chains == self.hierarchy.chains:
+            return
+        with told_by_nnunets_commands():
+            raise UserError(
+                f"{where} was trained with {before}, but dataset.json in nnUNet_preprocessed now says "
+                f"{self.hierarchy}. Put the nesting back, or move the results away and train all folds anew."
+            )
 
     def on_train_epoch_start(self) -> None:
         """In training the network gives channels, one per chain."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io as io_text
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from skimage import io
 from typer.testing import CliRunner
 
 from nnunet_ext.cli.arguments import repeat_flags
+from nnunet_ext.cli.conversion_summary import _cases_table, catalogue_table
 from nnunet_ext.cli.convert import convert_app, flags_of_several_values
 from nnunet_ext.dataset_conversion import CATALOGUE, load
 from nnunet_ext.errors import UserError
@@ -104,6 +106,7 @@ def test_help_lists_licence_and_source() -> None:
     text = run("topomortar", "--help")
     for word in ("--labels", "-np", "--overwrite", "Example"):
         assert word in text
+    assert text.index("Options of this dataset") < text.index("--labels")
 
 
 def test_the_list_of_datasets() -> None:
@@ -113,6 +116,37 @@ def test_the_list_of_datasets() -> None:
         *("topomortar", "mortar between bricks", "2D", "50 / 20 / 350", "MIT", "SCNP, Table I.10"),
     ):
         assert word in text, word
+
+
+def test_the_list_in_a_narrow_terminal_says_the_same() -> None:
+    from rich.console import Console
+
+    console = Console(width=80, record=True, file=io_text.StringIO())
+    console.print(catalogue_table({name: load(name) for name in CATALOGUE}, 80))
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) < 7 * len(CATALOGUE)
+    words = " ".join(" ".join(lines).split())
+    for name in CATALOGUE:
+        assert f" {name} " in words
+    for word in ("mortar", "50 / 20 / 350", "MIT;", "registration:", "T2 256 / 31 / 31,"):
+        assert word in words, word
+
+
+def test_many_groups_are_counted() -> None:
+    report = {"counts": {"train": 30}, "classes": {}, "notes": []}
+    for groups, words in (
+        ({"angles": 3, "shadows": 27}, "train: 3 angles, 27 shadows"),
+        ({f"P{i}": 1 + (i == 0) for i in range(29)}, "train: 29 groups of 1 to 2 cases"),
+        ({f"P{i}": 2 for i in range(15)}, "train: 15 groups of 2 cases"),
+        ({"P1": 30}, ""),
+    ):
+        assert _cases_table("a", {**report, "groups": {"train": groups}}).caption == words
+
+
+def test_keys_are_for_hdf5_alone() -> None:
+    with_keys = {name for name in CATALOGUE if "image_key" in {spec.name for spec in load(name).options()}}
+    assert with_keys == {"instances", "plantseg"}
 
 
 def test_every_dataset_says_what_it_is() -> None:

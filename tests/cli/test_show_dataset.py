@@ -12,6 +12,7 @@ from skimage.io import imread, imsave
 from typer.testing import CliRunner
 
 from nnunet_ext.cli.app import app
+from nnunet_ext.cli.show import _short
 from nnunet_ext.errors import UserError
 from nnunet_ext.training.dataset_sheet import sheet, spread, telling_slice
 from nnunet_ext.training.raw_dataset import RawDataset
@@ -135,3 +136,9 @@ def test_an_image_that_does_not_fit_its_label(photographs: Path, tmp_path: Path)
     result = CliRunner().invoke(app, ["show", "dataset", "-d", "7", "-o", str(tmp_path / "a.png")])
     assert "c0.png: (5, 5) voxels, but those of the image are (20, 30)" in str(result.exception)
     assert not (tmp_path / "a.png").exists()
+
+
+def test_long_names_are_shortened_in_the_table() -> None:
+    name = "0287e7ee5b007c91ae2bd7628d09735e70496bc6127ecb7f3dd043e04ce37426"
+    assert _short(name) == "0287e7ee5b00…3e04ce37426"
+    assert _short("a" * 24) == "a" * 24

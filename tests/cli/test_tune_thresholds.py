@@ -146,7 +146,7 @@ def slow_dice(results, thresholds, fold=0):
     values = []
     for npz in sorted((results.folder / f"fold_{fold}" / "validation").glob("*.npz")):
         p = np.load(npz)["probabilities"]
-        a = np.log(p[1] / p[0]) + preset(2, 0)
+        a = np.log(p[1] / p[0]) / 8 + preset(2, 0)
         found = (a[0] > thresholds[0]).astype(int) + (a[0] > thresholds[1])
         truth = imread(results.pre / "gt_segmentations" / f"{npz.stem}.png")
         values.append(
@@ -283,6 +283,17 @@ def test_a_threshold_beyond_its_level_is_pointed_out(nnunet_folders):
     assert "θ of cell is 1." in output
     assert "not between 0 and 1" in output
     assert "θ of nucleus is" not in output
+
+
+def test_the_best_checkpoint_needs_its_own_predictions(chain):
+    folder = chain.folder / "fold_0"
+    (folder / "checkpoint_final.pth").rename(folder / "checkpoint_best.pth")
+    output = tuned("-chk", "checkpoint_best.pth")
+    assert "have to be of checkpoint_best.pth" in output
+    assert "--val --val_best --npz" in output
+    for npz in (folder / "validation").glob("*.npz"):
+        npz.unlink()
+    assert "--val --val_best --npz" in refused("-chk", "checkpoint_best.pth")
 
 
 def test_help_has_an_example():

@@ -151,16 +151,20 @@ def test_what_is_wrong_is_listed_by_file(tissue: Path, raw: Path) -> None:
     cut.write_bytes(cut.read_bytes()[:3000])
     two = tissue / "Sham_49_ipsi/HM_49_ipsi_myelinated_axons.mat"
     scipy_io.savemat(two, {"a": anatomy()[0].T, "b": anatomy()[0].T})
+    negative = anatomy()[0].T.astype(np.int16)
+    negative[0, 0, 0] = -1
+    scipy_io.savemat(tissue / "TBI_28_ipsi/HM_28_ipsi_myelinated_axons.mat", {"a": negative})
     with pytest.raises(UserError) as caught:
         convert(Axons(), tissue, 503)
     for text in (
+        "HM_28_ipsi_myelinated_axons.mat: holds -1, but instance ids are whole numbers from 0",
         "Sham_25_ipsi/HM_25_ipsi_myelinated_axons.mat: missing",
         "TBI_2_ipsi/HM_2_ipsi.h5: missing",
         "TBI_24_ipsi/HM_24_ipsi.h5: cannot be read as HDF5",
         "HM_49_ipsi_myelinated_axons.mat: has 2 arrays with 3 axes, one is expected",
     ):
         assert text in str(caught.value)
-    assert convert(Axons(), tissue, 503, on_error="skip").report["counts"]["train"] == 6
+    assert convert(Axons(), tissue, 503, on_error="skip").report["counts"]["train"] == 5
 
 
 def test_sham_and_tbi_that_were_swapped(tissue: Path, raw: Path) -> None:

@@ -15,7 +15,9 @@ import pytest
 from skimage import io
 
 from nnunet_ext.dataset_conversion import CATALOGUE, load, worker
-from nnunet_ext.dataset_conversion.converter import Case, Converter, DatasetDescription, Sample
+from nnunet_ext.dataset_conversion.case import Case, Sample
+from nnunet_ext.dataset_conversion.converter import Converter
+from nnunet_ext.dataset_conversion.description import DatasetDescription
 from nnunet_ext.dataset_conversion.run import convert
 from nnunet_ext.dataset_conversion.topomortar import TopoMortar
 from nnunet_ext.errors import UserError

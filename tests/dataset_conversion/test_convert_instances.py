@@ -13,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 import tifffile
 
-from nnunet_ext.dataset_conversion.converter import Case
+from nnunet_ext.dataset_conversion.case import Case
 from nnunet_ext.dataset_conversion.instance_converter import Ids
 from nnunet_ext.dataset_conversion.instances import Instances
 from nnunet_ext.dataset_conversion.report import Conversion

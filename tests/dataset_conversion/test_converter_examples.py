@@ -17,10 +17,12 @@ from skimage import io
 
 from nnunet_ext.dataset_conversion.case import RELABELLED, Case, Note, Part, Sample
 from nnunet_ext.dataset_conversion.checks import threshold_mask
-from nnunet_ext.dataset_conversion.converter import Converter, DatasetDescription, Facts, option
+from nnunet_ext.dataset_conversion.converter import Converter
+from nnunet_ext.dataset_conversion.description import DatasetDescription, Facts
 from nnunet_ext.dataset_conversion.file_instances import FileInstances
 from nnunet_ext.dataset_conversion.folds import split_cases
 from nnunet_ext.dataset_conversion.instance_converter import Ids
+from nnunet_ext.dataset_conversion.options import option
 from nnunet_ext.dataset_conversion.reading import as_labels, read_mask, read_rgb
 from nnunet_ext.dataset_conversion.run import convert
 from nnunet_ext.dataset_conversion.sources import list_files, match_files

@@ -99,11 +99,27 @@ def test_splits(fives: Path, raw: Path, tmp_path: Path) -> None:
     report = json.loads((folders[2] / "conversion_report.json").read_text())
     assert len(report["left_out"]) == 17
     assert report["left_out"]["train/Original/2_A.png"] == "not named in the split file"
+    default = Fives.facts.split
+    assert report["split"] == f"--split-file {own} instead of: {default}"
+    splits = [json.loads((f / "conversion_report.json").read_text())["split"] for f in folders[:2]]
+    assert splits == [default, f"--seed 1 instead of: {default}"]
     all_train = convert(Fives(split="folds"), fives, 4, "S4")
     assert all_train.report["counts"] == {"train": 20, "val": 0, "test": 4}
     assert not (all_train.folder / "splits_final.json").exists()
     with pytest.raises(UserError, match="--split folds contradicts it"):
         Fives(split="folds", split_file=own)
+
+
+def test_a_split_file_that_was_changed_is_another_split(fives: Path, raw: Path, tmp_path: Path) -> None:
+    own = tmp_path / "split.json"
+    own.write_text(json.dumps({"train": ["train_1_A"], "val": ["train_11_G"]}))
+    assert convert(Fives(split_file=own), fives, 502).converted == 6
+    own.write_text(json.dumps({"train": ["train_11_G"], "val": ["train_1_A"]}))
+    with pytest.raises(
+        UserError, match=r"was converted with split_file '.*split\.json, SHA-256 \w{64}' instead"
+    ):
+        convert(Fives(split_file=own), fives, 502)
+    assert convert(Fives(split_file=own), fives, 502, overwrite=True).converted == 6
 
 
 @pytest.mark.parametrize(

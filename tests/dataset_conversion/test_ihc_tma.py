@@ -82,6 +82,18 @@ def test_other_splits(source: Path) -> None:
     assert {case.part for case in IhcTma(split="folds").find_cases(source)} == {"train"}
 
 
+def test_a_split_of_ones_own(source: Path, raw: Path, tmp_path: Path) -> None:
+    own = tmp_path / "split.json"
+    own.write_text(json.dumps({"train": NAMES[6:], "val": NAMES[:1], "test": NAMES[1:2]}))
+    result = convert(IhcTma(split_file=own), source, 522)
+    assert result.report["counts"] == {"train": 2, "val": 1, "test": 1}
+    assert [path.stem for path in (result.folder / "labelsTs").iterdir()] == NAMES[1:2]
+    assert len(result.report["left_out"]) == 4
+    assert not notes(result, "partial dataset")
+    with pytest.raises(UserError, match="--split paper contradicts it"):
+        IhcTma(split="paper", split_file=own)
+
+
 def test_overlaps_and_background_are_noted(source: Path, raw: Path) -> None:
     odd = maps()
     odd[1, 4:6, 4:12] = 1  # 16 pixels of both kinds

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnunet_ext.dataset_conversion.converter import CaseError
+from nnunet_ext.dataset_conversion.case import CaseError
 from nnunet_ext.dataset_conversion.instance_labels import (
     PIECES,
     SINGLE,

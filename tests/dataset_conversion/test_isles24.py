@@ -114,6 +114,26 @@ def test_what_is_wrong_is_named(source: Path, raw: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("resample", [False, True])
+def test_values_that_are_not_finite(source: Path, raw: Path, resample: bool) -> None:
+    """SimpleITK, and so nnU-Net, would read all of them as 0 without a word."""
+    pixels, label = noise(20), BLOB.astype(np.float32)
+    pixels[2, :3], pixels[5, 4, 4] = np.nan, np.inf
+    label[0, 0, 0] = np.nan
+    write_volume(file(source, 1, "cbf"), pixels, (0.4, 0.5, 2.0))
+    write_volume(file(source, 2, "lesion-msk", ""), label, (0.4, 0.5, 2.0))
+    converter = Isles24(channels=("cbf",), resample=resample)
+    result = convert(converter, source, 521, on_error="skip")
+    written = read_volume(result.folder / "imagesTr/sub-stroke0001_0000.nii.gz")
+    np.testing.assert_array_equal(written, np.where(np.isfinite(pixels), pixels, 0))
+    name = "derivatives/sub-stroke0001/ses-01/perfusion-maps/sub-stroke0001_ses-01_space-ncct_cbf.nii.gz"
+    text = f"{name}: 61 voxels that are not finite, set to 0"
+    assert {"kind": "filled", "text": text} in result.report["notes"]
+    assert result.report["altered"] == {"filled": 1}
+    problems = result.report["not_converted"]["sub-stroke0002"]["problems"]
+    assert problems[0].endswith("_lesion-msk.nii.gz: holds nan, but labels are whole numbers")
+
+
 def test_resampling(source: Path, raw: Path) -> None:
     """A map of half the resolution in z: planes between two of its own are their mean."""
     ramp = np.broadcast_to(np.arange(6, dtype=np.float32)[:, None, None] * 10 + 5, (6, 24, 20))

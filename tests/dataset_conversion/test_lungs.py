@@ -9,8 +9,8 @@ import pytest
 import SimpleITK as sitk
 
 from nnunet_ext.dataset_conversion.case import Case, CaseError, SurveyError
-from nnunet_ext.dataset_conversion.converter import silent
 from nnunet_ext.dataset_conversion.lungs import cut, halves, keep_labelled, labelled_halves, open_half
+from nnunet_ext.dataset_conversion.survey import silent
 from nnunet_ext.dataset_conversion.volumes import Volume
 from nnunet_ext.images.image import Grid
 

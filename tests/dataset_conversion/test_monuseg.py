@@ -110,6 +110,16 @@ def test_tiles_outlines_and_split(source: Path, raw: Path, accept: Callable[[Pat
     accept(result.folder)
 
 
+def test_a_split_of_ones_own_leaves_the_test_tiles(source: Path, raw: Path, tmp_path: Path) -> None:
+    own = tmp_path / "split.json"
+    own.write_text(json.dumps({"train": TRAIN[:2], "val": TRAIN[2:3]}))
+    report = convert(MoNuSeg(split_file=own), source, 524).report
+    assert report["counts"] == {"train": 2, "val": 1, "test": 2}
+    assert [note["text"] for note in report["notes"] if note["kind"] == "partial dataset"] == [
+        "test: 2 cases found, 14 in the complete dataset"
+    ]
+
+
 def test_first_release(source: Path, raw: Path) -> None:
     result = convert(MoNuSeg(release="30", split="folds"), source, 524)
     assert result.report["counts"] == {"train": 5, "val": 0, "test": 2}

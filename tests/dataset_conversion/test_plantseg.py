@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from nnunet_ext.dataset_conversion.plantseg import PlantSeg, find_outside
+from nnunet_ext.dataset_conversion.plantseg import PlantSeg, empty_ends, find_outside
 from nnunet_ext.dataset_conversion.run import convert
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.instance_files import read_instances
@@ -114,6 +114,27 @@ def test_test_files_with_and_without_labels(source: Path, raw: Path) -> None:
         "test_N_9_0000.tif",
     ]
     assert [p.name for p in (result.folder / "instancesTs").iterdir()] == ["test_N_1_ds2x.tif"]
+
+
+def test_ends_that_nobody_labelled(source: Path, raw: Path) -> None:
+    result = convert(PlantSeg(), source, 512)
+    text = "the first 2 and the last 2 of 8"
+    expected = [f"{name}.h5: {text}" for name in ("N_1_ds2x", "N_2_ds2x")]
+    assert kinds(result.report, "slices without cells at the ends") == expected
+    folder = convert(PlantSeg(ends="ignore"), source, 513).folder
+    before, label = (tifffile.imread(path / "labelsTr/N_1_ds2x.tif") for path in (result.folder, folder))
+    assert json.loads((folder / "dataset.json").read_text())["labels"]["ignore"] == 4
+    np.testing.assert_array_equal(label[2:6], before[2:6])
+    assert (label[[0, 1, 6, 7]] == 4).all()
+    assert empty_ends(np.zeros((3, 4, 4), np.uint16)) == (0, 0)
+    assert empty_ends(np.ones((3, 4, 4), np.uint16)) == (0, 0)
+
+
+def test_a_file_in_training_and_test_is_noted(source: Path, raw: Path) -> None:
+    write(source / "test/N_1_ds2x.h5", tissue(1))
+    write(source / "test/N_9.h5", None)
+    report = convert(PlantSeg(test=source / "test"), source / "train", 512).report
+    assert kinds(report, "test files called like training files") == [f"{source}/test/N_1_ds2x.h5"]
 
 
 def test_two_folders_of_files_are_ambiguous(source: Path, raw: Path) -> None:

@@ -11,7 +11,7 @@ import tifffile
 
 from nnunet_ext.dataset_conversion.case import CaseError, Note
 from nnunet_ext.dataset_conversion.checks import threshold_mask
-from nnunet_ext.dataset_conversion.converter import DatasetDescription
+from nnunet_ext.dataset_conversion.description import DatasetDescription
 from nnunet_ext.dataset_conversion.polygons import draw_polygons, read_xml
 from nnunet_ext.dataset_conversion.reading import as_labels, read_mask, read_rgb, relabel
 from nnunet_ext.dataset_conversion.volumes import fill

@@ -13,8 +13,9 @@ import pytest
 from skimage import io
 
 from nnunet_ext.dataset_conversion.case import Case, Sample, SurveyError
-from nnunet_ext.dataset_conversion.converter import DatasetDescription, Progress, Survey, silent
+from nnunet_ext.dataset_conversion.description import DatasetDescription
 from nnunet_ext.dataset_conversion.run import convert
+from nnunet_ext.dataset_conversion.survey import Progress, Survey, silent
 from nnunet_ext.dataset_conversion.topomortar import TopoMortar
 from nnunet_ext.errors import UserError
 

@@ -112,3 +112,17 @@ def test_exclusive_chains_learn_apart():
             optimizer.step()
         head = MultiLevelHead(hierarchy, [[0.5, 1.5], [0.5]], 10.0, 1.0).eval()
         assert torch.equal(head(x).argmax(1)[0], target[0, 0]), name
+
+
+def test_tables_are_moved_once():
+    """A copy to the device in every iteration would make the host wait for it."""
+    x, target = problem(2, 4)
+    loss = MultiLevelLoss(hierarchy_of(TREE), "mce")
+    loss.use_class_counts([700, 200, 50, 50])
+    loss(x, target)
+    before = {name: table.data_ptr() for name, table in loss._tables.items()}
+    assert set(before) == {"levels", "chain 0", "chain 1", "among (0, 1)"}
+    loss(x, target)
+    assert {name: table.data_ptr() for name, table in loss._tables.items()} == before
+    loss.use_class_counts([1, 1, 1, 1])  # and may be replaced
+    assert loss._tables["chain 0"].tolist() == [2, 4, 4]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nnunetv2.inference.sliding_window_prediction import compute_gaussian
 from torch import nn
 
 from nnunet_ext.losses.multilevel import multi_level_activation
@@ -97,6 +98,31 @@ def test_averaging_scores_is_averaging_activations(name):
     averaged = sum(w * head.scores(window) for w, window in zip(weights, windows, strict=True))
     of_average = [sum(w * a[j] for w, a in zip(weights, windows, strict=True)) for j in range(head.channels)]
     torch.testing.assert_close(averaged, head.scores(of_average))
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_a_level_deeper_is_eight_times_its_excess(name):
+    head = head_of(dataset_json(name))
+    scores = head.scores(activations_of(head, 5))
+    label = hierarchy_of(dataset_json(name)).own_label
+    (first, *_), *_ = hierarchy_of(dataset_json(name)).chains
+    excess = activations_of(head, 5)[0] - head.thresholds[0]
+    torch.testing.assert_close(scores[:, label[first]], 8 * excess)
+
+
+@pytest.mark.parametrize("thresholds", [[2 / 3, 4 / 3], [0.9, 1.78]])
+def test_corners_of_a_volume_survive_half_precision(thresholds):
+    """Where a tile has next to no weight nnU-Net rounds scores to whole numbers."""
+    weights = compute_gaussian((32, 32, 32), 1 / 8, 10, torch.half, torch.device("cpu"))
+    head = MultiLevelHead(
+        hierarchy_of({"labels": {"background": 0, "a": 1, "b": 2}}), [thresholds], 10.0, 1.0
+    )
+    levels = torch.randint(0, 3, (1, 32, 32, 32), generator=torch.Generator().manual_seed(0))
+    total = torch.zeros((3, 32, 32, 32), dtype=torch.half)
+    total += head.scores([levels.float()])[0] * weights
+    total /= weights
+    assert (weights < 1e-7).sum() > 100
+    assert torch.equal(total.argmax(0), levels[0])
 
 
 @pytest.mark.parametrize("name", TREES)

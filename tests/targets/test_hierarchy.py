@@ -105,3 +105,17 @@ def test_a_nesting_beside_regions_must_be_theirs():
 def test_no_labels():
     with pytest.raises(UserError, match="nothing to nest"):
         hierarchy_of({"labels": {"background": 0}})
+
+
+@pytest.mark.parametrize(
+    ("labels", "nesting", "text"),
+    [
+        ({"cell": 1, "nucleus": 2}, None, "{cell: {nucleus: {}}}"),
+        ({"cell": 1, "nucleus": 2, "debris": 3}, {"debris": {}, "cell": {"nucleus": {}}}, None),
+        ({"nucleus": 2, "cell": [1, 2]}, None, "{cell: {nucleus: {}}} (regions)"),
+    ],
+)
+def test_as_text(labels, nesting, text):
+    json = {"labels": {"background": 0, **labels}}
+    found = str(hierarchy_of(json if nesting is None else {**json, "nesting": nesting}))
+    assert found == (text or "{cell: {nucleus: {}}, debris: {}}")

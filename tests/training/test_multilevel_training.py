@@ -93,11 +93,12 @@ def test_mce_has_the_class_counts_of_the_fold(dataset):
     trainer.initialize()
     trainer.get_tr_and_val_datasets()
     counts = [sum(int((blobs(SHAPES["2d"], i) == y).sum()) for i in range(3)) for y in range(3)]
-    assert trainer._multi_level_loss._voxels.tolist() == counts
+    weights = trainer._multi_level_loss._tables["chain 0"].tolist()
+    assert weights == pytest.approx([sum(counts) / count for count in counts])
     other = make("nnUNetTrainerMultiLevelSSE_1epochs_2iters")
     other.initialize()
     other.get_tr_and_val_datasets()
-    assert other._multi_level_loss._voxels is None
+    assert "chain 0" not in other._multi_level_loss._tables
 
 
 def test_checkpoint_resumes_and_predicts_with_its_thresholds(dataset, nnunet_folders):
@@ -124,6 +125,59 @@ def test_checkpoint_resumes_and_predicts_with_its_thresholds(dataset, nnunet_fol
     trainer.set_deep_supervision_enabled(False)
     trainer.network.eval()
     torch.testing.assert_close(predictor.network.eval()(image), trainer.network(image))
+
+
+SWAPPED = ["nucleus", "cell"]  # as many classes, chains and weights
+
+
+def saved_fold(name, nnunet_folders):
+    """Folder of a model whose fold 0 has a checkpoint."""
+    folder = nnunet_folders["nnUNet_results"] / DATASET / f"{name}__nnUNetPlans__2d"
+    (folder / "fold_0").mkdir(parents=True)
+    trainer = make(name)
+    trainer.initialize()
+    trainer.disable_checkpointing = False
+    (folder / "plans.json").write_text(json.dumps(trainer.plans_manager.plans))
+    trainer.save_checkpoint(str(folder / "fold_0" / "checkpoint_final.pth"))
+    return folder
+
+
+@pytest.mark.parametrize("command", ["nnUNetv2_train", "pytest"])
+def test_other_nesting_than_the_checkpoint_is_refused(command, dataset, nnunet_folders, monkeypatch):
+    name = "nnUNetTrainerMultiLevelSSE_1epochs_2iters"
+    checkpoint = str(saved_fold(name, nnunet_folders) / "fold_0" / "checkpoint_final.pth")
+    monkeypatch.setattr("sys.argv", [command])
+    make(name, nesting=["cell", "nucleus"]).load_checkpoint(checkpoint)  # said, not changed
+    for labels, nesting in ((CLASSES, SWAPPED), (CLASSES, {"cell": {}, "nucleus": {}}), (REGIONS, None)):
+        refused = make(name, labels, nesting)
+        with pytest.raises(SystemExit if command == "nnUNetv2_train" else UserError) as error:
+            refused.load_checkpoint(checkpoint)
+        assert f"{checkpoint} was trained with {{cell: {{nucleus: {{}}}}}}" in str(error.value)
+
+
+def test_other_nesting_than_other_folds_is_refused(dataset, nnunet_folders):
+    """plans.json, from which a prediction knows the nesting, belongs to all folds."""
+    name = "nnUNetTrainerMultiLevelSSE_1epochs_2iters"
+    folder = saved_fold(name, nnunet_folders)
+    make(name, nesting=SWAPPED).on_train_start()  # the only fold, from the start
+    before = (folder / "plans.json").read_text()
+    (folder / "fold_0").rename(folder / "fold_1")
+    with pytest.raises(UserError, match=r"__2d was trained with \{nucleus: \{cell: \{\}\}\}, but"):
+        make(name).on_train_start()
+    assert (folder / "plans.json").read_text() == before
+    make(name, nesting=SWAPPED).on_train_start()
+
+
+def test_thresholds_of_pretrained_weights_are_left_behind(dataset):
+    trainer = make("nnUNetTrainerMultiLevelMCE_1epochs_2iters")
+    trainer.initialize()
+    trainer.plain_network.head.set_thresholds([[0.1, 0.2]])  # as nnU-Net does with -pretrained_weights
+    trainer.on_train_start()
+    assert trainer.plain_network.head.thresholds.tolist() == pytest.approx([2 / 3, 4 / 3])
+    trainer.plain_network.head.set_thresholds([[0.1, 0.2]])
+    trainer.current_epoch = 1  # resumed
+    trainer.on_train_start()
+    assert trainer.plain_network.head.thresholds.tolist() == pytest.approx([0.1, 0.2])
 
 
 def test_hierarchy_travels_in_the_plans(dataset):
