@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nnunet_ext.data.nested import LABELS, nested_cells
-from nnunet_ext.files import write_texts
+from nnunet_ext.data.raw_format import Sample, write_dataset
 
 NESTING: dict[str, Any] = {"cell": {"nucleus": {}}}
 REGIONS = {"background": 0, "cell": [1, 2], "nucleus": [2]}
@@ -49,31 +47,14 @@ def write_nested_dataset(
     ValueError
         If an image has no room for so many cells.
     """
-    folder = Path(folder)
-    ending = ".png" if len(shape) == 2 else ".nii.gz"
-    for number in range(training + test):
-        split = "Tr" if number < training else "Ts"
+
+    def draw(number: int) -> Sample:
         image, labels = nested_cells(shape, cells, seed + number)
-        grey = (255 * (image / 1.25).clip(0, 1)).round().astype(np.uint8)
-        for kind, array, suffix in (("images", grey, "_0000"), ("labels", labels, "")):
-            (folder / f"{kind}{split}").mkdir(parents=True, exist_ok=True)
-            _write(folder / f"{kind}{split}" / f"nested_{number:03d}{suffix}{ending}", array)
+        return (255 * (image / 1.25).clip(0, 1)).round().astype(np.uint8), labels
+
     described = (
         {"labels": REGIONS, "regions_class_order": [1, 2]}
         if regions
         else {"labels": LABELS, "nesting": NESTING}
     )
-    dataset = {"channel_names": {"0": "grey"}, **described, "numTraining": training, "file_ending": ending}
-    write_texts({folder / "dataset.json": json.dumps(dataset, indent=2) + "\n"})
-
-
-def _write(path: Path, array: NDArray[Any]) -> None:
-    if array.ndim == 2:
-        from skimage.io import imsave
-
-        imsave(path, array, check_contrast=False)
-    else:
-        from nnunet_ext.images import nifti
-        from nnunet_ext.images.image import Grid
-
-        nifti.write(path, array, Grid())
+    write_dataset(Path(folder), "nested", draw, training, test, len(shape), described)

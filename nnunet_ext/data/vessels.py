@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+from nnunet_ext.data.raw_format import write_dataset
 
 LABELS = {"background": 0, "vessel": 1}
 
@@ -82,17 +83,6 @@ def vessels(
     return grey.astype(np.uint8), label.astype(np.uint8)
 
 
-def _write(array: NDArray, path: Path) -> None:
-    if array.ndim == 2:
-        from skimage.io import imsave
-
-        imsave(path, array, check_contrast=False)
-    else:
-        import SimpleITK as sitk
-
-        sitk.WriteImage(sitk.GetImageFromArray(array), str(path))
-
-
 def write_vessel_dataset(
     folder: str | Path, training: int, test: int, shape: Sequence[int] = (256, 256), seed: int = 0
 ) -> None:
@@ -109,18 +99,12 @@ def write_vessel_dataset(
     seed : int
         Seed of the first case; each further case adds one.
     """
-    folder = Path(folder)
-    ending = ".png" if len(shape) == 2 else ".nii.gz"
-    for number in range(training + test):
-        split = "Tr" if number < training else "Ts"
-        image, label = vessels(shape, seed=seed + number)
-        for kind, array, suffix in (("images", image, "_0000"), ("labels", label, "")):
-            (folder / f"{kind}{split}").mkdir(parents=True, exist_ok=True)
-            _write(array, folder / f"{kind}{split}" / f"vessels_{number:03d}{suffix}{ending}")
-    dataset = {
-        "channel_names": {"0": "grey"},
-        "labels": LABELS,
-        "numTraining": training,
-        "file_ending": ending,
-    }
-    (folder / "dataset.json").write_text(json.dumps(dataset, indent=2))
+    write_dataset(
+        Path(folder),
+        "vessels",
+        lambda number: vessels(shape, seed=seed + number),
+        training,
+        test,
+        len(shape),
+        {"labels": LABELS},
+    )
