@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from nnunet_ext.dataset_conversion.case import Case
 from nnunet_ext.dataset_conversion.converter import Converter
-from nnunet_ext.dataset_conversion.description import DatasetDescription
 from nnunet_ext.dataset_conversion.found import Found, UnusableCasesError, listed, look
 from nnunet_ext.dataset_conversion.output import DatasetFolder, Record, was_tried
 from nnunet_ext.dataset_conversion.report import Conversion, build_report, dataset_json, stopped_report
@@ -24,9 +20,10 @@ from nnunet_ext.dataset_conversion.targets import (
     install_split,
     installed_split,
 )
-from nnunet_ext.dataset_conversion.worker import Outcome, convert_case
+from nnunet_ext.dataset_conversion.worker import convert_case
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import read_json
+from nnunet_ext.worker_pool import as_they_finish
 
 OnError: TypeAlias = Literal["stop", "skip"]
 
@@ -94,7 +91,8 @@ def convert(
     todo = [case for case in mine if not folder.is_done(case, records.get(case.id), description, root)]
     if todo or (found.problems and not skip) or not _is_complete(folder, converter, found):
         folder.begin()
-    stream = _outcomes(converter, description, root, folder, todo, processes)
+    work = partial(convert_case, converter, description, root, folder)
+    stream = as_they_finish(work, todo, processes, "Run the command again with a smaller -np")
     for outcome in progress(stream, len(todo), f"Converting {converter.name}"):
         if "problems" in outcome.record:
             found.problems[outcome.case_id] = outcome.record
@@ -194,30 +192,3 @@ def _check_arguments(processes: int, overwrite: bool, part_id: int, num_parts: i
             "--overwrite in one of several parts would remove what the others have done. "
             "Remove the dataset folder yourself, then start the parts."
         )
-
-
-def _outcomes(
-    converter: Converter,
-    description: DatasetDescription,
-    root: Path,
-    folder: DatasetFolder,
-    cases: Sequence[Case],
-    processes: int,
-) -> Iterator[Outcome]:
-    """Convert `cases`, in worker processes if more than one is asked for; yield as they finish."""
-    if processes == 1 or len(cases) < 2:
-        yield from (convert_case(converter, description, root, folder, case) for case in cases)
-        return
-    # spawn: a fork would copy the thread that draws the progress bar
-    pool = ProcessPoolExecutor(min(processes, len(cases)), multiprocessing.get_context("spawn"))
-    try:
-        futures = [pool.submit(convert_case, converter, description, root, folder, case) for case in cases]
-        for future in as_completed(futures):
-            yield future.result()
-    except BrokenProcessPool as error:
-        raise UserError(
-            "A worker process died, perhaps for lack of memory. Run the command again with a smaller -np: "
-            "finished cases are kept."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)

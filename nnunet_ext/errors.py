@@ -15,6 +15,10 @@ class UserError(Exception):
     """
 
 
+class UnusableCase(Exception):  # noqa: N818 - collected and reported together, not an error by itself
+    """A case of many that cannot be used; the text says which file, and why."""
+
+
 def on_nnunets_command_line() -> bool:
     """Whether this process was started as ``nnUNetv2_train`` or another of nnU-Net's commands."""
     return os.path.basename(sys.argv[0]).startswith("nnUNetv2_")

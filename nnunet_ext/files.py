@@ -49,7 +49,7 @@ def write_texts(texts: Mapping[Path, str]) -> None:
         If a file cannot be written. No file is then half-written and no temporary one left, but of
         several some may have been replaced already.
     """
-    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in texts}
+    temporary = {path: _temporary(path) for path in texts}
     try:
         for path in texts:
             if path.is_dir():
@@ -69,7 +69,7 @@ def write_texts(texts: Mapping[Path, str]) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, of the same ending, to write to; renamed if nothing is raised.
+    """A name to write to that becomes `path` when the context ends well, and is removed otherwise.
 
     Parameters
     ----------
@@ -77,9 +77,14 @@ def replacing(path: Path) -> Iterator[Path]:
         The file to make or replace. Its folder is made if need be.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = _temporary(path)
     try:
         yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    """Hidden, of its own for every process, and known by its ending to those who clean up."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -121,8 +121,9 @@ def weight_maps(
     Example: nnunet_ext show weight-maps -d 510 -case a b --map unet unet_sigma10 -o maps.png
     """
     with err.status("loading nnU-Net …"):
+        from nnunet_ext.figures.pictures import check_picture
         from nnunet_ext.training.extra_targets.preview import preview
-        from nnunet_ext.training.extra_targets.preview_figure import check_picture, draw
+        from nnunet_ext.training.extra_targets.preview_figure import draw
 
         trainers = {word: _trainer(word) for word in maps or DEFAULT}
     check_picture(output)

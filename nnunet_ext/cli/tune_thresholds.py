@@ -50,7 +50,7 @@ def tune_thresholds(
         from nnunet_ext.thresholds.model import FINAL, TrainedModel
         from nnunet_ext.thresholds.tune import tune
     if output is not None:
-        from nnunet_ext.training.extra_targets.preview_figure import check_picture
+        from nnunet_ext.figures.pictures import check_picture
 
         check_picture(output)
     model = TrainedModel(dataset, configuration, trainer, plans)

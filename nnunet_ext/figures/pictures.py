@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.files import replacing
 
 #: colours of the classes, the background first
 CLASSES = ["#1b1b1b", "#3fa34d", "#e4572e", "#4a7fb5", "#f2c14e", "#9b5de5", "#17bebb", "#f15bb5"]
@@ -30,13 +30,8 @@ def check_picture(path: Path) -> None:
 
 def save(figure: Figure, path: Path, dpi: int = 110) -> None:
     """Write a figure, whole or not at all; the folder is made, an existing file replaced."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        figure.savefig(temporary, dpi=dpi)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=dpi, format=path.suffix.lower().removeprefix("."))
 
 
 def grey_range(pixels: NDArray[Any]) -> tuple[float, float]:

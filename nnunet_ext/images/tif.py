@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.files import replacing
 from nnunet_ext.images.axes import channels_first, name_axes, spatial
 from nnunet_ext.images.image import Grid, Header, Hints, Image
 from nnunet_ext.images.tif_spacing import tif_spacing
@@ -58,8 +58,7 @@ def write(
     metadata: dict[str, Any] = {"axes": _AXES[data.ndim]}
     if spacing is not None:
         metadata["spacing"] = [float(step) for step in spacing]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         tifffile.imwrite(
             temporary,
             data,
@@ -68,9 +67,6 @@ def write(
             photometric="minisblack",
             bigtiff=data.nbytes > _BIGTIFF_BYTES,
         )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.errors import UserError
+from nnunet_ext.errors import UnusableCase, UserError
 from nnunet_ext.images.instance_files import ENDING, write_instances
 from nnunet_ext.instances.classes import Classes
 from nnunet_ext.instances.labels import from_semantic
-from nnunet_ext.instances.predictions import UnusableCase, read_labels, read_probabilities
+from nnunet_ext.instances.predictions import read_labels, read_probabilities
 from nnunet_ext.instances.probabilities import NO_TILES, check_method, from_probabilities
 
 _COUNTED_AT_ONCE = 1 << 22

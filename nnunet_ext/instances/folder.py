@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import io
-import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nnunet_ext.errors import UserError
+from nnunet_ext.errors import UnusableCase, UserError
 from nnunet_ext.instances.case import CaseMaker, InstanceOptions
 from nnunet_ext.instances.classes import Classes, find_classes
-from nnunet_ext.instances.predictions import UnusableCase
 from nnunet_ext.instances.record import Record, source_of
+from nnunet_ext.worker_pool import as_they_finish
 
 PathLike = str | os.PathLike[str]
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
@@ -167,29 +165,19 @@ def _make(
     todo: dict[str, list[Path]],
     processes: int,
 ) -> Iterator[tuple[str, Any]]:
-    """Make the cases, in worker processes if more than one is asked for; yield as they finish."""
+    """Make the cases; yield as they finish."""
     if not todo:
         return
     example = min((files[0] for files in todo.values()), key=lambda file: file.stat().st_size)
     reader = _reader(content, example)
     workers = min(processes, len(todo))
     make = CaseMaker(reader, classes, options, output, max(1, (os.cpu_count() or 1) // max(1, workers)))
-    if workers < 2:
-        yield from ((case, make(case, files)) for case, files in todo.items())
-        return
-    # spawn: a fork would copy the thread that draws the progress bar
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
-    try:
-        futures = {pool.submit(make, case, files): case for case, files in todo.items()}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BrokenProcessPool as error:
-        raise UserError(
-            "A worker process died, perhaps for lack of memory. Run the command again with a smaller -np or "
-            "with --tile: finished cases are kept."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    remedy = "Run the command again with a smaller -np or with --tile"
+    yield from as_they_finish(partial(_make_case, make), list(todo.items()), processes, remedy)
+
+
+def _make_case(make: CaseMaker, item: tuple[str, list[Path]]) -> tuple[str, Any]:
+    return item[0], make(*item)
 
 
 def _reader(content: dict[str, Any], example: Path) -> Any:

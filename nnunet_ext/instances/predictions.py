@@ -13,12 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunet_ext.errors import UnusableCase
+
 # nnUNetv2_predict --save_probabilities writes CASE.npz with this array, (C, z, y, x); in 2D z = 1.
 _ARRAY = "probabilities"
-
-
-class UnusableCase(Exception):  # noqa: N818 - collected and reported together, not an error by itself
-    """A case that cannot be used; the text says which file, and why."""
 
 
 def read_labels(reader: Any, file: Path, largest: int) -> tuple[NDArray[Any], tuple[float, ...]]:

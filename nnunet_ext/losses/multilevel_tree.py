@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,9 @@ from nnunet_ext.losses.checks import check_tensors
 from nnunet_ext.losses.multilevel import LOSSES, Activation, inverse_activation
 from nnunet_ext.losses.reduction import mean_over_counted
 from nnunet_ext.losses.target_format import split_target
-from nnunet_ext.targets.hierarchy import Hierarchy
+
+if TYPE_CHECKING:
+    from nnunet_ext.targets.hierarchy import Hierarchy
 
 
 class MultiLevelLoss(nn.Module):

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.errors import UserError
+from nnunet_ext.errors import UnusableCase, UserError
 from nnunet_ext.metrics._checks import BoolArray
 from nnunet_ext.metrics.centre_line import cl_dice
-from nnunet_ext.metrics.folders import UnusableCase
 from nnunet_ext.metrics.labels import Classes
 from nnunet_ext.metrics.nested_classes import Nesting, containment_metrics
 from nnunet_ext.metrics.overlap import confusion

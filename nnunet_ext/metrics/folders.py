@@ -9,15 +9,11 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from nnunet_ext.errors import UserError
+from nnunet_ext.errors import UnusableCase, UserError
 
 Files = tuple[Path, Path]
 Evaluator = Callable[[Files], Any]
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
-
-
-class UnusableCase(Exception):  # noqa: N818 - collected and reported together, not an error by itself
-    """A case that cannot be evaluated; the text says which file, and why."""
 
 
 def check_folders(*folders: Path) -> None:

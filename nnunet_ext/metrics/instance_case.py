@@ -10,12 +10,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from nnunet_ext.errors import UserError
+from nnunet_ext.errors import UnusableCase, UserError
 from nnunet_ext.metrics._checks import check_instances, check_spacing
 from nnunet_ext.metrics.aggregated_jaccard import JaccardSums, jaccard_sums
 from nnunet_ext.metrics.contingency import instance_overlap
 from nnunet_ext.metrics.contours import ContourCounts, contour_counts
-from nnunet_ext.metrics.folders import UnusableCase
 from nnunet_ext.metrics.instance_matching import Matching, match_instances
 from nnunet_ext.metrics.panoptic_counts import PanopticCounts
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from nnunet_ext.losses.multilevel import multi_level_activation
-from nnunet_ext.targets.hierarchy import Hierarchy
+
+if TYPE_CHECKING:
+    from nnunet_ext.targets.hierarchy import Hierarchy
 
 # nnU-Net adds up tiles in half precision, with weights down to 6e-8 in the corners of a volume: scores are
 # rounded to whole numbers there, so they have to be larger than activations. Much larger ones would turn the
@@ -55,7 +57,7 @@ class MultiLevelHead(nn.Module):
         self.register_buffer("thresholds", torch.zeros(sum(self.lengths)))
         self.set_thresholds(thresholds)
         self._terms = _terms_of_regions(hierarchy) if hierarchy.regions else _terms_of_labels(hierarchy)
-        self._first = _first_scores(hierarchy)
+        self._first = [pairs[0] for pairs in score_pairs(hierarchy)]
 
     @property
     def channels(self) -> int:
@@ -135,10 +137,6 @@ class MultiLevelNetwork(nn.Module):
         """The head's output for (B, C, *spatial) images; with deep supervision a list, full size first."""
         return self.head(self.backbone(image))
 
-    def compute_conv_feature_map_size(self, input_size: Any) -> Any:
-        """What nnU-Net's planner asks of a network."""
-        return self.backbone.compute_conv_feature_map_size(input_size)  # type: ignore[operator]
-
 
 def _terms_of_labels(hierarchy: Hierarchy) -> list[dict[int, list[int]]]:
     """Of every label: chain -> indices of the levels that it is in."""
@@ -152,14 +150,21 @@ def _terms_of_regions(hierarchy: Hierarchy) -> list[dict[int, list[int]]]:
     return [places[name] for name in hierarchy.labels]
 
 
-def _first_scores(hierarchy: Hierarchy) -> list[tuple[int, int | None]]:
-    """Of every chain: the outputs that differ by its activation less the first threshold; None is 0."""
+def score_pairs(hierarchy: Hierarchy) -> list[list[tuple[int, int | None]]]:
+    """Of every level of every chain: the outputs whose scores differ by S (a - θ); None is 0.
+
+    Parameters
+    ----------
+    hierarchy : Hierarchy
+        The classes.
+    """
     if hierarchy.regions:
         order = list(hierarchy.labels)
-        return [(order.index(chain[0]), None) for chain in hierarchy.chains]
+        return [[(order.index(name), None) for name in chain] for chain in hierarchy.chains]
     label = hierarchy.own_label
-    parents = (hierarchy.parents[chain[0]] for chain in hierarchy.chains)
-    return [
-        (label[chain[0]], 0 if parent is None else label[parent])
-        for chain, parent in zip(hierarchy.chains, parents, strict=True)
-    ]
+    pairs: list[list[tuple[int, int | None]]] = []
+    for chain in hierarchy.chains:
+        parent = hierarchy.parents[chain[0]]
+        inwards = [0 if parent is None else label[parent], *(label[name] for name in chain)]
+        pairs.append(list(zip(inwards[1:], inwards[:-1], strict=True)))
+    return pairs

@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from nnunet_ext.files import replacing
+from nnunet_ext.figures.pictures import CLASSES, save
 from nnunet_ext.thresholds.chain import ChainCounts, cut
 from nnunet_ext.thresholds.search import objective
 from nnunet_ext.thresholds.tuning import Tuning
-from nnunet_ext.training.extra_targets.preview_figure import CLASSES
 
 OLD, NEW = "#9a9a9a", "#1b1b1b"
 
@@ -47,8 +46,7 @@ def draw(tuning: Tuning, path: Path) -> None:
         handles |= dict(zip(labels, artists, strict=True))
     figure.axes[0].set_ylabel("Dice")
     figure.legend([*handles.values()], [*handles], loc="outside lower center", ncols=6, frameon=False)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    save(figure, path)
 
 
 def _panel(

@@ -7,14 +7,16 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import read_json
-from nnunet_ext.losses.multilevel import preset_thresholds
 from nnunet_ext.metrics.folders import Files
 from nnunet_ext.thresholds.checkpoint import UNTUNED, Checkpoint
 from nnunet_ext.training.dataset_folder import dataset_folder
+
+if TYPE_CHECKING:
+    from nnunet_ext.training.multilevel import MultiLevelTrainer
 
 FINAL, BEST = "checkpoint_final.pth", "checkpoint_best.pth"
 
@@ -68,7 +70,7 @@ class TrainedModel:
 
         from nnunet_ext.training.multilevel import hierarchy_in
 
-        loss_name = _loss_name(trainer)
+        family = _family(trainer)
         self._train = f"nnUNetv2_train {dataset} {configuration} {{fold}} -tr {trainer} -p {plans}"
         results = dataset_folder(dataset, "nnUNet_results", f"Train it first: {self.command('0')}")
         self.folder = results / f"{trainer}__{plans}__{configuration}"
@@ -87,7 +89,7 @@ class TrainedModel:
             self.hierarchy = hierarchy_in(plans_content)
         except ValueError as error:
             raise UserError(f"{self.folder / 'plans.json'}: {error}") from error
-        self.presets = [preset_thresholds(loss_name, len(chain)) for chain in self.hierarchy.chains]
+        self.presets = family.presets(self.hierarchy)
         manager = PlansManager(plans_content)
         self.label_manager: Any = manager.get_label_manager(self._content)
         with contextlib.redirect_stdout(io.StringIO()):
@@ -173,8 +175,8 @@ class TrainedModel:
         )
 
 
-def _loss_name(trainer: str) -> str:
-    """Name of the loss of a multi-level trainer."""
+def _family(trainer: str) -> type[MultiLevelTrainer]:
+    """The class of a multi-level trainer."""
     from nnunet_ext.trainers import FAMILIES, family_of, get_trainer
     from nnunet_ext.training.multilevel import MultiLevelTrainer
 
@@ -184,4 +186,4 @@ def _loss_name(trainer: str) -> str:
         raise UserError(
             f"-tr {trainer}: this trainer has no thresholds to tune. Trainers that have: {', '.join(known)}."
         )
-    return family.loss_name
+    return family

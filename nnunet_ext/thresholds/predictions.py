@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.instances import predictions
-from nnunet_ext.metrics.folders import Files, UnusableCase
+from nnunet_ext.errors import UnusableCase
+from nnunet_ext.instances.predictions import read_labels, read_probabilities
+from nnunet_ext.metrics.folders import Files
 from nnunet_ext.targets.hierarchy import Hierarchy
 from nnunet_ext.thresholds.histograms import Counts, Floats, level_histogram
 from nnunet_ext.thresholds.recovery import levels_of, recover_activations
@@ -57,17 +58,11 @@ class CaseReader:
         """Labels of a file, without axes of one slice."""
         ignore = self.label_manager.ignore_label
         largest = max(*map(int, self.label_manager.all_labels), ignore or 0)
-        try:
-            return predictions.read_labels(self.reader, file, largest)[0]
-        except predictions.UnusableCase as error:
-            raise UnusableCase(str(error)) from error
+        return read_labels(self.reader, file, largest)[0]
 
     def probabilities(self, file: Path, shape: tuple[int, ...]) -> NDArray[Any]:
         """What nnU-Net wrote, (C, *shape), checked against the segmentation that it wrote with it."""
-        try:
-            p = predictions.read_probabilities(file, self.label_manager.num_segmentation_heads, shape, None)
-        except predictions.UnusableCase as error:
-            raise UnusableCase(str(error)) from error
+        p = read_probabilities(file, self.label_manager.num_segmentation_heads, shape, None)
         segmentation = file.with_name(f"{file.stem}{self.file_ending}")
         if file in self.unknown and segmentation.is_file():
             decided = self.label_manager.convert_probabilities_to_segmentation(p)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.networks.multilevel import SCORE_SCALE
+from nnunet_ext.networks.multilevel import SCORE_SCALE, score_pairs
 from nnunet_ext.targets.hierarchy import Hierarchy
 from nnunet_ext.thresholds.histograms import Floats
 
@@ -49,7 +49,7 @@ def recover_activations(
     channels = _Channels(probabilities, hierarchy.regions)
     strange = np.zeros(probabilities.shape[1:], bool)
     activations = []
-    for outputs, theta in zip(_outputs(hierarchy), thresholds, strict=True):
+    for outputs, theta in zip(score_pairs(hierarchy), thresholds, strict=True):
         with np.errstate(invalid="ignore"):  # cropped: -inf
             estimates = [channels.estimate(*pair, t) for pair, t in zip(outputs, theta, strict=True)]
             activation, off = _agree(estimates, channels.precise_enough, TOLERANCE * len(theta))
@@ -102,17 +102,3 @@ class _Channels:
         assert self._rest is not None
         logit = self._logs[output] - self._rest[output]
         return logit / np.float32(SCORE_SCALE) + shift, -np.abs(logit)
-
-
-def _outputs(hierarchy: Hierarchy) -> list[list[tuple[int, int | None]]]:
-    """Of every level of every chain: the outputs whose scores differ by a - θ; None is 0."""
-    if hierarchy.regions:
-        order = list(hierarchy.labels)
-        return [[(order.index(name), None) for name in chain] for chain in hierarchy.chains]
-    label = hierarchy.own_label
-    pairs: list[list[tuple[int, int | None]]] = []
-    for chain in hierarchy.chains:
-        parent = hierarchy.parents[chain[0]]
-        inwards = [0 if parent is None else label[parent], *(label[name] for name in chain)]
-        pairs.append(list(zip(inwards[1:], inwards[:-1], strict=True)))
-    return pairs

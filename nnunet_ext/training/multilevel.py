@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from nnunetv2.configuration import default_num_processes
 from torch import nn
 from torch._dynamo import OptimizedModule
 
@@ -16,7 +15,6 @@ from nnunet_ext.losses.multilevel import preset_thresholds
 from nnunet_ext.losses.multilevel_tree import MultiLevelLoss
 from nnunet_ext.networks.multilevel import MultiLevelHead, MultiLevelNetwork
 from nnunet_ext.targets.hierarchy import Hierarchy, hierarchy_of
-from nnunet_ext.training.class_counts import training_class_counts
 from nnunet_ext.training.trainer import ExtTrainer
 
 # nnU-Net builds the network for a prediction from the plans alone: what lies in what travels with them.
@@ -108,13 +106,7 @@ class MultiLevelTrainer(ExtTrainer):
         """nnU-Net's datasets; the voxels of every class in the fold's training cases weigh the loss."""
         training, validation = super().get_tr_and_val_datasets()
         if self.class_weights:
-            counts = training_class_counts(
-                Path(self.preprocessed_dataset_folder),
-                self.dataset_class,
-                training.identifiers,
-                self.label_manager.all_labels,
-                default_num_processes,
-            )
+            counts = self.count_classes(training.identifiers)
             self._multi_level_loss.use_class_counts(counts.tolist())
         return training, validation
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.errors import UserError
-from nnunet_ext.instances.predictions import UnusableCase, read_labels
+from nnunet_ext.errors import UnusableCase, UserError
+from nnunet_ext.instances.predictions import read_labels
 from nnunet_ext.metrics.labels import read_classes, read_dataset_json
 from nnunet_ext.training.dataset_folder import dataset_folder
 from nnunet_ext.training.extra_targets.target import Case

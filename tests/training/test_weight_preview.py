@@ -9,9 +9,10 @@ from skimage.io import imread, imsave
 
 from nnunet_ext.data.cells import crowded_cells
 from nnunet_ext.errors import UserError
+from nnunet_ext.figures.pictures import check_picture
 from nnunet_ext.targets import weight_maps
 from nnunet_ext.training.extra_targets.preview import CaseMaps, crowded_plane, preview
-from nnunet_ext.training.extra_targets.preview_figure import check_picture, draw
+from nnunet_ext.training.extra_targets.preview_figure import draw
 from nnunet_ext.training.extra_targets.weights import ClassBalance, UNetMap
 
 LABELS = {"background": 0, "cell": 1, "touching": 2, "ignore": 3}

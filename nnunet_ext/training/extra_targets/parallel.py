@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from nnunet_ext.errors import UserError
+from nnunet_ext.worker_pool import as_they_finish
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 WORTH_PROCESSES = 20.0  # seconds of remaining work; starting a process imports nnU-Net, about 10 s
+REMEDY = "Start again with a smaller nnUNet_def_n_proc (an environment variable of nnU-Net)"
 
 
 def over_cases(work: Callable[[T], R], cases: Sequence[T], description: str, processes: int) -> Iterator[R]:
@@ -56,38 +52,9 @@ def _results(work: Callable[[T], R], cases: Sequence[T], processes: int) -> Iter
         left = len(cases) - done
         seconds = (time.monotonic() - start) / done * left if done else 0.0
         if processes > 1 and left > 1 and seconds > WORTH_PROCESSES:
-            yield from _in_processes(work, cases[done:], processes)
+            yield from as_they_finish(work, cases[done:], processes, REMEDY)
             return
         yield work(case)
-
-
-def _in_processes(work: Callable[[T], R], cases: Sequence[T], processes: int) -> Iterator[R]:
-    # spawn: a fork would copy the thread that draws the progress bar
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(processes, len(cases)), context, initializer=_end_with_parent)
-    try:
-        futures = [pool.submit(work, case) for case in cases]
-        for future in as_completed(futures):
-            yield future.result()
-    except BrokenProcessPool as error:
-        raise UserError(
-            "A worker process died, perhaps for lack of memory. Start again with a smaller nnUNet_def_n_proc "
-            "(an environment variable of nnU-Net): finished cases are kept."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """Let this worker end when its parent is killed: it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextlib.contextmanager

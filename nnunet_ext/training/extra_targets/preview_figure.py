@@ -12,10 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap, PowerNorm
 from matplotlib.figure import Figure
 
-from nnunet_ext.figures.pictures import CLASSES, check_picture, grey_range, save, show
+from nnunet_ext.figures.pictures import CLASSES, grey_range, save, show
 from nnunet_ext.training.extra_targets.preview import CaseMaps
-
-__all__ = ["CLASSES", "check_picture", "draw"]
 
 
 def draw(rows: Sequence[CaseMaps], class_names: Mapping[int, str], path: Path, caption: str = "") -> None:

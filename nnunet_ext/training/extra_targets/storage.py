@@ -7,14 +7,15 @@ patch takes no longer than in float16, which would have to be converted.
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nnunet_ext.files import replacing
 
 RECORD = "nnunet_ext"
 
@@ -34,17 +35,6 @@ def read_record(path: Path) -> dict[str, Any] | None:
         return dict(maps.schunk.meta[RECORD])
     except Exception:  # blosc2 raises many kinds for files that are not its own
         return None
-
-
-@contextlib.contextmanager
-def temporary_beside(path: Path) -> Iterator[Path]:
-    """A name to write to that becomes `path` when the context ends well, and is removed otherwise."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def remove_temporary(folder: Path) -> None:
@@ -80,7 +70,7 @@ def write_maps(
         "filters": [blosc2.Filter.SHUFFLE],
         "nthreads": 1,
     }
-    with temporary_beside(path) as temporary:
+    with replacing(path) as temporary:
         blosc2.asarray(
             maps, urlpath=str(temporary), mode="w", chunks=chunks, blocks=blocks,
             cparams=compression, meta={RECORD: dict(record)},

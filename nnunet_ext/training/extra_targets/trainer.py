@@ -7,9 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from numpy.typing import NDArray
 from torch import nn
 
 from nnunet_ext.training.class_counts import training_class_counts
@@ -68,13 +70,7 @@ class ExtraTargetTrainer(nnUNetTrainer):
         step = self._map_step
         data = Path(self.preprocessed_dataset_folder)
         if any(target.needs_class_counts for target in step.targets):
-            step.class_counts = training_class_counts(
-                data,
-                type(training),
-                training.identifiers,
-                self.label_manager.all_labels,
-                default_num_processes,
-            )
+            step.class_counts = self.count_classes(training.identifiers)
         stored = [
             StoredTarget(
                 target, data, type(training), step.spacing,
@@ -89,6 +85,16 @@ class ExtraTargetTrainer(nnUNetTrainer):
             return training, validation
         folders = [each.folder for each in stored]
         return DatasetWithMaps(training, folders), DatasetWithMaps(validation, folders)
+
+    def count_classes(self, identifiers: Sequence[str]) -> NDArray[np.int64]:
+        """Voxels of each label, by label, in these cases; see `training_class_counts`."""
+        return training_class_counts(
+            Path(self.preprocessed_dataset_folder),
+            self.dataset_class,
+            identifiers,
+            self.label_manager.all_labels,
+            default_num_processes,
+        )
 
     def train_step(self, batch: dict) -> dict:
         """One iteration of nnU-Net, with the batch's maps at the loss's hand."""
