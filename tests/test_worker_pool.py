@@ -51,5 +51,5 @@ def test_an_error_of_the_work_is_raised_here(processes):
 
 
 def test_a_dead_worker_is_one_message_with_its_remedy():
-    with pytest.raises(UserError, match="worker process died.*Use fewer workers"):
+    with pytest.raises(UserError, match=r"worker process died.*Use fewer workers"):
         list(as_they_finish(die, [3, 4], 2, "Use fewer workers"))
