@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Nested classes on synthetic cells with nuclei, small plans on a CPU: nnU-Net's own loss on labels and on regions
-# against the multi-level activation with its three losses, and with tuned thresholds; three trainings each (folds 0 to
-# 2, which nnU-Net starts from different random numbers), the same 12 test images. Prints Dice and containment of each.
+# Nested classes on synthetic cells with nuclei, small plans on a CPU: nnU-Net's own loss on labels and on regions, and
+# cross-entropy alone (JC_lambda0), against the multi-level activation with its three losses, and with tuned thresholds;
+# three trainings each (folds 0 to 2, which nnU-Net starts from different random numbers), the same 12 test images. Prints
+# Dice and containment of each.
 #
 #   bash benchmarks/multilevel.sh OUTPUT_FOLDER [FOLDS [OPTIONS_OF_EVERY_TRAINER]]
 #
@@ -11,7 +12,8 @@ set -euo pipefail
 out=$1 folds=${2:-0 1 2}
 here=$(dirname "$0")
 options=${3:-_adam1e-3_10epochs_100iters}
-models=("520 MultiLevelMCE" "520 Ext" "521 Ext" "520 MultiLevelSSE" "520 MultiLevelNCE")  # 521: as regions
+models=("520 MultiLevelMCE" "520 Ext" "521 Ext" "520 JC_lambda0_notouchaug" "520 MultiLevelSSE" "520 MultiLevelNCE")
+# 521: as regions
 
 mkdir -p "$out"/{raw,preprocessed,results}
 export nnUNet_raw=$out/raw nnUNet_preprocessed=$out/preprocessed nnUNet_results=$out/results
