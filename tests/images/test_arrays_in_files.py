@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import scipy.io
@@ -14,7 +15,6 @@ from nnunet_ext.errors import UserError
 from nnunet_ext.images import matlab, numpy_files
 from nnunet_ext.images.files import read_header, read_image
 
-h5py = pytest.importorskip("h5py")
 LABELS = np.arange(24, dtype=np.uint16).reshape(4, 3, 2)  # in MATLAB's order
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+import h5py
 import numpy as np
 import PIL.Image
 import pytest
@@ -260,8 +261,6 @@ def test_wrong_nifti_is_refused_by_name(tmp_path):
 
 @pytest.fixture
 def h5(tmp_path):
-    h5py = pytest.importorskip("h5py")
-
     def write(name, **arrays):
         with h5py.File(tmp_path / name, "w") as file:
             for key, (data, spacing) in arrays.items():
