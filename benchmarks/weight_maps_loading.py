@@ -37,7 +37,7 @@ BATCH, CASES, SCALES = 2, 2, 5
 TOO_MUCH = 1.5  # times the stock time per sample
 HEAD = (
     "nnU-Net's training loader with weight maps of crowded cells in four classes, one worker (one process, "
-    "one thread), batches of 2, deep supervision, default parameters; CPU seconds, while other work ran"
+    "one thread), batches of 2, deep supervision, default parameters; CPU seconds"
 )
 WAYS: dict[str, tuple[ExtraTarget | None, bool]] = {
     "stock": (None, False),
