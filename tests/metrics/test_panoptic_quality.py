@@ -6,9 +6,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from stardist.matching import matching
+from scipy.optimize import linear_sum_assignment
+from stardist.matching import label_overlap, matching, matching_criteria
 
 from nnunet_ext.metrics import instance_overlap, match_instances, panoptic_quality
 
@@ -33,6 +34,25 @@ def cells_and_prediction(seed, shape, damage):
     return reference, prediction
 
 
+def with_best_matches(theirs, reference, prediction):
+    """StarDist's numbers for the matches whose IoUs have the largest sum.
+
+    Its own choice also counts the IoUs of pairs that are no matches, which below .5 can cost matches.
+    """
+    scores = matching_criteria["iou"](label_overlap(reference, prediction, check=False))[1:, 1:]
+    matches = scores >= theirs["thresh"]
+    chosen = linear_sum_assignment(matches * (1 + scores / (2 * max(scores.shape))), maximize=True)
+    assert matches[chosen].sum() == theirs["tp"]
+    total = scores[chosen][matches[chosen]].sum()
+    counted = theirs["tp"] + theirs["fp"] / 2 + theirs["fn"] / 2
+    means = {
+        "mean_true_score": theirs["n_true"],
+        "mean_matched_score": theirs["tp"],
+        "panoptic_quality": counted,
+    }
+    return theirs | {name: total / count if count else 0.0 for name, count in means.items()}
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
@@ -40,6 +60,7 @@ def cells_and_prediction(seed, shape, damage):
     damage=st.sampled_from([0.0, 0.1, 0.3, 0.7]),
     iou=st.sampled_from([0, 0.1, 0.25, 0.37, 0.5, 0.61, 0.75]),
 )
+@example(seed=561539, shape=(6, 7, 8), damage=0.3, iou=0.1)
 def test_equals_stardist(seed, shape, damage, iou):
     reference, prediction = cells_and_prediction(seed, shape, damage)
     ours = panoptic_quality(reference, prediction, iou)
@@ -47,6 +68,8 @@ def test_equals_stardist(seed, shape, damage, iou):
     if not reference.any() and not prediction.any():
         assert math.isnan(ours["pq"])
         return
+    if iou < 0.5 and reference.any() and prediction.any():
+        theirs = with_best_matches(theirs, reference, prediction)
     assert {name: ours[name] for name in STARDIST_NAMES} == pytest.approx(
         {name: theirs[name] for name in STARDIST_NAMES}, abs=1e-6
     )
