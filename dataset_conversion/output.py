@@ -8,7 +8,6 @@ of one. The record of a case is written after its files: a case with a record is
 from __future__ import annotations
 
 import glob
-import json
 import os
 import re
 import shutil
@@ -21,7 +20,7 @@ from nnunet_ext.dataset_conversion.case import Case, Part, Split
 from nnunet_ext.dataset_conversion.description import DatasetDescription
 from nnunet_ext.dataset_conversion.sources import is_litter
 from nnunet_ext.errors import UserError
-from nnunet_ext.files import read_json, write_texts
+from nnunet_ext.files import read_json, write_json
 from nnunet_ext.images.instance_files import ENDING
 
 Record: TypeAlias = dict[str, Any]
@@ -34,11 +33,6 @@ REPORT = "conversion_report.json"
 PARTIAL = ".partial"
 _IDENTITY = "identity.json"
 DAMAGED = "Convert again with --overwrite."
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file, whole or not at all."""
-    write_texts({path: json.dumps(content, indent=2) + "\n"})
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from nnunet_ext.errors import UserError
 from nnunet_ext.files import read_json
 from nnunet_ext.worker_pool import as_they_finish
 
+_REMEDY = "Run the command again with a smaller -np: finished cases are kept."
 OnError: TypeAlias = Literal["stop", "skip"]
 
 
@@ -92,7 +93,7 @@ def convert(
     if todo or (found.problems and not skip) or not _is_complete(folder, converter, found):
         folder.begin()
     work = partial(convert_case, converter, description, root, folder)
-    stream = as_they_finish(work, todo, processes, "Run the command again with a smaller -np")
+    stream = as_they_finish(work, todo, processes, _REMEDY)
     for outcome in progress(stream, len(todo), f"Converting {converter.name}"):
         if "problems" in outcome.record:
             found.problems[outcome.case_id] = outcome.record

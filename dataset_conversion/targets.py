@@ -8,8 +8,9 @@ import re
 from pathlib import Path
 
 from nnunet_ext.dataset_conversion.case import Split
-from nnunet_ext.dataset_conversion.output import write_json, writing_to
+from nnunet_ext.dataset_conversion.output import writing_to
 from nnunet_ext.errors import UserError
+from nnunet_ext.files import write_json
 
 _VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 

@@ -22,10 +22,10 @@ from nnunet_ext.dataset_conversion.output import (
     DatasetFolder,
     Record,
     fingerprint,
-    write_json,
     writing_to,
 )
 from nnunet_ext.errors import UserError
+from nnunet_ext.files import write_json
 from nnunet_ext.images.instance_files import ENDING, write_instances
 
 

@@ -67,6 +67,11 @@ def write_texts(texts: Mapping[Path, str]) -> None:
                 path.unlink(missing_ok=True)
 
 
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file as `write_texts` does, indented, for people to read."""
+    write_texts({path: json.dumps(content, indent=2) + "\n"})
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A name to write to that becomes `path` when the context ends well, and is removed otherwise.

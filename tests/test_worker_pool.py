@@ -6,7 +6,7 @@ import time
 import pytest
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.worker_pool import as_they_finish
+from nnunet_ext.worker_pool import as_they_finish, in_order
 
 
 def where(item):
@@ -45,11 +45,18 @@ def test_what_is_done_first_comes_first():
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_an_error_of_the_work_is_raised_here(processes):
+def test_in_order_is_the_order_of_the_items(processes):
+    assert list(in_order(wait, [1.0, 0.0, 0.5], processes, "Try again")) == [1.0, 0.0, 0.5]
+
+
+@pytest.mark.parametrize("over", [as_they_finish, in_order])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_error_of_the_work_is_raised_here(over, processes):
     with pytest.raises(ValueError, match="two"):
-        list(as_they_finish(fail_at_two, [0, 1, 2], processes, "Try again"))
+        list(over(fail_at_two, [0, 1, 2], processes, "Try again"))
 
 
-def test_a_dead_worker_is_one_message_with_its_remedy():
+@pytest.mark.parametrize("over", [as_they_finish, in_order])
+def test_a_dead_worker_is_one_message_with_its_remedy(over):
     with pytest.raises(UserError, match=r"worker process died.*Use fewer workers"):
-        list(as_they_finish(die, [3, 4], 2, "Use fewer workers"))
+        list(over(die, [3, 4], 2, "Use fewer workers"))

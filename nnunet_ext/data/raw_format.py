@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.files import write_texts
+from nnunet_ext.files import write_json
 
 Sample = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -48,7 +47,7 @@ def write_dataset(
             (folder / f"{kind}{split}").mkdir(parents=True, exist_ok=True)
             _write(folder / f"{kind}{split}" / f"{name}_{number:03d}{suffix}{ending}", array)
     dataset = {"channel_names": {"0": "grey"}, **described, "numTraining": training, "file_ending": ending}
-    write_texts({folder / "dataset.json": json.dumps(dataset, indent=2) + "\n"})
+    write_json(folder / "dataset.json", dataset)
 
 
 def _write(path: Path, array: NDArray[Any]) -> None:

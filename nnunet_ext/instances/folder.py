@@ -172,7 +172,7 @@ def _make(
     reader = _reader(content, example)
     workers = min(processes, len(todo))
     make = CaseMaker(reader, classes, options, output, max(1, (os.cpu_count() or 1) // max(1, workers)))
-    remedy = "Run the command again with a smaller -np or with --tile"
+    remedy = "Run the command again with a smaller -np or with --tile: finished cases are kept."
     yield from as_they_finish(partial(_make_case, make), list(todo.items()), processes, remedy)
 
 

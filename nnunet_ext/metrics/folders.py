@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 from nnunet_ext.errors import UnusableCase, UserError
+from nnunet_ext.worker_pool import in_order
 
+_REMEDY = 'Try fewer processes. In a script, call this under `if __name__ == "__main__":`.'
 Files = tuple[Path, Path]
 Evaluator = Callable[[Files], Any]
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
@@ -73,17 +72,4 @@ def _file_names(folder: Path, file_ending: str) -> set[str]:
 
 
 def _results(make_evaluator: Callable[[], Evaluator], files: list[Files], processes: int) -> Iterator[Any]:
-    evaluate_case = make_evaluator()
-    if min(processes, len(files)) <= 1:
-        yield from map(evaluate_case, files)
-        return
-    # Spawn, as nnU-Net does: forking a process in which torch has started threads can hang.
-    context = multiprocessing.get_context("spawn")
-    try:
-        with ProcessPoolExecutor(min(processes, len(files)), mp_context=context) as pool:
-            yield from pool.map(evaluate_case, files)
-    except BrokenProcessPool as error:
-        raise UserError(
-            f"One of {processes} worker processes died, most likely out of memory: try fewer. "
-            'In a script, call this under `if __name__ == "__main__":`.'
-        ) from error
+    yield from in_order(make_evaluator(), files, processes, _REMEDY)

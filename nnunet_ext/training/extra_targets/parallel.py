@@ -18,7 +18,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 WORTH_PROCESSES = 20.0  # seconds of remaining work; starting a process imports nnU-Net, about 10 s
-REMEDY = "Start again with a smaller nnUNet_def_n_proc (an environment variable of nnU-Net)"
+REMEDY = (
+    "Start again with a smaller nnUNet_def_n_proc (an environment variable of nnU-Net): "
+    "finished cases are kept."
+)
 
 
 def over_cases(work: Callable[[T], R], cases: Sequence[T], description: str, processes: int) -> Iterator[R]:
