@@ -30,6 +30,7 @@ setup(
         "nnunet_ext.plugin.trainer_folder",  # without __init__: nnU-Net imports its module from the folder
         "nnunet_ext.trainers",
         "nnunet_ext.dataset_conversion",
+        *(f"nnunet_ext.dataset_conversion.{package}" for package in find_packages("dataset_conversion")),
     ],
     cmdclass={"build_py": BuildPyWithPth},
 )

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from nnunet_ext.arrays.components import label_components
 from nnunet_ext.data.cells import crowded_cells
 from nnunet_ext.images.instance_files import read_instances
 from nnunet_ext.instances import from_semantic
 from nnunet_ext.metrics import panoptic_quality
-from nnunet_ext.morphology import label_components
 from nnunet_ext.targets import semantic_from_instances
 
 SETTINGS = [(radius, keep) for radius in (1, 2) for keep in (True, False)]

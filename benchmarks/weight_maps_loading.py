@@ -26,11 +26,16 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
 from nnunet_ext.data.cells import crowded_cells
 from nnunet_ext.targets import semantic_from_instances
-from nnunet_ext.training.extra_targets.cache import StoredTarget, build
 from nnunet_ext.training.extra_targets.dataset import DatasetWithMaps
+from nnunet_ext.training.extra_targets.stored_maps import StoredTarget, build
 from nnunet_ext.training.extra_targets.target import ExtraTarget
 from nnunet_ext.training.extra_targets.transforms import ComputeMaps, add_to_pipeline
-from nnunet_ext.training.extra_targets.weights import ClassBalance, DistanceMap, ShapeAware, UNetMap
+from nnunet_ext.training.extra_targets.weight_maps import (
+    ClassBalance,
+    DistanceMap,
+    ShapeAware,
+    UNetMap,
+)
 
 LABELS = {"background": 0, "cell": 1, "touching": 2, "gap": 3}
 BATCH, CASES, SCALES = 2, 2, 5

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nnunet_ext.errors import UserError
 
 if TYPE_CHECKING:
-    from nnunet_ext.dataset_conversion.converter import Converter
+    from nnunet_ext.dataset_conversion.base.converter import Converter
 
 #: name on the command line -> "module:class" inside this package
 CATALOGUE: dict[str, str] = {
@@ -19,9 +19,9 @@ CATALOGUE: dict[str, str] = {
     "axons": "axons:Axons",
     "cirrmri600": "cirrmri600:CirrMRI600",
     "crack500": "crack500:Crack500",
-    "ctc": "ctc:Ctc",
+    "ctc": "ctc.converter:Ctc",
     "deepgloberoads": "deepgloberoads:DeepGlobeRoads",
-    "dsb2018": "dsb2018:Dsb2018",
+    "dsb2018": "dsb2018.converter:Dsb2018",
     "fives": "fives:Fives",
     "ihc_tma": "ihc_tma:IhcTma",
     "instances": "instances:Instances",
@@ -33,7 +33,7 @@ CATALOGUE: dict[str, str] = {
     "nuinsseg": "nuinsseg:NuInsSeg",
     "plantseg": "plantseg:PlantSeg",
     "postnatbrca": "post_nat_brca:PostNatBrca",
-    "pulmonaryva": "pulmonaryva:PulmonaryVA",
+    "pulmonaryva": "pulmonaryva.converter:PulmonaryVA",
     "topomortar": "topomortar:TopoMortar",
 }
 

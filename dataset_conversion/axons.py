@@ -11,14 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.axis_order import ORDERS, axes_of, reorder
-from nnunet_ext.dataset_conversion.case import RELABELLED, TURNED, Case, CaseError, Note, Sample, SurveyError
-from nnunet_ext.dataset_conversion.converter import Converter
-from nnunet_ext.dataset_conversion.description import DatasetDescription, Facts
-from nnunet_ext.dataset_conversion.instance_labels import as_ids
-from nnunet_ext.dataset_conversion.options import option
-from nnunet_ext.dataset_conversion.sources import find_folder, match_files, subfolders
-from nnunet_ext.dataset_conversion.survey import Progress, Survey, silent
+from nnunet_ext.dataset_conversion.base.alignment import ORDERS, axes_of, reorder
+from nnunet_ext.dataset_conversion.base.case import (
+    RELABELLED,
+    TURNED,
+    Case,
+    CaseError,
+    Note,
+    Sample,
+    SurveyError,
+)
+from nnunet_ext.dataset_conversion.base.converter import Converter, option
+from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts, Progress, Survey, silent
+from nnunet_ext.dataset_conversion.base.find_files import find_folder, match_files, subfolders
+from nnunet_ext.dataset_conversion.base.instance_checks import as_ids
 from nnunet_ext.images import hdf5, matlab
 from nnunet_ext.images.files import read_image
 from nnunet_ext.images.image import Grid, Hints

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.case import PARTS, Case, Part
-from nnunet_ext.dataset_conversion.description import DatasetDescription, Facts
-from nnunet_ext.dataset_conversion.folds import split_cases
-from nnunet_ext.dataset_conversion.options import option
-from nnunet_ext.dataset_conversion.sources import case_id, find_root, match_files
-from nnunet_ext.dataset_conversion.volume_converter import VolumeConverter
+from nnunet_ext.dataset_conversion.base.case import PARTS, Case, Part
+from nnunet_ext.dataset_conversion.base.converter import option
+from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts
+from nnunet_ext.dataset_conversion.base.find_files import case_id, find_root, match_files
+from nnunet_ext.dataset_conversion.base.splits import split_cases
+from nnunet_ext.dataset_conversion.base.volumes import VolumeConverter
 from nnunet_ext.errors import UserError
 
 _FILE = r"(?P<kind>images|masks)/(?P<name>[^/]+)\.nii\.gz"

@@ -8,15 +8,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.case import PARTS, Case, Note, Part, Sample
-from nnunet_ext.dataset_conversion.converter import Converter
-from nnunet_ext.dataset_conversion.description import DatasetDescription, Facts
-from nnunet_ext.dataset_conversion.options import option
-from nnunet_ext.dataset_conversion.orientation import on_the_mask, shrink
-from nnunet_ext.dataset_conversion.pictures import read_foreground, rgb_description
-from nnunet_ext.dataset_conversion.reading import read_rgb
-from nnunet_ext.dataset_conversion.sources import case_id, find_folder, match_files
-from nnunet_ext.dataset_conversion.survey import Progress, Survey, silent
+from nnunet_ext.dataset_conversion.base.alignment import on_the_mask, shrink
+from nnunet_ext.dataset_conversion.base.case import (
+    PARTS,
+    Case,
+    Note,
+    Part,
+    Sample,
+)
+from nnunet_ext.dataset_conversion.base.converter import Converter, option
+from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts, Progress, Survey, silent
+from nnunet_ext.dataset_conversion.base.find_files import case_id, find_folder, match_files
+from nnunet_ext.dataset_conversion.base.pictures import read_foreground, read_rgb, rgb_description
 from nnunet_ext.errors import UserError
 
 _FOLDERS = {"full": "data", "crops": "crop"}

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.case import Case, Part
-from nnunet_ext.dataset_conversion.description import Facts
-from nnunet_ext.dataset_conversion.options import option
-from nnunet_ext.dataset_conversion.pictures import DealtPictures
-from nnunet_ext.dataset_conversion.sources import find_folder, list_files
+from nnunet_ext.dataset_conversion.base.case import Case, Part
+from nnunet_ext.dataset_conversion.base.converter import option
+from nnunet_ext.dataset_conversion.base.description import Facts
+from nnunet_ext.dataset_conversion.base.find_files import find_folder, list_files
+from nnunet_ext.dataset_conversion.base.pictures import DealtPictures
 
 _UNLABELLED: dict[str, int] = {"valid": 1243, "test": 1101}
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from nnunet_ext.dataset_conversion.case import Case, Part
-from nnunet_ext.dataset_conversion.description import Facts
-from nnunet_ext.dataset_conversion.pictures import DealtPictures
-from nnunet_ext.dataset_conversion.sources import list_files, subfolders
+from nnunet_ext.dataset_conversion.base.case import Case, Part
+from nnunet_ext.dataset_conversion.base.description import Facts
+from nnunet_ext.dataset_conversion.base.find_files import list_files, subfolders
+from nnunet_ext.dataset_conversion.base.pictures import DealtPictures
 
 
 @dataclass(frozen=True)

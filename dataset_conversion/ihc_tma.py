@@ -10,21 +10,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.case import Case, CaseError, Note, Part
-from nnunet_ext.dataset_conversion.checks import size_text
-from nnunet_ext.dataset_conversion.dealt import PAPER_OR_FOLDS
-from nnunet_ext.dataset_conversion.description import Facts
-from nnunet_ext.dataset_conversion.histology import (
+from nnunet_ext.dataset_conversion.base.case import (
+    Case,
+    CaseError,
+    Note,
+    Part,
+)
+from nnunet_ext.dataset_conversion.base.converter import PAPER_OR_FOLDS, option
+from nnunet_ext.dataset_conversion.base.description import Facts
+from nnunet_ext.dataset_conversion.base.find_files import list_files
+from nnunet_ext.dataset_conversion.base.histology import (
     NUCLEI,
     KindsOfNuclei,
     PictureInstances,
     SeededSplit,
 )
-from nnunet_ext.dataset_conversion.instance_converter import Ids
-from nnunet_ext.dataset_conversion.instance_labels import as_ids
-from nnunet_ext.dataset_conversion.options import option
-from nnunet_ext.dataset_conversion.polygons import OVERLAP
-from nnunet_ext.dataset_conversion.sources import list_files
+from nnunet_ext.dataset_conversion.base.instance_checks import as_ids
+from nnunet_ext.dataset_conversion.base.instances import Ids
+from nnunet_ext.dataset_conversion.base.label_maps import size_text
+from nnunet_ext.dataset_conversion.base.polygons import OVERLAP
 from nnunet_ext.images import numpy_files
 from nnunet_ext.images.files import read_header
 from nnunet_ext.images.image import Header

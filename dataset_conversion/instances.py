@@ -6,18 +6,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.case import Case, Part
-from nnunet_ext.dataset_conversion.description import Facts
-from nnunet_ext.dataset_conversion.file_instances import Hdf5Instances
-from nnunet_ext.dataset_conversion.options import option
-from nnunet_ext.dataset_conversion.pairing import (
+from nnunet_ext.dataset_conversion.base.case import Case, Part
+from nnunet_ext.dataset_conversion.base.converter import option
+from nnunet_ext.dataset_conversion.base.description import Facts
+from nnunet_ext.dataset_conversion.base.find_files import case_id, check_folder, is_litter
+from nnunet_ext.dataset_conversion.base.instances import Hdf5Instances
+from nnunet_ext.dataset_conversion.base.pairing import (
     Pair,
     has_channel_numbers,
     is_label_name,
     pair_by_name,
     without_labels,
 )
-from nnunet_ext.dataset_conversion.sources import case_id, check_folder, is_litter
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.files import HDF5_ENDINGS, IMAGE_ENDINGS, LABEL_ENDINGS, ending_of, stem_of
 from nnunet_ext.images.hdf5 import datasets

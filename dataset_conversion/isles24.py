@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.case import Case, Note, SurveyError
-from nnunet_ext.dataset_conversion.description import DatasetDescription, Facts
-from nnunet_ext.dataset_conversion.options import option
-from nnunet_ext.dataset_conversion.resampling import read_resampled
-from nnunet_ext.dataset_conversion.sources import find_folder, match_files
-from nnunet_ext.dataset_conversion.survey import Progress, Survey, silent
-from nnunet_ext.dataset_conversion.volume_converter import VolumeConverter
-from nnunet_ext.dataset_conversion.volumes import Volume, grid_problem, read_filled
+from nnunet_ext.dataset_conversion.base.case import Case, Note, SurveyError
+from nnunet_ext.dataset_conversion.base.converter import option
+from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts, Progress, Survey, silent
+from nnunet_ext.dataset_conversion.base.find_files import find_folder, match_files
+from nnunet_ext.dataset_conversion.base.volumes import (
+    Volume,
+    VolumeConverter,
+    grid_problem,
+    read_filled,
+    read_resampled,
+)
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.files import read_header
 from nnunet_ext.images.image import Hints

@@ -10,15 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.case import Case, CaseError, Note, Part
-from nnunet_ext.dataset_conversion.checks import size_text
-from nnunet_ext.dataset_conversion.description import DatasetDescription, Facts
-from nnunet_ext.dataset_conversion.histology import NUCLEI, KindsOfNuclei, SeededSplit
-from nnunet_ext.dataset_conversion.instance_converter import Ids
-from nnunet_ext.dataset_conversion.instance_labels import as_ids
-from nnunet_ext.dataset_conversion.options import option
-from nnunet_ext.dataset_conversion.reading import relabel
-from nnunet_ext.dataset_conversion.sources import find_folder, match_files
+from nnunet_ext.dataset_conversion.base.case import (
+    Case,
+    CaseError,
+    Note,
+    Part,
+)
+from nnunet_ext.dataset_conversion.base.converter import option
+from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts
+from nnunet_ext.dataset_conversion.base.find_files import find_folder, match_files
+from nnunet_ext.dataset_conversion.base.histology import NUCLEI, KindsOfNuclei, SeededSplit
+from nnunet_ext.dataset_conversion.base.instance_checks import as_ids
+from nnunet_ext.dataset_conversion.base.instances import Ids
+from nnunet_ext.dataset_conversion.base.label_maps import relabel, size_text
 from nnunet_ext.images import numpy_files
 from nnunet_ext.images.image import Grid, Header
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,15 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.case import RELABELLED, RESIZED, Case, CaseError, Note, Part
-from nnunet_ext.dataset_conversion.description import DatasetDescription, Facts
-from nnunet_ext.dataset_conversion.file_instances import FileInstances
-from nnunet_ext.dataset_conversion.instance_converter import Ids
-from nnunet_ext.dataset_conversion.instance_survey import Look
-from nnunet_ext.dataset_conversion.meristem_resolutions import resolution
-from nnunet_ext.dataset_conversion.options import option
+from nnunet_ext.dataset_conversion.base.case import (
+    RELABELLED,
+    RESIZED,
+    Case,
+    CaseError,
+    Note,
+    Part,
+)
+from nnunet_ext.dataset_conversion.base.converter import option
+from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts
+from nnunet_ext.dataset_conversion.base.find_files import find_folder, match_files
+from nnunet_ext.dataset_conversion.base.instance_checks import Look
+from nnunet_ext.dataset_conversion.base.instances import FileInstances, Ids
 from nnunet_ext.dataset_conversion.plantseg import find_outside
-from nnunet_ext.dataset_conversion.sources import find_folder, match_files
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.image import Grid, Header
 
@@ -173,3 +179,37 @@ def _by_time(root: Path, folder: str) -> dict[tuple[int, int], list[Path]]:
             )
         files[int(found[1]), int(found[3])].append(path)
     return files
+
+
+def resolution(file: Path, hour: int) -> tuple[float, float, float]:
+    """Return the spacing (z, y, x) in µm of the stack of an hour.
+
+    A row of the file holds time, x, y, z and the factor by which z was stretched, in brackets:
+    ``[0hrs, (0.2196471, 0.2196471, 0.26), 1.06]``. The spacing in z is the quotient of the last two.
+
+    Raises
+    ------
+    CaseError
+        If there is not one row for the hour.
+    """
+    rows = []
+    for line in file.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+        first, *cells = line.split(",")
+        time = re.search(r"(\d+) *h", first) or re.search(r"(\d+)", first)
+        numbers = [re.sub(r"[^0-9.eE+-]", "", cell) for cell in cells[:4]]
+        if time and int(time[1]) == hour and len(numbers) == 4 and all(map(_is_step, numbers)):
+            rows.append([float(number) for number in numbers])
+    if len(rows) != 1:
+        raise CaseError(
+            f"{file}: {len(rows)} rows hold time, x, y, z, stretching factor of {hour} h, one is expected; "
+            "--spacing z y x gives a spacing for all stacks"
+        )
+    x, y, z, factor = rows[0]
+    return z / factor, y, x
+
+
+def _is_step(text: str) -> bool:
+    try:
+        return 0 < float(text) < 100
+    except ValueError:
+        return False

@@ -8,14 +8,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from nnunet_ext.dataset_conversion.annotation_xml import aperio_pixel_size, check_inside, read_aperio
-from nnunet_ext.dataset_conversion.case import DROPPED, Case, Note, Part
-from nnunet_ext.dataset_conversion.description import Facts
-from nnunet_ext.dataset_conversion.histology import PictureInstances, SeededSplit
-from nnunet_ext.dataset_conversion.instance_converter import Ids
-from nnunet_ext.dataset_conversion.options import option
-from nnunet_ext.dataset_conversion.polygons import draw_polygons
-from nnunet_ext.dataset_conversion.sources import find_folder, match_files
+from nnunet_ext.dataset_conversion.base.case import (
+    DROPPED,
+    Case,
+    Note,
+    Part,
+)
+from nnunet_ext.dataset_conversion.base.converter import option
+from nnunet_ext.dataset_conversion.base.description import Facts
+from nnunet_ext.dataset_conversion.base.find_files import find_folder, match_files
+from nnunet_ext.dataset_conversion.base.histology import PictureInstances, SeededSplit
+from nnunet_ext.dataset_conversion.base.instances import Ids
+from nnunet_ext.dataset_conversion.base.polygons import (
+    aperio_pixel_size,
+    check_inside,
+    draw_polygons,
+    read_aperio,
+)
 from nnunet_ext.images.files import read_header
 from nnunet_ext.images.image import Grid, Header
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from nnunet_ext.dataset_conversion.case import Case, Part
-from nnunet_ext.dataset_conversion.dealt import Dealt
-from nnunet_ext.dataset_conversion.description import DatasetDescription, Facts
-from nnunet_ext.dataset_conversion.sources import match_files
-from nnunet_ext.dataset_conversion.volume_converter import VolumeConverter
+from nnunet_ext.dataset_conversion.base.case import Case, Part
+from nnunet_ext.dataset_conversion.base.converter import Dealt
+from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts
+from nnunet_ext.dataset_conversion.base.find_files import match_files
+from nnunet_ext.dataset_conversion.base.volumes import VolumeConverter
 
 CHANNELS = ("T1", "T2", "FLAIR")
 # T1 and T2 are time points as well as modalities: only the last word is the modality

@@ -10,17 +10,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.case import Case, CaseError, Note, Part
-from nnunet_ext.dataset_conversion.checks import size_text
-from nnunet_ext.dataset_conversion.description import Facts
-from nnunet_ext.dataset_conversion.file_instances import FileInstances
-from nnunet_ext.dataset_conversion.histology import SeededSplit
-from nnunet_ext.dataset_conversion.instance_converter import Ids
-from nnunet_ext.dataset_conversion.instance_survey import examples
-from nnunet_ext.dataset_conversion.options import option
-from nnunet_ext.dataset_conversion.reading import read_mask
-from nnunet_ext.dataset_conversion.sources import case_id, find_folder, match_files, subfolders
-from nnunet_ext.dataset_conversion.survey import Progress, Survey, silent
+from nnunet_ext.dataset_conversion.base.case import (
+    Case,
+    CaseError,
+    Note,
+    Part,
+)
+from nnunet_ext.dataset_conversion.base.converter import option
+from nnunet_ext.dataset_conversion.base.description import Facts, Progress, Survey, silent
+from nnunet_ext.dataset_conversion.base.find_files import (
+    case_id,
+    find_folder,
+    match_files,
+    subfolders,
+)
+from nnunet_ext.dataset_conversion.base.histology import SeededSplit
+from nnunet_ext.dataset_conversion.base.instance_checks import examples
+from nnunet_ext.dataset_conversion.base.instances import FileInstances, Ids
+from nnunet_ext.dataset_conversion.base.label_maps import size_text
+from nnunet_ext.dataset_conversion.base.pictures import read_mask
 from nnunet_ext.errors import UserError
 
 IMAGES, LABELS = "tissue images", "label masks modify"

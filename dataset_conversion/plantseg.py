@@ -9,13 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.case import Case, Note
-from nnunet_ext.dataset_conversion.description import IGNORE, Facts
-from nnunet_ext.dataset_conversion.file_instances import Hdf5Instances
-from nnunet_ext.dataset_conversion.instance_converter import Ids
-from nnunet_ext.dataset_conversion.options import option
-from nnunet_ext.dataset_conversion.sources import case_id, find_folder, list_files
-from nnunet_ext.dataset_conversion.survey import Progress, Survey, silent
+from nnunet_ext.dataset_conversion.base.case import Case, Note
+from nnunet_ext.dataset_conversion.base.converter import option
+from nnunet_ext.dataset_conversion.base.description import IGNORE, Facts, Progress, Survey, silent
+from nnunet_ext.dataset_conversion.base.find_files import case_id, find_folder, list_files
+from nnunet_ext.dataset_conversion.base.instances import Hdf5Instances, Ids
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.hdf5 import datasets, library
 

@@ -6,14 +6,19 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.case import PARTS, Case, CaseError, Sample
-from nnunet_ext.dataset_conversion.checks import threshold_mask
-from nnunet_ext.dataset_conversion.converter import Converter
-from nnunet_ext.dataset_conversion.description import DatasetDescription, Facts
-from nnunet_ext.dataset_conversion.formats import read_image
-from nnunet_ext.dataset_conversion.options import option
-from nnunet_ext.dataset_conversion.sources import list_files
+from nnunet_ext.dataset_conversion.base.case import (
+    PARTS,
+    Case,
+    CaseError,
+    Sample,
+)
+from nnunet_ext.dataset_conversion.base.converter import Converter, option
+from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts
+from nnunet_ext.dataset_conversion.base.find_files import list_files
+from nnunet_ext.dataset_conversion.base.label_maps import threshold_mask
 from nnunet_ext.errors import UserError
+from nnunet_ext.images.files import read_image
+from nnunet_ext.images.image import Hints
 
 LABEL_SETS = ("accurate", "noisy", "pseudo")
 
@@ -75,10 +80,10 @@ class TopoMortar(Converter):
     def read_case(self, case: Case, description: DatasetDescription) -> Sample:
         """Threshold the mask; the image is copied as it is."""
         file = case.labels[0]
-        mask = read_image(file)
-        if mask.ndim != 2:
-            raise CaseError(f"{file}: a mask of one channel is expected, found shape {mask.shape}")
-        label, notes = threshold_mask(mask, file)
+        channels = read_image(file, Hints(dimension=2, label=True)).pixels
+        if len(channels) != 1:
+            raise CaseError(f"{file}: a mask of one channel is expected, found {len(channels)}")
+        label, notes = threshold_mask(channels[0], file)
         return Sample(images=case.images, label=label, notes=notes)
 
 

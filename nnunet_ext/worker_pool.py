@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nnunet_ext.errors import UserError
 
@@ -75,3 +82,80 @@ def _end_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+WORTH_PROCESSES = 20.0  # seconds of remaining work; starting a process imports nnU-Net, about 10 s
+REMEDY = (
+    "Start again with a smaller nnUNet_def_n_proc (an environment variable of nnU-Net): "
+    "finished cases are kept."
+)
+
+
+def over_cases(work: Callable[[T], R], cases: Sequence[T], description: str, processes: int) -> Iterator[R]:
+    """Yield ``work(case)`` for all cases, in the order in which they are done, and draw a progress bar.
+
+    Parameters
+    ----------
+    work : callable
+        Picklable.
+    cases : sequence
+        What it is called with.
+    description : str
+        Beside the bar, which is drawn if stdout is a terminal.
+    processes : int
+        The most to start. None is started if the first cases show that it would not pay.
+
+    Raises
+    ------
+    UserError
+        If a worker process dies.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(file=sys.stdout)
+    with Progress(*columns, console=console, transient=True, disable=not sys.stdout.isatty()) as progress:
+        yield from progress.track(_results(work, cases, processes), len(cases), description=description)
+
+
+def _results(work: Callable[[T], R], cases: Sequence[T], processes: int) -> Iterator[R]:
+    start = time.monotonic()
+    for done, case in enumerate(cases):
+        left = len(cases) - done
+        seconds = (time.monotonic() - start) / done * left if done else 0.0
+        if processes > 1 and left > 1 and seconds > WORTH_PROCESSES:
+            yield from as_they_finish(work, cases[done:], processes, REMEDY)
+            return
+        yield work(case)
+
+
+@contextlib.contextmanager
+def one_at_a_time(lock: Path, waiting: Callable[[], None]) -> Iterator[bool]:
+    """Let one process at a time through; a process that dies lets the next one in.
+
+    Parameters
+    ----------
+    lock : Path
+        A file in an existing folder; it stays.
+    waiting : callable
+        Called if there is somebody to wait for.
+
+    Yields
+    ------
+    bool
+        Whether other processes are kept out: not on systems or network drives without locks.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield False
+        return
+    with lock.open("a") as file:
+        held = True
+        try:
+            # Held by this process alone: with flock a worker that outlives it would keep others out.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            waiting()
+            fcntl.lockf(file, fcntl.LOCK_EX)
+        except OSError:
+            held = False
+        yield held

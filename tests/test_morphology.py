@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from nnunet_ext.morphology import NEIGHBOURS, label_components
+from nnunet_ext.arrays.components import NEIGHBOURS, label_components
 
 
 @pytest.mark.parametrize(("ndim", "connectivity"), NEIGHBOURS)

@@ -4,7 +4,13 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from nnunet_ext.training.extra_targets import ExtraTarget
-from nnunet_ext.training.extra_targets.weights import ClassBalance, DistanceMap, ShapeAware, UNetMap, own_map
+from nnunet_ext.training.extra_targets.weight_maps import (
+    ClassBalance,
+    DistanceMap,
+    ShapeAware,
+    UNetMap,
+    own_map,
+)
 from nnunet_ext.training.options import (
     BETA,
     DICE,

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from nnunet_ext.data.nested import nested_cells
 from nnunet_ext.losses.multilevel import multi_level_activation, preset_thresholds
 from nnunet_ext.networks.multilevel import MultiLevelHead
-from nnunet_ext.targets.hierarchy import hierarchy_of
+from nnunet_ext.nnunet_files.hierarchy import hierarchy_of
 
 COLOURS = {"background": "#8d99ae", "cell": "#17bebb", "nucleus": "#e4572e"}
 DATASET = {"labels": {name: label for label, name in enumerate(COLOURS)}, "nesting": ["cell", "nucleus"]}

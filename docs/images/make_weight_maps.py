@@ -6,11 +6,10 @@ import numpy as np
 from scipy.ndimage import binary_dilation, center_of_mass
 
 from nnunet_ext.data.cells import crowded_cells
+from nnunet_ext.figures.weight_maps import CaseMaps, draw, relative, weights
 from nnunet_ext.targets import semantic_from_instances
 from nnunet_ext.targets.classes import NAMES
 from nnunet_ext.trainers import get_trainer
-from nnunet_ext.training.extra_targets.preview import CaseMaps, relative, weights
-from nnunet_ext.training.extra_targets.preview_figure import draw
 
 FAMILIES = ("BWM", "UNetWM", "DWM", "SAW")
 

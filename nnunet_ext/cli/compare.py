@@ -15,7 +15,7 @@ from rich.table import Table
 from nnunet_ext.cli.console import out, track
 
 if TYPE_CHECKING:
-    from nnunet_ext.metrics.comparison import ComparisonRow
+    from nnunet_ext.evaluation.comparison import ComparisonRow
 
 DIRECTIONS = {True: " ↑", False: " ↓", None: ""}
 

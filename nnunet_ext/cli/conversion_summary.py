@@ -13,8 +13,8 @@ from nnunet_ext.cli.console import err, out
 from nnunet_ext.files import read_json
 
 if TYPE_CHECKING:
-    from nnunet_ext.dataset_conversion.converter import Converter
-    from nnunet_ext.dataset_conversion.report import Conversion
+    from nnunet_ext.dataset_conversion.base.converter import Converter
+    from nnunet_ext.dataset_conversion.engine.report import Conversion
 
 
 _WIDE = 120  # characters, below which eight columns are too narrow to read

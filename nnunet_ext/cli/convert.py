@@ -17,7 +17,7 @@ from nnunet_ext.cli.conversion_summary import catalogue_table, print_conversion
 from nnunet_ext.dataset_conversion import CATALOGUE, load
 
 if TYPE_CHECKING:
-    from nnunet_ext.dataset_conversion.converter import Converter
+    from nnunet_ext.dataset_conversion.base.converter import Converter
 
 convert_app = typer.Typer(
     no_args_is_help=True,
@@ -84,7 +84,7 @@ def _command(converter: type[Converter]) -> Callable[..., None]:
     """Make the function behind a sub-command, with a signature typer can read."""
 
     def command(**given: Any) -> None:
-        from nnunet_ext.dataset_conversion.run import convert
+        from nnunet_ext.dataset_conversion.engine.run import convert
 
         common = {key: given.pop(key) for key in _COMMON}
         options = {spec.name: _value(spec, given[spec.name]) for spec in converter.options()}

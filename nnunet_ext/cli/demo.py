@@ -12,7 +12,7 @@ from nnunet_ext.cli.console import err, out
 
 if TYPE_CHECKING:
     from nnunet_ext.demo.pipeline import Demo
-    from nnunet_ext.metrics.summary import Summary
+    from nnunet_ext.evaluation.summary import Summary
 
 
 def demo(
@@ -78,7 +78,7 @@ def _figure(run: Demo, summaries: dict[str, Summary]) -> Path:
     """Draw the test image whose baseline has the largest β0 error."""
     from skimage.io import imread
 
-    from nnunet_ext.demo.figure import draw
+    from nnunet_ext.figures.demo import draw
 
     baseline = next(iter(summaries.values()))
     worst = max(baseline["metric_per_case"], key=lambda case: case["metrics"]["1"]["Beta0Error"])

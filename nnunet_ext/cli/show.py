@@ -12,7 +12,7 @@ from rich.table import Table
 from nnunet_ext.cli.console import err, out, track
 
 if TYPE_CHECKING:
-    from nnunet_ext.training.dataset_sheet import CaseFacts
+    from nnunet_ext.figures.contact_sheet import CaseFacts
     from nnunet_ext.training.weighted import WeightedTrainer
 
 show_app = typer.Typer(
@@ -46,10 +46,9 @@ def dataset_sheet(
     Example: nnunet_ext show dataset -d 510 -o dataset.png --cases 6
     """
     with err.status("loading nnU-Net …"):
-        from nnunet_ext.figures.contact_sheet import draw
-        from nnunet_ext.figures.pictures import check_picture
-        from nnunet_ext.training.dataset_sheet import sheet, spread
-        from nnunet_ext.training.raw_dataset import RawDataset
+        from nnunet_ext.figures.contact_sheet import draw, sheet, spread
+        from nnunet_ext.figures.style import check_picture
+        from nnunet_ext.nnunet_files.raw_dataset import RawDataset
 
         check_picture(output)
         raw = RawDataset(dataset)
@@ -121,9 +120,8 @@ def weight_maps(
     Example: nnunet_ext show weight-maps -d 510 -case a b --map unet unet_sigma10 -o maps.png
     """
     with err.status("loading nnU-Net …"):
-        from nnunet_ext.figures.pictures import check_picture
-        from nnunet_ext.training.extra_targets.preview import preview
-        from nnunet_ext.training.extra_targets.preview_figure import draw
+        from nnunet_ext.figures.style import check_picture
+        from nnunet_ext.figures.weight_maps import draw, preview
 
         trainers = {word: _trainer(word) for word in maps or DEFAULT}
     check_picture(output)

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
+from nnunet_ext.arrays.checks import check_spacing
+
 GAP_VOXELS = 1.5  # width of a gap; wide enough that cells beside it do not touch at a corner either
 
 
@@ -39,11 +41,9 @@ def _largest_pieces(instances: NDArray[np.uint16], n_cells: int) -> NDArray[np.u
     return np.where(keep[pieces], instances, 0).astype(np.uint16)
 
 
-def _check(shape: Sequence[int], n_cells: int, spacing: NDArray) -> None:
+def _check(shape: Sequence[int], n_cells: int) -> None:
     if len(shape) not in (2, 3) or min(shape) < 1:
         raise ValueError(f"shape is two or three positive edges in voxels; got {tuple(shape)}")
-    if len(spacing) != len(shape) or not np.all(np.isfinite(spacing) & (spacing > 0)):
-        raise ValueError(f"spacing is one positive number per axis of {tuple(shape)}; got {tuple(spacing)}")
     room = int(np.prod(shape)) // 6 ** len(shape)
     if not 0 <= n_cells <= min(room, 65535):
         raise ValueError(f"{tuple(shape)} has room for 0 to {min(room, 65535)} cells; got n_cells={n_cells}")
@@ -89,8 +89,8 @@ def crowded_cells(
     >>> image.dtype, instances.dtype, int(instances.max())
     (dtype('uint8'), dtype('uint16'), 12)
     """
-    voxel = np.ones(len(shape)) if spacing is None else np.asarray(spacing, float)
-    _check(shape, n_cells, voxel)
+    _check(shape, n_cells)
+    voxel = np.asarray(check_spacing(spacing, len(shape)))
     rng = np.random.default_rng(seed)
     instances = np.zeros(shape, np.uint16)
     signal = np.zeros(shape, np.float32)

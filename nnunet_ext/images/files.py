@@ -11,7 +11,7 @@ from nnunet_ext.images.image import Header, Hints, Image
 
 _MODULES = {
     **dict.fromkeys((".tif", ".tiff", ".ome.tif", ".ome.tiff"), "tif"),
-    **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp"), "natural"),
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp"), "png_jpg"),
     **dict.fromkeys((".nii", ".nii.gz"), "nifti"),
     **dict.fromkeys((".h5", ".hdf5"), "hdf5"),
 }

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_ext.errors import UnusableCase, UserError
-from nnunet_ext.instances.case import CaseMaker, InstanceOptions
+from nnunet_ext.instances.case_maker import CaseMaker, InstanceOptions
 from nnunet_ext.instances.classes import Classes, find_classes
-from nnunet_ext.instances.record import Record, source_of
+from nnunet_ext.instances.resume import Record, source_of
 from nnunet_ext.worker_pool import as_they_finish
 
 PathLike = str | os.PathLike[str]
@@ -118,7 +118,7 @@ def _read_dataset(
     options: InstanceOptions,
 ) -> tuple[dict[str, Any], Classes]:
     """Return the content of dataset.json, and the classes; a `UserError` if the options cannot use them."""
-    from nnunet_ext.metrics.labels import find_dataset_json, read_dataset_json
+    from nnunet_ext.nnunet_files.dataset_json import find_dataset_json, read_dataset_json
 
     json_file = Path(dataset_json) if dataset_json else find_dataset_json(prediction, prediction)
     content = read_dataset_json(json_file)
@@ -182,8 +182,8 @@ def _make_case(make: CaseMaker, item: tuple[str, list[Path]]) -> tuple[str, Any]
 
 def _reader(content: dict[str, Any], example: Path) -> Any:
     """Return nnU-Net's reader for files like `example`, which it tries to read: better a small one."""
-    from nnunet_ext.metrics.evaluation import _find_reader  # costs the import of nnU-Net, 7 s
+    from nnunet_ext.nnunet_files.reading import find_reader  # costs the import of nnU-Net, 7 s
 
     # The reader of 3D tifs looks for the spacing of an image here, not of a label file, and complains.
     with contextlib.redirect_stdout(io.StringIO()):
-        return _find_reader(content, example)
+        return find_reader(content, example)

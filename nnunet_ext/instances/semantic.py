@@ -9,7 +9,13 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.instances.blocks import Box, block_edges, split, whole, workplace
+from nnunet_ext.arrays.blocks import (
+    Box,
+    block_edges,
+    split,
+    whole,
+    workplace,
+)
 from nnunet_ext.instances.cores import CELL, TOUCHING
 
 #: One array per class: background, cell, and perhaps touching and gap.

@@ -15,7 +15,7 @@ from nnunet_ext.losses.reduction import mean_over_counted
 from nnunet_ext.losses.target_format import split_target
 
 if TYPE_CHECKING:
-    from nnunet_ext.targets.hierarchy import Hierarchy
+    from nnunet_ext.nnunet_files.hierarchy import Hierarchy
 
 
 class MultiLevelLoss(nn.Module):

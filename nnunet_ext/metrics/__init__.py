@@ -1,24 +1,35 @@
 """What a segmentation is worth: overlap, topology, instances, and whether a difference is more than chance.
 
 Array functions take boolean arrays (prediction first), those about instances integer arrays (reference
-first, as StarDist's `matching`), `containment` a label map; the folder functions read and write what
-nnU-Net does.
+first, as StarDist's `matching`), `containment` a label map. The functions about folders are in
+`nnunet_ext.evaluation`, a room above this one; they can be had under their names from here, too.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from nnunet_ext.metrics.aggregated_jaccard import aggregated_jaccard_index
-from nnunet_ext.metrics.centre_line import cl_dice
-from nnunet_ext.metrics.comparison import ComparisonRow, compare_summaries, save_comparison
 from nnunet_ext.metrics.containment import Containment, containment
 from nnunet_ext.metrics.contingency import InstanceOverlap, instance_overlap
 from nnunet_ext.metrics.contours import contour_f1, instance_contours
-from nnunet_ext.metrics.evaluation import evaluate_folders
-from nnunet_ext.metrics.instance_evaluation import evaluate_instance_folders
-from nnunet_ext.metrics.instance_matching import Matching, match_instances
-from nnunet_ext.metrics.overlap import Confusion, confusion, dice
+from nnunet_ext.metrics.matching import Matching, match_instances
+from nnunet_ext.metrics.overlap import Confusion, cl_dice, confusion, dice
 from nnunet_ext.metrics.panoptic import panoptic_quality
 from nnunet_ext.metrics.statistics import PairedTest, paired_test
-from nnunet_ext.metrics.summary import load_summary, save_summary
 from nnunet_ext.metrics.topology import betti_0_error, betti_1_error, betti_numbers
+
+if TYPE_CHECKING:
+    from nnunet_ext.evaluation import (
+        ComparisonRow,
+        compare_summaries,
+        evaluate_folders,
+        evaluate_instance_folders,
+        load_summary,
+        save_comparison,
+        save_summary,
+    )
 
 __all__ = [
     "ComparisonRow",
@@ -48,3 +59,10 @@ __all__ = [
     "save_comparison",
     "save_summary",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Look up a function about folders where it lives; nothing here imports that room otherwise."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("nnunet_ext.evaluation"), name)

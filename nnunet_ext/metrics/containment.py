@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.metrics._checks import BoolArray, check_boolean
-from nnunet_ext.morphology import label_components
+from nnunet_ext.arrays.components import label_components
+from nnunet_ext.metrics.checks import BoolArray, check_boolean
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.metrics._checks import check_instances, check_one_shape
+from nnunet_ext.metrics.checks import check_instances, check_one_shape
 
 _IDS = 2**32  # two ids below it fit into one 64-bit key
 _BLOCK = (

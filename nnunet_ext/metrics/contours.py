@@ -10,11 +10,11 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.metrics._checks import (
+from nnunet_ext.arrays.checks import check_spacing
+from nnunet_ext.metrics.checks import (
     BoolArray,
     check_instances,
     check_one_shape,
-    check_spacing,
     check_tolerance,
 )
 

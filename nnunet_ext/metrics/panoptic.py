@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.metrics.contingency import instance_overlap
-from nnunet_ext.metrics.instance_matching import match_instances
+from nnunet_ext.metrics.matching import match_instances
 
 
 @overload

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from skimage.measure import euler_number
 
-from nnunet_ext.metrics._checks import BoolArray, check_boolean, counted_pair
-from nnunet_ext.morphology import NEIGHBOURS, label_components
+from nnunet_ext.arrays.components import NEIGHBOURS, label_components
+from nnunet_ext.metrics.checks import BoolArray, check_boolean, counted_pair
 
 
 def betti_numbers(foreground: BoolArray, connectivity: int | None = None) -> tuple[int, ...]:

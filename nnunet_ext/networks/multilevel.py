@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nnunet_ext.losses.multilevel import multi_level_activation
 
 if TYPE_CHECKING:
-    from nnunet_ext.targets.hierarchy import Hierarchy
+    from nnunet_ext.nnunet_files.hierarchy import Hierarchy
 
 # nnU-Net adds up tiles in half precision, with weights down to 6e-8 in the corners of a volume: scores are
 # rounded to whole numbers there, so they have to be larger than activations. Much larger ones would turn the

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import edt
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.targets._checks import check_radius, check_spacing, unsigned_instances
-from nnunet_ext.targets._cores import keep_cores as keep
-from nnunet_ext.targets._gap import gap
-from nnunet_ext.targets._slabs import for_each_slab, widened
-from nnunet_ext.targets._touching import half_widths, touching_band
+from nnunet_ext.arrays.checks import check_radius, check_spacing, unsigned_instances
+from nnunet_ext.arrays.slabs import for_each_slab, widened
 from nnunet_ext.targets.classes import GAP
+from nnunet_ext.targets.keep_cores.thinning import keep_cores as keep
+from nnunet_ext.targets.touching import half_widths, touching_band
 
 
 def semantic_from_instances(
@@ -95,3 +95,29 @@ def semantic_from_instances(
     if classes == 4:
         for_each_slab(add_gap, ids.shape, size=4)  # or most of the work would be in its wide halo
     return semantic
+
+
+_TOLERANCE = 1e-5  # of a squared distance: edt computes them in float32
+
+
+def gap(
+    instances: NDArray[Any], radius: float, spacing: Sequence[float], slab: slice = slice(None)
+) -> NDArray[np.bool_]:
+    """Where the foreground's black-top-hat is > 0, in the rows `slab`, as if the image had no border.
+
+    The structuring element is the ball {|x| ≤ radius} in the units of `spacing`.
+    """
+    slab = slice(*slab.indices(len(instances)))
+    reach = half_widths(radius, spacing)
+    wide, inner = widened(slab, 2 * reach[0], len(instances))
+    # Zeros around the image: a dilation reaches so far beyond it, and no erosion inside sees farther.
+    margin = [(reach[0] if wide.start == 0 else 0, reach[0] if wide.stop == len(instances) else 0)]
+    margin += [(width, width) for width in reach[1:]]
+    background = np.pad(instances[wide] == 0, margin, constant_values=True)
+    limit = radius**2 * (1 + _TOLERANCE)
+    dilated = edt.edtsq(background, anisotropy=spacing, parallel=1) <= limit
+    closed = edt.edtsq(dilated, anisotropy=spacing, parallel=1) > limit
+    closed &= background
+    rows = slice(margin[0][0] + inner.start, margin[0][0] + inner.stop)
+    inside = (rows, *(slice(width, -width or None) for width in reach[1:]))
+    return closed[inside]

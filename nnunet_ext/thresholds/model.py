@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.evaluation.folders import Files
 from nnunet_ext.files import read_json
-from nnunet_ext.metrics.folders import Files
+from nnunet_ext.nnunet_files.folders import dataset_folder
 from nnunet_ext.thresholds.checkpoint import UNTUNED, Checkpoint
-from nnunet_ext.training.dataset_folder import dataset_folder
 
 if TYPE_CHECKING:
     from nnunet_ext.training.multilevel import MultiLevelTrainer

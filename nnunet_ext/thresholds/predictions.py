@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UnusableCase
-from nnunet_ext.instances.predictions import read_labels, read_probabilities
-from nnunet_ext.metrics.folders import Files
-from nnunet_ext.targets.hierarchy import Hierarchy
+from nnunet_ext.evaluation.folders import Files
+from nnunet_ext.nnunet_files.hierarchy import Hierarchy
+from nnunet_ext.nnunet_files.reading import read_labels, read_probabilities
 from nnunet_ext.thresholds.histograms import Counts, Floats, level_histogram
 from nnunet_ext.thresholds.recovery import levels_of, recover_activations
 

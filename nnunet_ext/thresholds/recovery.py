@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.networks.multilevel import SCORE_SCALE, score_pairs
-from nnunet_ext.targets.hierarchy import Hierarchy
+from nnunet_ext.nnunet_files.hierarchy import Hierarchy
 from nnunet_ext.thresholds.histograms import Floats
 
 # nnU-Net adds tiles up in half precision: activations come out a few thousandths off.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.metrics.folders import Evaluator, Progress, evaluate_cases
+from nnunet_ext.evaluation.folders import Evaluator, Progress, evaluate_cases
 from nnunet_ext.thresholds.chain import ChainCounts, cut
 from nnunet_ext.thresholds.dice import Values, present_classes
 from nnunet_ext.thresholds.histograms import Floats, candidates

@@ -14,7 +14,7 @@ from nnunet_ext.files import read_json
 from nnunet_ext.losses.multilevel import preset_thresholds
 from nnunet_ext.losses.multilevel_tree import MultiLevelLoss
 from nnunet_ext.networks.multilevel import MultiLevelHead, MultiLevelNetwork
-from nnunet_ext.targets.hierarchy import Hierarchy, hierarchy_of
+from nnunet_ext.nnunet_files.hierarchy import Hierarchy, hierarchy_of
 from nnunet_ext.training.trainer import ExtTrainer
 
 # nnU-Net builds the network for a prediction from the plans alone: what lies in what travels with them.

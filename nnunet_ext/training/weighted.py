@@ -9,7 +9,7 @@ from torch import nn
 
 from nnunet_ext.losses import WeightedCrossEntropy
 from nnunet_ext.training.extra_targets import ExtraTarget
-from nnunet_ext.training.extra_targets.weights import cell_labels
+from nnunet_ext.training.extra_targets.weight_maps import cell_labels
 from nnunet_ext.training.trainer import ExtTrainer
 
 

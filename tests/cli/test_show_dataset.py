@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from nnunet_ext.cli.app import app
 from nnunet_ext.cli.show import _short
 from nnunet_ext.errors import UserError
-from nnunet_ext.training.dataset_sheet import sheet, spread, telling_slice
-from nnunet_ext.training.raw_dataset import RawDataset
+from nnunet_ext.figures.contact_sheet import sheet, spread, telling_slice
+from nnunet_ext.nnunet_files.raw_dataset import RawDataset
 
 
 def write_dataset(folder: Path, ending: str, channels: list[str], labels: dict[str, int]) -> None:

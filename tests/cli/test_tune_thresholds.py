@@ -14,7 +14,7 @@ from nnunet_ext.cli.app import SEVERAL_VALUES, app
 from nnunet_ext.cli.arguments import repeat_flags
 from nnunet_ext.errors import UserError
 from nnunet_ext.networks.multilevel import MultiLevelHead
-from nnunet_ext.targets.hierarchy import hierarchy_of
+from nnunet_ext.nnunet_files.hierarchy import hierarchy_of
 from nnunet_ext.thresholds.checkpoint import Checkpoint
 
 TRAINER = "nnUNetTrainerMultiLevelMCE_5epochs"

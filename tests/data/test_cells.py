@@ -76,8 +76,8 @@ def test_no_cells():
         ((0, 20), 1, None, "shape is two or three positive edges"),
         ((20, 20), 12, None, "room for 0 to 11 cells; got n_cells=12"),
         ((20, 20), -1, None, "room for 0 to 11 cells"),
-        ((20, 20), 4, (1.0,), "one positive number per axis"),
-        ((20, 20), 4, (1.0, 0.0), "one positive number per axis"),
+        ((20, 20), 4, (1.0,), "positive numbers, one per axis"),
+        ((20, 20), 4, (1.0, 0.0), "positive numbers, one per axis"),
     ],
 )
 def test_refused(shape, n_cells, spacing, message):

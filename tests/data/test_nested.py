@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion, maximum_filter
 
+from nnunet_ext.arrays.components import label_components
 from nnunet_ext.data.nested import nested_cells
-from nnunet_ext.morphology import label_components
 
 IMAGES = [((160, 200), 8), ((96, 64), 3), ((24, 64, 72), 8), ((26, 26, 26), 1)]
 

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from nifti_files import BLOB, noise, read_volume, set_slope, write_volume
 
 from nnunet_ext.dataset_conversion.atlas2 import Atlas2
-from nnunet_ext.dataset_conversion.run import convert
+from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.errors import UserError
 
 SPACE = "space-MNI152NLin2009aSym"

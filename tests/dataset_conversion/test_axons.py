@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from nnunet_ext.dataset_conversion.axis_order import axes_of
 from nnunet_ext.dataset_conversion.axons import Axons
-from nnunet_ext.dataset_conversion.case import CaseError
-from nnunet_ext.dataset_conversion.run import convert
+from nnunet_ext.dataset_conversion.base.alignment import axes_of
+from nnunet_ext.dataset_conversion.base.case import CaseError
+from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.errors import UserError
 
 h5py = pytest.importorskip("h5py")

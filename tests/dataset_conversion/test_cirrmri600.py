@@ -11,7 +11,7 @@ import pytest
 from nifti_files import BLOB, noise, read_volume, write_volume
 
 from nnunet_ext.dataset_conversion.cirrmri600 import CirrMRI600
-from nnunet_ext.dataset_conversion.run import convert
+from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.errors import UserError
 
 T2 = {"train": (1, 2, 3, 4, 5, 10, 11, 12), "valid": (6, 7), "test": (8, 9)}

@@ -13,11 +13,11 @@ import pytest
 import SimpleITK as sitk
 import tifffile
 
-from nnunet_ext.dataset_conversion.case import Case
-from nnunet_ext.dataset_conversion.instance_converter import Ids
+from nnunet_ext.dataset_conversion.base.case import Case
+from nnunet_ext.dataset_conversion.base.instances import Ids
+from nnunet_ext.dataset_conversion.engine.report import Conversion
+from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.instances import Instances
-from nnunet_ext.dataset_conversion.report import Conversion
-from nnunet_ext.dataset_conversion.run import convert
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.instance_files import read_instances
 

@@ -15,18 +15,22 @@ import SimpleITK as sitk
 import tifffile
 from skimage import io
 
-from nnunet_ext.dataset_conversion.case import RELABELLED, Case, Note, Part, Sample
-from nnunet_ext.dataset_conversion.checks import threshold_mask
-from nnunet_ext.dataset_conversion.converter import Converter
-from nnunet_ext.dataset_conversion.description import DatasetDescription, Facts
-from nnunet_ext.dataset_conversion.file_instances import FileInstances
-from nnunet_ext.dataset_conversion.folds import split_cases
-from nnunet_ext.dataset_conversion.instance_converter import Ids
-from nnunet_ext.dataset_conversion.options import option
-from nnunet_ext.dataset_conversion.reading import as_labels, read_mask, read_rgb
-from nnunet_ext.dataset_conversion.run import convert
-from nnunet_ext.dataset_conversion.sources import list_files, match_files
-from nnunet_ext.dataset_conversion.volumes import read_volume
+from nnunet_ext.dataset_conversion.base.case import (
+    RELABELLED,
+    Case,
+    Note,
+    Part,
+    Sample,
+)
+from nnunet_ext.dataset_conversion.base.converter import Converter, option
+from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts
+from nnunet_ext.dataset_conversion.base.find_files import list_files, match_files
+from nnunet_ext.dataset_conversion.base.instances import FileInstances, Ids
+from nnunet_ext.dataset_conversion.base.label_maps import as_labels, threshold_mask
+from nnunet_ext.dataset_conversion.base.pictures import read_mask, read_rgb
+from nnunet_ext.dataset_conversion.base.splits import split_cases
+from nnunet_ext.dataset_conversion.base.volumes import read_volume
+from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.image import Grid, Header
 from nnunet_ext.images.instance_files import read_instances

@@ -11,9 +11,9 @@ import pytest
 import tifffile
 from skimage import io
 
-from nnunet_ext.dataset_conversion.ctc import Ctc
-from nnunet_ext.dataset_conversion.ctc_table import TABLE
-from nnunet_ext.dataset_conversion.run import convert
+from nnunet_ext.dataset_conversion.ctc.converter import Ctc
+from nnunet_ext.dataset_conversion.ctc.table import TABLE
+from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.instance_files import read_instances
 

@@ -12,7 +12,7 @@ import pytest
 from skimage import io
 
 from nnunet_ext.dataset_conversion.deepgloberoads import DeepGlobeRoads
-from nnunet_ext.dataset_conversion.run import convert
+from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.errors import UserError
 
 SHAPE = (24, 20)

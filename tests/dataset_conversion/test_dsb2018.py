@@ -10,9 +10,9 @@ import PIL.Image
 import pytest
 import tifffile
 
-from nnunet_ext.dataset_conversion.dsb2018 import Dsb2018, modality_of
-from nnunet_ext.dataset_conversion.report import Conversion
-from nnunet_ext.dataset_conversion.run import convert
+from nnunet_ext.dataset_conversion.dsb2018.converter import Dsb2018, modality_of
+from nnunet_ext.dataset_conversion.engine.report import Conversion
+from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.instance_files import read_instances
 

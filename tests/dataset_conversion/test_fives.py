@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from skimage import io
 
+from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.fives import Fives
-from nnunet_ext.dataset_conversion.run import convert
 from nnunet_ext.errors import UserError
 
 SHAPE = (24, 20)

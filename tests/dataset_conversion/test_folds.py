@@ -2,7 +2,7 @@
 
 import pytest
 
-from nnunet_ext.dataset_conversion.folds import folds
+from nnunet_ext.dataset_conversion.base.splits import folds
 
 
 def test_the_official_validation_cases_are_one_fold():

@@ -10,9 +10,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from nnunet_ext.dataset_conversion.engine.report import Conversion
+from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.ihc_tma import IhcTma
-from nnunet_ext.dataset_conversion.report import Conversion
-from nnunet_ext.dataset_conversion.run import convert
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.instance_files import read_instances
 

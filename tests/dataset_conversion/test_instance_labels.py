@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnunet_ext.dataset_conversion.case import CaseError
-from nnunet_ext.dataset_conversion.instance_labels import (
+from nnunet_ext.dataset_conversion.base.case import CaseError
+from nnunet_ext.dataset_conversion.base.instance_checks import (
     PIECES,
     SINGLE,
     as_ids,

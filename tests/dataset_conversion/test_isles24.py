@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from nifti_files import BLOB, LAS, cut, noise, read_volume, set_slope, write_volume
 
+from nnunet_ext.dataset_conversion.base.volumes import onto
+from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.isles24 import Isles24
-from nnunet_ext.dataset_conversion.resampling import onto
-from nnunet_ext.dataset_conversion.run import convert
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.image import Grid, Image
 

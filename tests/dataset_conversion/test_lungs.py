@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from nnunet_ext.dataset_conversion.case import Case, CaseError, SurveyError
-from nnunet_ext.dataset_conversion.lungs import cut, halves, keep_labelled, labelled_halves, open_half
-from nnunet_ext.dataset_conversion.survey import silent
-from nnunet_ext.dataset_conversion.volumes import Volume
+from nnunet_ext.dataset_conversion.base.case import Case, CaseError, SurveyError
+from nnunet_ext.dataset_conversion.base.description import silent
+from nnunet_ext.dataset_conversion.base.volumes import Volume
+from nnunet_ext.dataset_conversion.pulmonaryva.halves import (
+    cut,
+    halves,
+    keep_labelled,
+    labelled_halves,
+    open_half,
+)
 from nnunet_ext.images.image import Grid
 
 #: x of the array runs along the patient's y, and y along -x

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from nnunet_ext.dataset_conversion.meristem import Meristem
-from nnunet_ext.dataset_conversion.meristem_resolutions import resolution
-from nnunet_ext.dataset_conversion.report import Conversion
-from nnunet_ext.dataset_conversion.run import convert
+from nnunet_ext.dataset_conversion.engine.report import Conversion
+from nnunet_ext.dataset_conversion.engine.run import convert
+from nnunet_ext.dataset_conversion.meristem import Meristem, resolution
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.instance_files import read_instances
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from nifti_files import BLOB, cut, noise, read_volume, write_volume
 
+from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.mslesseg import MSLesSeg
-from nnunet_ext.dataset_conversion.run import convert
 from nnunet_ext.errors import UserError
 
 SCANS = {"P1": 2, "P2": 1, "P3": 4, "P10": 1, "P11": 2}  # patient -> time points

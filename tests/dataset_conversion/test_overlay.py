@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nnunet_ext.dataset_conversion.overlay import CLEAR, contrast
+from nnunet_ext.dataset_conversion.base.alignment import CLEAR, contrast
 
 
 def test_literal() -> None:

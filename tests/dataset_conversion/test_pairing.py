@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_ext.dataset_conversion.pairing import (
+from nnunet_ext.dataset_conversion.base.pairing import (
     Pair,
     has_channel_numbers,
     is_label_name,

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from skimage import io
 
-from nnunet_ext.dataset_conversion.output import DatasetFolder
-from nnunet_ext.dataset_conversion.run import convert
+from nnunet_ext.dataset_conversion.engine.output import DatasetFolder
+from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.topomortar import TopoMortar
 from nnunet_ext.errors import UserError
 
@@ -58,7 +58,7 @@ def test_parts_one_after_the_other(source: Path, raw: Path, whole: dict[str, byt
 def test_parts_at_the_same_time(source: Path, raw: Path, whole: dict[str, bytes]) -> None:
     code = (
         "import sys\n"
-        "from nnunet_ext.dataset_conversion.run import convert\n"
+        "from nnunet_ext.dataset_conversion.engine.run import convert\n"
         "from nnunet_ext.dataset_conversion.topomortar import TopoMortar\n"
         "convert(TopoMortar(), sys.argv[1], 501, part_id=int(sys.argv[2]), num_parts=3)"
     )

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from nnunet_ext.dataset_conversion.annotation_xml import draw_discs
-from nnunet_ext.dataset_conversion.post_nat_brca import PostNatBrca
-from nnunet_ext.dataset_conversion.post_nat_brca_crops import presumed_slides
-from nnunet_ext.dataset_conversion.report import Conversion
-from nnunet_ext.dataset_conversion.run import convert
+from nnunet_ext.dataset_conversion.base.polygons import draw_discs
+from nnunet_ext.dataset_conversion.engine.report import Conversion
+from nnunet_ext.dataset_conversion.engine.run import convert
+from nnunet_ext.dataset_conversion.post_nat_brca import PostNatBrca, presumed_slides
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.instance_files import read_instances
 

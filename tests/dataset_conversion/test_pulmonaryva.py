@@ -11,8 +11,8 @@ import pytest
 import SimpleITK as sitk
 import tifffile
 
-from nnunet_ext.dataset_conversion.pulmonaryva import PulmonaryVA
-from nnunet_ext.dataset_conversion.run import convert
+from nnunet_ext.dataset_conversion.engine.run import convert
+from nnunet_ext.dataset_conversion.pulmonaryva.converter import PulmonaryVA
 from nnunet_ext.errors import UserError
 
 SHAPE = (12, 24, 20)  # z, y, x

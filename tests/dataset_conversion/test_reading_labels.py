@@ -9,12 +9,12 @@ import PIL.Image
 import pytest
 import tifffile
 
-from nnunet_ext.dataset_conversion.case import CaseError, Note
-from nnunet_ext.dataset_conversion.checks import threshold_mask
-from nnunet_ext.dataset_conversion.description import DatasetDescription
-from nnunet_ext.dataset_conversion.polygons import draw_polygons, read_xml
-from nnunet_ext.dataset_conversion.reading import as_labels, read_mask, read_rgb, relabel
-from nnunet_ext.dataset_conversion.volumes import fill
+from nnunet_ext.dataset_conversion.base.case import CaseError, Note
+from nnunet_ext.dataset_conversion.base.description import DatasetDescription
+from nnunet_ext.dataset_conversion.base.label_maps import as_labels, relabel, threshold_mask
+from nnunet_ext.dataset_conversion.base.pictures import read_mask, read_rgb
+from nnunet_ext.dataset_conversion.base.polygons import draw_polygons, read_xml
+from nnunet_ext.dataset_conversion.base.volumes import fill
 
 FILE = Path("a.png")
 MASK = np.array([[0, 255, 255], [0, 7, 0]], np.uint8)

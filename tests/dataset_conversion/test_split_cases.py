@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_ext.dataset_conversion.case import Case
-from nnunet_ext.dataset_conversion.folds import split_cases
+from nnunet_ext.dataset_conversion.base.case import Case
+from nnunet_ext.dataset_conversion.base.splits import split_cases
 
 
 def make(number: int, groups: int = 0) -> list[Case]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from skimage import io
 
-from nnunet_ext.dataset_conversion.run import convert
+from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.topomortar import TopoMortar
 from nnunet_ext.errors import UserError
 

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from skimage import io
 
-from nnunet_ext.dataset_conversion.case import Case, Sample, SurveyError
-from nnunet_ext.dataset_conversion.description import DatasetDescription
-from nnunet_ext.dataset_conversion.run import convert
-from nnunet_ext.dataset_conversion.survey import Progress, Survey, silent
+from nnunet_ext.dataset_conversion.base.case import Case, Sample, SurveyError
+from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Progress, Survey, silent
+from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.topomortar import TopoMortar
 from nnunet_ext.errors import UserError
 

@@ -1,7 +1,7 @@
 import numpy as np
 from skimage.io import imread
 
-from nnunet_ext.demo.figure import breaks, draw, islands
+from nnunet_ext.figures.demo import breaks, draw, islands
 
 TRUTH = np.zeros((20, 30), np.uint8)
 TRUTH[9:12, 2:28] = 1

@@ -11,7 +11,12 @@ from skimage.io import imread
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.figures.contact_sheet import Panel, Row, class_colours, draw
-from nnunet_ext.figures.pictures import CLASSES, IGNORED, check_picture, grey_range
+from nnunet_ext.figures.style import (
+    CLASSES,
+    IGNORED,
+    check_picture,
+    grey_range,
+)
 
 NAMES = {0: "background", 1: "cell", 2: "touching", 3: "ignore"}
 

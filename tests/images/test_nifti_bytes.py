@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from nnunet_ext.dataset_conversion.formats import FORMATS
+from nnunet_ext.dataset_conversion.engine.formats import FORMATS
 from nnunet_ext.errors import UserError
 from nnunet_ext.images import nifti_bytes
 from nnunet_ext.images.files import read_image

@@ -5,8 +5,13 @@ import itertools
 import numpy as np
 import pytest
 
+from nnunet_ext.arrays.nearest import (
+    CoreTree,
+    look_around,
+    near_offsets,
+    squared_steps,
+)
 from nnunet_ext.instances.cores import NO_CORE
-from nnunet_ext.instances.nearest import CoreTree, look_around, near_offsets, squared_steps
 
 SPACINGS = [None, (2.5, 1.0), (0.1, 0.7), (1.0, 1.0, 1.0), (5.0, 1.0, 1.0), (0.3, 0.21, 0.17)]
 

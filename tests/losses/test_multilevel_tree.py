@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from nnunet_ext.losses import MultiLevelLoss
 from nnunet_ext.losses.multilevel import mce, nce, sse
 from nnunet_ext.networks.multilevel import MultiLevelHead
-from nnunet_ext.targets.hierarchy import hierarchy_of
+from nnunet_ext.nnunet_files.hierarchy import hierarchy_of
 
 LOSSES = {"sse": sse, "mce": mce, "nce": nce}
 CHAIN = {"labels": {"background": 0, "cell": 1, "nucleus": 2}}

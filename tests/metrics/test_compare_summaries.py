@@ -5,9 +5,9 @@ import math
 import pytest
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.evaluation.summary import nan_mean, summarize
 from nnunet_ext.files import write_texts
 from nnunet_ext.metrics import compare_summaries, load_summary, save_comparison, save_summary
-from nnunet_ext.metrics.summary import nan_mean, summarize
 
 NAN = math.nan
 

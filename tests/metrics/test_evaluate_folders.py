@@ -9,9 +9,9 @@ import SimpleITK as sitk
 from skimage import io
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.evaluation.classes import UnusableCase, case_metrics
 from nnunet_ext.metrics import cl_dice, evaluate_folders, save_summary
-from nnunet_ext.metrics.case import UnusableCase, case_metrics
-from nnunet_ext.metrics.labels import Classes
+from nnunet_ext.nnunet_files.dataset_json import Classes
 
 NNUNET_METRICS = ("Dice", "IoU", "TP", "FP", "FN", "TN", "n_pred", "n_ref")
 CLASSES = {"background": 0, "vessel": 1, "nucleus": 2}

@@ -11,7 +11,7 @@ from torch import nn
 
 from nnunet_ext.losses.multilevel import multi_level_activation
 from nnunet_ext.networks.multilevel import MultiLevelHead, MultiLevelNetwork
-from nnunet_ext.targets.hierarchy import hierarchy_of
+from nnunet_ext.nnunet_files.hierarchy import hierarchy_of
 
 TREES = {
     "chain": ({"a": 1, "b": 2, "c": 3}, ["a", "b", "c"]),

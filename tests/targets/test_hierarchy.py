@@ -3,7 +3,7 @@
 import pytest
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.targets.hierarchy import hierarchy_of
+from nnunet_ext.nnunet_files.hierarchy import hierarchy_of
 
 LABELS = {"background": 0, "cell": 1, "nucleus": 2, "debris": 3, "ignore": 4}
 

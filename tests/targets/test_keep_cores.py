@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from nnunet_ext.arrays import slabs as _slabs
+from nnunet_ext.arrays.nearest import squared_steps
 from nnunet_ext.data.cells import crowded_cells
 from nnunet_ext.instances import from_semantic
-from nnunet_ext.instances.nearest import squared_steps
 from nnunet_ext.metrics import panoptic_quality
-from nnunet_ext.targets import _mending, _slabs, semantic_from_instances
-from nnunet_ext.targets._pieces import Pieces
-from nnunet_ext.targets._touching import half_widths, thinnest_band, touching_band
-from nnunet_ext.targets._way_back import offsets_across, overlap_on_return
+from nnunet_ext.targets import semantic_from_instances
+from nnunet_ext.targets.keep_cores import moves as _mending
+from nnunet_ext.targets.keep_cores.overlap import offsets_across, overlap_on_return
+from nnunet_ext.targets.keep_cores.pieces import Pieces
+from nnunet_ext.targets.touching import half_widths, thinnest_band, touching_band
 
 FULL = {2: np.ones((3, 3)), 3: np.ones((3, 3, 3))}
 

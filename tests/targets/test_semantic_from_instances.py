@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from nnunet_ext.arrays import slabs as _slabs
 from nnunet_ext.data.cells import crowded_cells
 from nnunet_ext.instances import from_semantic
 from nnunet_ext.metrics import panoptic_quality
-from nnunet_ext.targets import _slabs, _touching, semantic_from_instances
+from nnunet_ext.targets import semantic_from_instances
+from nnunet_ext.targets import touching as _touching
 
 
 def definition(instances, radius, gap_radius, classes, spacing=None):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from nnunet_ext.networks.multilevel import MultiLevelHead
-from nnunet_ext.targets.hierarchy import hierarchy_of
+from nnunet_ext.nnunet_files.hierarchy import hierarchy_of
 from nnunet_ext.thresholds.recovery import levels_of, recover_activations
 
 LABELS = {"background": 0, "a": 1, "b": 2, "c": 3, "d": 4, "e": 5}

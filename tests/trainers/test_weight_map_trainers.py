@@ -13,7 +13,12 @@ from nnunet_ext.losses import SCNPLoss, WeightedCrossEntropy, same_class_neighbo
 from nnunet_ext.losses import weighted_cross_entropy as function
 from nnunet_ext.trainers import FAMILIES, get_trainer
 from nnunet_ext.training.extra_targets import UserMap
-from nnunet_ext.training.extra_targets.weights import ClassBalance, DistanceMap, ShapeAware, UNetMap
+from nnunet_ext.training.extra_targets.weight_maps import (
+    ClassBalance,
+    DistanceMap,
+    ShapeAware,
+    UNetMap,
+)
 from nnunet_ext.training.weighted import WeightedTrainer
 
 PREFIX = "nnUNetTrainer"

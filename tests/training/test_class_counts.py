@@ -92,7 +92,7 @@ def test_in_parts(data, monkeypatch):
 
 
 def test_in_processes(data, monkeypatch):
-    monkeypatch.setattr("nnunet_ext.training.extra_targets.parallel.WORTH_PROCESSES", 0.0)
+    monkeypatch.setattr("nnunet_ext.worker_pool.WORTH_PROCESSES", 0.0)
     cases = ["case0", "case1", "case2"]
     assert counted(data, cases, processes=2).tolist() == naive([0, 1, 2])
 

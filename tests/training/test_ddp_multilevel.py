@@ -6,7 +6,7 @@ from torch.nn.parallel import DistributedDataParallel
 from two_processes import assert_same, in_two_processes
 
 from nnunet_ext.losses import MultiLevelLoss
-from nnunet_ext.targets.hierarchy import hierarchy_of
+from nnunet_ext.nnunet_files.hierarchy import hierarchy_of
 
 TREE = {
     "labels": {"background": 0, "cell": 1, "nucleus": 2, "debris": 3},

@@ -18,11 +18,11 @@ from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2, nn
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from toy_targets import Distances, Levels, Logged, blobs, die, square, stored, write_case
 
+from nnunet_ext import worker_pool as parallel
 from nnunet_ext.errors import UserError
-from nnunet_ext.training.extra_targets import cache, parallel
-from nnunet_ext.training.extra_targets.cache import build
+from nnunet_ext.training.extra_targets import stored_maps as cache
 from nnunet_ext.training.extra_targets.dataset import DatasetWithMaps, StackedChannels
-from nnunet_ext.training.extra_targets.storage import open_maps
+from nnunet_ext.training.extra_targets.stored_maps import build, open_maps
 
 CASES = [f"case{i}" for i in range(4)]
 
@@ -193,7 +193,9 @@ import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from toy_targets import Logged, stored
-from nnunet_ext.training.extra_targets import cache, parallel, storage
+from nnunet_ext import worker_pool as parallel
+from nnunet_ext.training.extra_targets import stored_maps as cache
+storage = cache
 {before}
 if __name__ == "__main__":
     job = stored(Logged(base=2.0, log={str(log)!r}, seconds={seconds}), Path({str(data)!r}))

@@ -15,8 +15,7 @@ from toy_targets import Balance, Levels, blobs, write_case
 from nnunet_ext.errors import UserError
 from nnunet_ext.losses import WeightedCrossEntropy
 from nnunet_ext.training.extra_targets import UserMap
-from nnunet_ext.training.extra_targets.loss import ExtraTargetLoss
-from nnunet_ext.training.extra_targets.trainer import ExtraTargetTrainer
+from nnunet_ext.training.extra_targets.trainer import ExtraTargetLoss, ExtraTargetTrainer
 
 DATASET = "Dataset997_Toy"
 CASES = [f"case{i}" for i in range(4)]

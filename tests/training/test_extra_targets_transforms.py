@@ -12,8 +12,8 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from scipy.ndimage import maximum_filter, minimum_filter
 from toy_targets import Balance, Distances, Levels, blobs
 
-from nnunet_ext.training.extra_targets.loss import at_scale_of
 from nnunet_ext.training.extra_targets.target import name_with, plain_labels
+from nnunet_ext.training.extra_targets.trainer import at_scale_of
 from nnunet_ext.training.extra_targets.transforms import ComputeMaps, add_to_pipeline
 
 PATCHES = {"2d": ((32, 40), False), "3d": ((16, 20, 24), False), "dummy 2d": ((6, 32, 40), True)}

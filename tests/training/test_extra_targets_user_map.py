@@ -19,8 +19,7 @@ from toy_targets import stored, write_case
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.training.extra_targets import Case, UserMap
-from nnunet_ext.training.extra_targets.cache import build
-from nnunet_ext.training.extra_targets.storage import open_maps
+from nnunet_ext.training.extra_targets.stored_maps import build, open_maps
 
 
 def quiet(_text):

@@ -9,11 +9,10 @@ from skimage.io import imread, imsave
 
 from nnunet_ext.data.cells import crowded_cells
 from nnunet_ext.errors import UserError
-from nnunet_ext.figures.pictures import check_picture
+from nnunet_ext.figures.style import check_picture
+from nnunet_ext.figures.weight_maps import CaseMaps, crowded_plane, draw, preview
 from nnunet_ext.targets import weight_maps
-from nnunet_ext.training.extra_targets.preview import CaseMaps, crowded_plane, preview
-from nnunet_ext.training.extra_targets.preview_figure import draw
-from nnunet_ext.training.extra_targets.weights import ClassBalance, UNetMap
+from nnunet_ext.training.extra_targets.weight_maps import ClassBalance, UNetMap
 
 LABELS = {"background": 0, "cell": 1, "touching": 2, "ignore": 3}
 MAPS = {"balance": lambda cells: ClassBalance(), "unet": lambda cells: UNetMap(cells=cells)}
@@ -114,7 +113,7 @@ def test_of_a_volume_the_slice_with_most_cells_in_3d_distances(nnunet_folders):
     _, (shown,) = preview("7", MAPS)
     assert shown.title == "v, slice 3 of 0–8"
     np.testing.assert_array_equal(shown.image, image[3])
-    from nnunet_ext.morphology import label_components
+    from nnunet_ext.arrays.components import label_components
 
     expected = weight_maps.unet(label_components(label == 1)[0], spacing=(2, 1, 1))
     np.testing.assert_allclose(shown.maps["unet"], expected[3] / expected.mean(), rtol=1e-5)
@@ -133,7 +132,7 @@ def test_regions(nnunet_folders):
     content = json.loads((folder / "dataset.json").read_text()) | {"regions_class_order": [1, 2]}
     (folder / "dataset.json").write_text(json.dumps(content))
     _, (shown,) = preview("11", {"unet": lambda cells: UNetMap(cells=cells)})
-    from nnunet_ext.morphology import label_components
+    from nnunet_ext.arrays.components import label_components
 
     expected = weight_maps.unet(label_components(cases["a"][1] > 0)[0])
     np.testing.assert_allclose(shown.maps["unet"], expected / expected.mean(), rtol=1e-5)

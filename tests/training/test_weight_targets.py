@@ -10,7 +10,7 @@ from scipy import ndimage
 from nnunet_ext.data.cells import crowded_cells
 from nnunet_ext.targets import weight_maps
 from nnunet_ext.training.extra_targets import Case
-from nnunet_ext.training.extra_targets.weights import (
+from nnunet_ext.training.extra_targets.weight_maps import (
     ClassBalance,
     DistanceMap,
     ShapeAware,

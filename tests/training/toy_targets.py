@@ -11,7 +11,7 @@ from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from scipy.ndimage import distance_transform_edt
 
 from nnunet_ext.training.extra_targets import ExtraTarget, name_with
-from nnunet_ext.training.extra_targets.cache import StoredTarget
+from nnunet_ext.training.extra_targets.stored_maps import StoredTarget
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ shape_aware    rare classes, and narrow or concave outlines  instances (class la
 Distances are in voxels, or in the units of `spacing` where that is given.
 """
 
-from nnunet_ext.targets.weight_maps._balance import class_balance
-from nnunet_ext.targets.weight_maps._distance import distance
-from nnunet_ext.targets.weight_maps._parameters import default_parameters
-from nnunet_ext.targets.weight_maps._shape_aware import shape_aware
-from nnunet_ext.targets.weight_maps._unet import unet
+from nnunet_ext.targets.weight_maps.balance import class_balance
+from nnunet_ext.targets.weight_maps.distance import distance
+from nnunet_ext.targets.weight_maps.parameters import default_parameters
+from nnunet_ext.targets.weight_maps.shape_aware import shape_aware
+from nnunet_ext.targets.weight_maps.unet import unet
 
 __all__ = ["class_balance", "default_parameters", "distance", "shape_aware", "unet"]

@@ -10,6 +10,6 @@ channels of the image and reach the loss as its third argument, at every scale o
 """
 
 from nnunet_ext.training.extra_targets.target import Case, ExtraTarget, name_with
-from nnunet_ext.training.extra_targets.user_map import UserMap
+from nnunet_ext.training.extra_targets.user_weights import UserMap
 
 __all__ = ["Case", "ExtraTarget", "UserMap", "name_with"]

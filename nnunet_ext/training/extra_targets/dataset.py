@@ -57,7 +57,7 @@ class DatasetWithMaps:
 
     def load_case(self, identifier: str) -> tuple[Any, Any, Any, Any]:
         """Image with maps, label, label of the previous stage, properties."""
-        from nnunet_ext.training.extra_targets.storage import open_maps
+        from nnunet_ext.training.extra_targets.stored_maps import open_maps
 
         data, *rest = self.dataset.load_case(identifier)
         maps = [open_maps(folder / f"{identifier}.b2nd") for folder in self.folders]

@@ -80,5 +80,5 @@ def test_beta_is_positive(beta):
 def test_errors_say_what_is_expected():
     with pytest.raises(TypeError, match="beta is a number"):
         distance(np.zeros((2, 2), int), "30")
-    with pytest.raises(ValueError, match="spacing is 2 positive numbers"):
+    with pytest.raises(ValueError, match="spacing: expected 2 positive numbers"):
         distance(np.zeros((2, 2), int), spacing=(1, 1, 1))

@@ -15,9 +15,9 @@ from slow_weight_maps import (
     slow_skeleton,
 )
 
-from nnunet_ext.targets.weight_maps import _convex_hull, class_balance, shape_aware
-from nnunet_ext.targets.weight_maps._convex_hull import convex_hull
-from nnunet_ext.targets.weight_maps._outlines import inner_contour, outlines, skeleton
+from nnunet_ext.targets.weight_maps import class_balance, hulls, shape_aware
+from nnunet_ext.targets.weight_maps.hulls import convex_hull
+from nnunet_ext.targets.weight_maps.outlines import inner_contour, outlines, skeleton
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -176,7 +176,7 @@ def test_hull_equals_convex_combinations(seed, monkeypatch):
     part = rng.random(shape) < rng.uniform(0.05, 0.5)
     expected = slow_hull(part)
     np.testing.assert_array_equal(convex_hull(part), expected)
-    monkeypatch.setattr(_convex_hull, "_AT_A_TIME", 1)  # row by row, as of large cells
+    monkeypatch.setattr(hulls, "_AT_A_TIME", 1)  # row by row, as of large cells
     np.testing.assert_array_equal(convex_hull(part), expected)
 
 

@@ -1,0 +1,292 @@
+"""What all converters of instance labels share: the semantic classes, the survey, the reading of a case."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunet_ext.dataset_conversion.base.case import (
+    Case,
+    CaseError,
+    Note,
+    Sample,
+    SurveyError,
+)
+from nnunet_ext.dataset_conversion.base.converter import Converter, option
+from nnunet_ext.dataset_conversion.base.description import (
+    IGNORE,
+    DatasetDescription,
+    Progress,
+    Survey,
+    silent,
+)
+from nnunet_ext.dataset_conversion.base.instance_checks import (
+    FLOAT,
+    Look,
+    as_ids,
+    check_spacing,
+    check_uniform,
+    instance_notes,
+    join_channels,
+    may_be_wrong,
+    number_from_one,
+    pieces,
+    survey_notes,
+    wrong_with,
+)
+from nnunet_ext.errors import UserError
+from nnunet_ext.images.files import HDF5_ENDINGS, ending_of, read_header, read_image
+from nnunet_ext.images.hdf5 import library
+from nnunet_ext.images.image import Grid, Header, Hints
+
+#: class name -> label; with fewer classes the last ones are left out
+CLASSES = {"background": 0, "cell": 1, "touching": 2, "gap": 3}
+DEFAULT_RADII = {"touching": 2.0, "gap": 7.0}  # voxels
+CONSTANT = "images of one grey value"
+
+Ids = NDArray[np.unsignedinteger[Any]]
+
+
+@dataclass(frozen=True)
+class InstanceConverter(Converter):
+    """Base of the converters whose labels are instances.
+
+    A subclass says how the headers, the pixels and the ids of a case are read; the rest is done here. The
+    labels for nnU-Net are the classes of `nnunet_ext.targets.semantic_from_instances`, and the instances,
+    numbered from 1, are kept beside them.
+
+    Raises
+    ------
+    UserError
+        At construction, if a radius or the spacing is not possible.
+    """
+
+    classes: int = option(
+        4, "4: background, cell, touching, gap; 3: without gap; 2: background and cell", (4, 3, 2)
+    )
+    touching_radius: float | None = option(
+        None, "cell voxels this near to another cell are touching", shown="2 voxels"
+    )
+    gap_radius: float | None = option(
+        None, "background that a closing with a ball of this radius fills is gap", shown="7 voxels"
+    )
+    physical_radii: bool = option(
+        False, "the radii, which must then be given, are in the unit of the spacing, not in voxels"
+    )
+    spacing: tuple[float, ...] = option(
+        (), "distance between voxels, where the files do not state it or state it wrongly", metavar="Z Y X"
+    )
+    split_components: bool = option(False, "count connected pieces as instances, whatever their ids")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        radii = {"touching": self.touching_radius, "gap": self.gap_radius}
+        for name, radius in radii.items():
+            if radius is not None and not 0 <= radius < math.inf:
+                raise UserError(f"--{name}-radius {radius} is not possible: give 0 or more.")
+        needed = list(radii)[: max(0, self.classes - 2)]
+        missing = [f"--{name}-radius" for name in needed if radii[name] is None]
+        if self.physical_radii and missing:
+            raise UserError(
+                f"--physical-radii needs {' and '.join(missing)}, in the unit of the spacing (µm, say): "
+                "the defaults are in voxels."
+            )
+        if not all(0 < step < math.inf for step in self.spacing):
+            raise UserError(
+                f"--spacing {' '.join(map(str, self.spacing))} is not possible: give steps above 0."
+            )
+
+    @abstractmethod
+    def headers(self, case: Case, dimension: int | None) -> tuple[Header, Header | None]:
+        """Return the headers of image and labels, the latter None for an unlabelled case.
+
+        `dimension` is that of the dataset, if known; a label file has its own.
+        """
+
+    @abstractmethod
+    def read_pixels(self, case: Case, description: DatasetDescription) -> NDArray[Any]:
+        """Return the image, (channels, *spatial)."""
+
+    @abstractmethod
+    def read_ids(self, case: Case) -> tuple[Ids, tuple[Note, ...]]:
+        """Return the instance ids, unsigned integers of at most 32 bits, and notes on how they were read."""
+
+    def has_ignore(self, cases: Sequence[Case]) -> bool:
+        """Tell whether `ignored` will name voxels in some of the cases: the dataset then has that label."""
+        return False
+
+    def ignored(self, case: Case, ids: Ids) -> NDArray[np.bool_] | None:
+        """Return where nothing is known (slices nobody annotated), as True, or None; cells win over it."""
+        return None
+
+    def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
+        """Read the headers, and the ids where their type allows what no instance id is."""
+        looks, problems, dimension = [], {}, None
+        ordered = sorted(cases, key=lambda case: case.part == "test")
+        for case in progress(iter(ordered), len(ordered), "Looking at the files"):
+            try:
+                look = Look(case, *self.headers(case, dimension))
+                wrong = wrong_with(look)
+                if not wrong and look.label is not None and may_be_wrong(look.label):
+                    self.read_ids(case)
+            except UserError as error:
+                wrong = [str(error)]
+            if wrong:
+                problems[case.id] = wrong
+            else:
+                dimension = dimension or look.dimension
+                looks.append(look)
+        if problems:
+            raise SurveyError(problems)
+        check_uniform(looks)
+        check_spacing(looks, self.spacing, self.physical_radii)
+        return Survey(tuple(cases), self.describe_from(looks), survey_notes(looks, self.spacing))
+
+    def describe_from(self, looks: Sequence[Look]) -> DatasetDescription:
+        """Return channels and format: png where that loses nothing, NIfTI for NIfTI, else tif."""
+        dimension, channels = looks[0].dimension, looks[0].image.channels
+        are_bytes = all(look.image.dtype in (np.uint8, np.bool_) for look in looks)
+        if looks[0].is_nifti:
+            ending = ".nii.gz"
+        else:
+            ending = ".png" if dimension == 2 and are_bytes and channels in (1, 3) else ".tif"
+        names = ("R", "G", "B") if ending == ".png" and channels == 3 else _numbered("channel", channels)
+        labels = {name: value for name, value in CLASSES.items() if value < self.classes}
+        if self.has_ignore([look.case for look in looks]):
+            labels[IGNORE] = self.classes
+        return DatasetDescription(names, labels, ending, dimension=dimension)
+
+    def read_case(self, case: Case, description: DatasetDescription) -> Sample:
+        """Read labels and image, and make the label map."""
+        grid = Look(case, *self.headers(case, description.dimension)).grid(self.spacing)
+        label, instances, notes = None, None, ()
+        if case.labels:
+            ids, notes = self.read_ids(case)
+            instances = pieces(ids) if self.split_components else number_from_one(ids)
+            del ids
+            notes += instance_notes(instances, case.labels[0] if len(case.labels) == 1 else case.images[0])
+            label, more = self.make_label(case, instances, grid, description)
+            notes += more
+        pixels = self.read_pixels(case, description)
+        notes += _check_pixels(pixels, case.images[0])
+        return Sample(_files(pixels, description), label, notes, instances, grid)
+
+    def make_label(
+        self, case: Case, instances: Ids, grid: Grid, description: DatasetDescription
+    ) -> tuple[NDArray[np.uint8], tuple[Note, ...]]:
+        """Return the label map and notes on it; here the classes of the instances, and what is ignored."""
+        label = self._semantic(instances, grid.spacing, case.images[0])
+        unknown = self.ignored(case, instances)
+        if unknown is not None:
+            label[unknown & (instances == 0)] = description.labels[IGNORE]
+        return label, ()
+
+    def refuse_class_options(self, reason: str) -> None:
+        """Raise `UserError` if options ask for classes that are not made, for this reason."""
+        if self.classes != 4 or self.physical_radii or {self.touching_radius, self.gap_radius} != {None}:
+            raise UserError(f"{reason}: leave out --classes and the radii.")
+
+    def _semantic(self, instances: Ids, spacing: tuple[float, ...] | None, file: Path) -> NDArray[np.uint8]:
+        """Return the classes of instances; override it where single slices are labelled."""
+        from nnunet_ext.targets import semantic_from_instances
+
+        touching, gap = (
+            DEFAULT_RADII[name] if radius is None else radius
+            for name, radius in (("touching", self.touching_radius), ("gap", self.gap_radius))
+        )
+        unit = spacing if self.physical_radii else None
+        try:
+            return semantic_from_instances(instances, touching, gap, self.classes, unit)
+        except ValueError as error:  # a radius too large for this spacing
+            raise CaseError(f"{file}: {error}") from error
+
+
+def _numbered(word: str, count: int) -> tuple[str, ...]:
+    return (word,) if count == 1 else tuple(f"{word}{number}" for number in range(count))
+
+
+def _check_pixels(pixels: NDArray[Any], file: Path) -> tuple[Note, ...]:
+    """Refuse values nnU-Net cannot train on; note an image that shows nothing."""
+    if pixels.dtype.kind == "f" and not all(np.isfinite(plane).all() for plane in pixels):
+        raise CaseError(f"{file}: holds values that are not finite (NaN or infinity)")
+    constant = [i for i, channel in enumerate(pixels) if channel.min() == channel.max()]
+    return tuple(Note(CONSTANT, f"{file}: channel {number}") for number in constant)
+
+
+def _files(pixels: NDArray[Any], description: DatasetDescription) -> tuple[NDArray[Any], ...]:
+    """Return one array per nnU-Net file, in a type it reads: colours in one png, else one per channel."""
+    unknown_to_nnunet = {"bool": "uint8", "float16": "float32"}
+    native = pixels.dtype.name  # without a byte order
+    pixels = pixels.astype(np.dtype(unknown_to_nnunet.get(native, native)), copy=False)
+    if description.file_ending == ".png" and len(pixels) == 3:
+        return (np.ascontiguousarray(np.moveaxis(pixels, 0, -1)),)
+    return tuple(pixels)
+
+
+@dataclass(frozen=True)
+class FileInstances(InstanceConverter):
+    """Base of the converters of image and label files that `nnunet_ext.images` reads."""
+
+    def headers(self, case: Case, dimension: int | None) -> tuple[Header, Header | None]:
+        """Read them from the files; an unnamed axis of the image is a channel if the labels are 2D."""
+        label = read_header(case.labels[0], self.label_hints()) if case.labels else None
+        hints = self.image_hints(len(label.shape) if label else dimension)
+        image = join_channels([read_header(file, hints) for file in case.images], case.images)
+        return image, label
+
+    def read_pixels(self, case: Case, description: DatasetDescription) -> NDArray[Any]:
+        """Read the image file, or the file of each channel."""
+        hints = self.image_hints(description.dimension)
+        channels = [read_image(file, hints).pixels for file in case.images]
+        return channels[0] if len(channels) == 1 else np.concatenate(channels)
+
+    def read_ids(self, case: Case) -> tuple[Ids, tuple[Note, ...]]:
+        """Read the label file and check its values."""
+        file = case.labels[0]
+        labels = read_image(file, self.label_hints()).pixels
+        if len(labels) != 1:
+            raise CaseError(f"{file}: labels of one channel are expected, found {len(labels)}")
+        notes = (Note(FLOAT, f"{file}: {labels.dtype}"),) if labels.dtype.kind == "f" else ()
+        ids, more = self.adapt(as_ids(labels[0], file), file)
+        return ids, (*notes, *more)
+
+    def adapt(self, ids: Ids, file: Path) -> tuple[Ids, tuple[Note, ...]]:
+        """Change the ids as read, where a dataset needs it; return them with notes on what was done."""
+        return ids, ()
+
+    def image_hints(self, dimension: int | None) -> Hints:
+        """Return what is known of an image file."""
+        return Hints(dimension=dimension)
+
+    def label_hints(self) -> Hints:
+        """Return what is known of a label file."""
+        return Hints(label=True)
+
+
+@dataclass(frozen=True)
+class Hdf5Instances(FileInstances):
+    """The same for files that may be HDF5, in which images and labels have keys."""
+
+    image_key: str = option("raw", "dataset of the image in an HDF5 file")
+    label_key: str = option("label", "dataset of the labels in an HDF5 file")
+
+    def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
+        """See `InstanceConverter.survey`; a missing library is said once."""
+        if any(ending_of(file) in HDF5_ENDINGS for case in cases for file in case.files):
+            library()
+        return super().survey(cases, progress)
+
+    def image_hints(self, dimension: int | None) -> Hints:
+        """Return the key of the image, too."""
+        return Hints(self.image_key, dimension)
+
+    def label_hints(self) -> Hints:
+        """Return the key of the labels, too."""
+        return Hints(self.label_key, label=True)

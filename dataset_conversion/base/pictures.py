@@ -1,0 +1,134 @@
+"""Colour pictures with a black and white mask each: reading, and the base of converters that deal them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunet_ext.dataset_conversion.base.case import (
+    DROPPED,
+    Case,
+    CaseError,
+    Note,
+    Part,
+    Sample,
+)
+from nnunet_ext.dataset_conversion.base.converter import Dealt
+from nnunet_ext.dataset_conversion.base.description import DatasetDescription
+from nnunet_ext.dataset_conversion.base.label_maps import threshold_mask
+from nnunet_ext.images.files import read_header, read_image
+from nnunet_ext.images.image import Hints
+
+
+def read_rgb(file: Path) -> tuple[NDArray[np.uint8], tuple[Note, ...]]:
+    """Read a colour picture as (y, x, 3), for a dataset of the channels R, G, B.
+
+    The orientation that a camera may have noted (EXIF) is not applied: nnU-Net does not, either.
+
+    Returns
+    -------
+    tuple of (ndarray, tuple of Note)
+        The colours, and a note if an alpha channel was dropped.
+
+    Raises
+    ------
+    CaseError
+        If it is not 8-bit colour.
+    UserError
+        If the file cannot be read.
+    """
+    header, pixels = read_header(file, Hints(dimension=2)), read_image(file, Hints(dimension=2)).pixels
+    if len(pixels) != 3 or pixels.dtype != np.uint8:
+        raise CaseError(f"{file}: 8-bit colour is expected, found {len(pixels)} channels of {pixels.dtype}")
+    notes = (Note(DROPPED, f"{file}: alpha channel"),) if header.alpha else ()
+    return np.ascontiguousarray(np.moveaxis(pixels, 0, -1)), notes
+
+
+def read_mask(file: Path) -> tuple[NDArray[Any], tuple[Note, ...]]:
+    """Read a 2D mask as (y, x); one stored in colour is read if its channels are equal.
+
+    Returns
+    -------
+    tuple of (ndarray, tuple of Note)
+        The values as stored, and a note if channels were dropped.
+
+    Raises
+    ------
+    CaseError
+        If the channels differ or the file is not 2D.
+    UserError
+        If the file cannot be read.
+    """
+    image = read_image(file, Hints(dimension=2, label=True))
+    first, *others = image.pixels
+    if first.ndim != 2:
+        raise CaseError(f"{file}: a 2D mask is expected, found {first.ndim} axes")
+    if any((channel != first).any() for channel in others):
+        raise CaseError(
+            f"{file}: a mask of one grey channel is expected, found {len(image.pixels)} that differ"
+        )
+    if not others:
+        return first, ()
+    return first, (Note(DROPPED, f"{file}: {len(others)} channels equal to the first"),)
+
+
+def read_foreground(file: Path) -> tuple[NDArray[np.uint8], tuple[Note, ...]]:
+    """Read a mask, black and white in one channel or three, as labels 0 and 1; grey is split at 127.
+
+    Raises
+    ------
+    CaseError
+        If it is coloured, or a mask of 0 and 1 stored as grey values.
+    """
+    mask, notes = read_mask(file)
+    if mask.dtype == bool:
+        mask = mask.astype(np.uint8) * 255  # one bit per pixel: 1 is white
+    label, stray = threshold_mask(mask, file)
+    return label, (*notes, *stray)
+
+
+def as_colour_png(file: Path) -> tuple[Path | NDArray[np.uint8], tuple[Note, ...]]:
+    """Return the file itself if it can be copied as an RGB png, else its colours; see `read_rgb`."""
+    header = read_header(file, Hints(dimension=2))
+    is_rgb = header.channels == 3 and header.dtype == np.uint8 and not header.alpha
+    return (file, ()) if is_rgb and file.suffix.lower() == ".png" else read_rgb(file)
+
+
+def rgb_description(foreground: str, counts: Mapping[Part, int]) -> DatasetDescription:
+    """Return RGB png of the given numbers of cases, with one class."""
+    return DatasetDescription(("R", "G", "B"), {"background": 0, foreground: 1}, ".png", counts)
+
+
+@dataclass(frozen=True)
+class DealtPictures(Dealt):
+    """Base of the converters of colour pictures whose cases are dealt.
+
+    Attributes
+    ----------
+    foreground : str
+        The class.
+    """
+
+    foreground: ClassVar[str]
+
+    def describe(self) -> DatasetDescription:
+        """Return RGB, background and foreground, png."""
+        return rgb_description(self.foreground, self.counts())
+
+    @abstractmethod
+    def find_cases(self, root: Path) -> list[Case]:
+        """See `Converter.find_cases`."""
+
+    def read_case(self, case: Case, description: DatasetDescription) -> Sample:
+        """Read picture and mask; a png without alpha channel is copied."""
+        image, notes = as_colour_png(case.images[0])
+        if not case.labels:
+            return Sample((image,), None, notes)
+        label, more = read_foreground(case.labels[0])
+        return Sample((image,), label, (*notes, *more))

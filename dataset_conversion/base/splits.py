@@ -1,0 +1,181 @@
+"""Which cases validate and test: folds where nnU-Net's own random ones would not do, and seeded splits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from nnunet_ext.dataset_conversion.base.case import PARTS, Case, Part
+from nnunet_ext.errors import UserError
+from nnunet_ext.files import read_json
+
+#: folds nnU-Net makes by itself; it fails on fewer cases
+NNUNET_FOLDS = 5
+
+
+def folds(
+    train: Sequence[str], val: Sequence[str], groups: Mapping[str, str]
+) -> list[dict[str, list[str]]] | None:
+    """Return the folds for ``splits_final.json``, or None to leave them to nnU-Net.
+
+    Parameters
+    ----------
+    train, val : sequence of str
+        Case ids, sorted. With validation cases there is one fold, the official one.
+    groups : mapping
+        Group of those training cases that have one. A group stays in one fold; the folds, at most five, are
+        of similar size.
+
+    Returns
+    -------
+    list of dict or None
+        ``{"train": [...], "val": [...]}`` per fold. Of 2 to 4 cases each is left out once; a single one is
+        trained and validated on.
+    """
+    if val:
+        return [{"train": list(train), "val": list(val)}]
+    if len(set(groups.values())) == 1 and len(groups) == len(train):
+        groups = {}  # all of one group cannot be kept apart
+    if not train or (not groups and len(train) >= NNUNET_FOLDS):
+        return None
+    if len(train) == 1:
+        return [{"train": list(train), "val": list(train)}]
+    return [
+        {"train": [case for case in train if case not in fold], "val": sorted(fold)}
+        for fold in _left_out(train, groups)
+    ]
+
+
+def _left_out(train: Sequence[str], groups: Mapping[str, str]) -> list[set[str]]:
+    """Deal out the groups, the largest first, each to the smallest fold."""
+    members: dict[tuple[str, str], list[str]] = {}
+    for case in train:
+        key = ("group", groups[case]) if case in groups else ("case", case)
+        members.setdefault(key, []).append(case)
+    dealt: list[set[str]] = [set() for _ in range(min(NNUNET_FOLDS, len(members)))]
+    for key in sorted(members, key=lambda key: (-len(members[key]), key)):
+        min(dealt, key=len).update(members[key])
+    return dealt
+
+
+def split_cases(
+    cases: Sequence[Case],
+    sizes: Mapping[Part, int],
+    seed: int = 12345,
+    strata: Callable[[Case], Hashable] = lambda case: 0,
+) -> list[Case]:
+    """Deal cases to training, validation and test, at random but always alike.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        Cases to deal; their own parts do not matter. Cases of one `Case.group` stay together.
+    sizes : mapping
+        Cases per part in the complete dataset: ``{"train": 532, "val": 66, "test": 67}``. Of fewer or more
+        cases each part gets its share, of whole groups what comes near.
+    seed : int
+        Another one gives another split. The order depends on the seed and the groups' names alone: a case
+        that is missing does not deal all others anew.
+    strata : callable
+        Case -> kind; each kind is dealt in these proportions. Default: all are of one kind.
+
+    Returns
+    -------
+    list of Case
+        The same cases in the same order, each with its part.
+
+    Raises
+    ------
+    ValueError
+        If a group has cases of several kinds.
+    """
+    groups: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        groups[case.group or case.id].append(case)
+    kinds: dict[Hashable, list[str]] = defaultdict(list)
+    for name in sorted(groups, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest()):
+        found = {strata(case) for case in groups[name]}
+        if len(found) > 1:
+            raise ValueError(f"We expect the cases of group {name!r} to be of one kind. Got: {found}")
+        kinds[found.pop()].append(name)
+    parts: dict[str, Part] = {}
+    for names in kinds.values():
+        parts |= _dealt({name: len(groups[name]) for name in names}, sizes)
+    return [replace(case, part=parts[case.group or case.id]) for case in cases]
+
+
+def _dealt(members: Mapping[str, int], sizes: Mapping[Part, int]) -> dict[str, Part]:
+    """Fill test, then validation, with the groups that fit, in their order; the rest trains."""
+    total = sum(members.values())
+    left, parts = dict(members), dict.fromkeys(members, PARTS[0])
+    for part in reversed(PARTS[1:]):
+        wanted = room = round(total * sizes.get(part, 0) / sum(sizes.values()))
+        for name in list(left):
+            # a part that should have cases gets some, even if every group is larger than it
+            is_needed = room == wanted > 0 and left[name] == min(left.values()) and len(left) > 1
+            if left[name] <= room or is_needed:
+                room -= left.pop(name)
+                parts[name] = part
+                if room <= 0:
+                    break
+    return parts
+
+
+NOT_NAMED = "not named in the split file"
+_LISTED = 5
+
+
+def deal_cases(
+    cases: Sequence[Case],
+    sizes: Mapping[Part, int],
+    seed: int,
+    split_file: Path | None,
+    strata: Callable[[Case], Hashable] = lambda case: 0,
+) -> list[Case]:
+    """Deal cases to parts as a file says or, without one, at random; see `folds.split_cases`."""
+    if split_file is None:
+        return split_cases(cases, sizes, seed, strata)
+    return split_from_file(cases, split_file, tuple(sizes))
+
+
+def split_from_file(cases: Sequence[Case], file: Path, parts: Sequence[Part]) -> list[Case]:
+    """Give cases the parts that a JSON file ``{"train": [ids], "val": [ids], ...}`` has them in.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        The cases; their own parts do not matter. One that the file does not name is left out.
+    file : Path
+        The file.
+    parts : sequence of str
+        The keys it may have.
+
+    Raises
+    ------
+    UserError
+        If the file is not of that form, or names a case twice or one that is not there.
+    """
+    content = read_json(file)
+    keys = ", ".join(f'"{part}": [case ids]' for part in parts)
+    form = f"{file}: a split is expected as {{{keys}}}"
+    if not isinstance(content, dict) or not all(isinstance(ids, list) for ids in content.values()):
+        raise UserError(f"{form}.")
+    if unknown := sorted(set(content) - set(parts)):
+        raise UserError(f"{form}; found {', '.join(unknown)}.")
+    named = Counter(case_id for ids in content.values() for case_id in map(str, ids))
+    _check(file, [case_id for case_id, times in named.items() if times > 1], "named more than once")
+    _check(file, sorted(set(named) - {case.id for case in cases}), "not in the dataset")
+    part_of = {str(case_id): part for part in parts for case_id in content.get(part, ())}
+    return [
+        replace(case, part=part_of[case.id]) if case.id in part_of else replace(case, left_out=NOT_NAMED)
+        for case in cases
+    ]
+
+
+def _check(file: Path, wrong: Sequence[str], what: str) -> None:
+    if wrong:
+        more = f" and {len(wrong) - _LISTED} more" if len(wrong) > _LISTED else ""
+        raise UserError(f"{file}: cases {what}: {', '.join(wrong[:_LISTED])}{more}.")

@@ -1,0 +1,191 @@
+"""Cases of one file per channel and one label file, all on the same voxels, as NIfTI has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunet_ext.dataset_conversion.base.case import (
+    FILLED,
+    RESIZED,
+    Case,
+    CaseError,
+    Note,
+    Sample,
+)
+from nnunet_ext.dataset_conversion.base.converter import Converter
+from nnunet_ext.dataset_conversion.base.description import DatasetDescription
+from nnunet_ext.dataset_conversion.base.label_maps import as_labels
+from nnunet_ext.images.files import read_header, read_image
+from nnunet_ext.images.geometry import difference
+from nnunet_ext.images.image import Grid, Hints, Image
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+
+@dataclass(frozen=True)
+class Volume:
+    """What the files of a case hold.
+
+    Attributes
+    ----------
+    channels : tuple of ndarray
+        One (z, y, x) array per channel, for `Sample.images`.
+    label : ndarray or None
+        The values of the label file as stored; see `reading.as_labels`.
+    grid : Grid
+        That of the first channel, for `Sample.grid`.
+    """
+
+    channels: tuple[NDArray[Any], ...]
+    label: NDArray[Any] | None
+    grid: Grid
+
+
+def read_volume(case: Case, hints: Hints = Hints(dimension=3)) -> Volume:  # noqa: B008 - it is frozen
+    """Read all channels and the label of a case.
+
+    Shape, spacing, origin and direction of all of them must agree, to a tenth of a voxel.
+
+    Raises
+    ------
+    CaseError
+        If they do not, or a file holds several channels.
+    UserError
+        If a file cannot be read or is not whole.
+    """
+    channels = [_one_channel(file, read_image(file, hints)) for file in case.images]
+    label = [_one_channel(file, read_image(file, hints)) for file in case.labels]
+    if len(label) > 1:
+        raise ValueError(f"We expect one label file. Got: {len(label)}")
+    check_grids([*case.images, *case.labels], [*channels, *label])
+    pixels = tuple(image.pixels[0] for image in channels)
+    return Volume(pixels, label[0].pixels[0] if label else None, channels[0].grid)
+
+
+def read_filled(case: Case) -> tuple[Volume, tuple[Note, ...]]:
+    """Read a case as `read_volume` does; values of channels that are not finite become 0, which is noted.
+
+    That is how nnU-Net would read them; labels are left as they are.
+    """
+    volume = read_volume(case)
+    filled = [fill(pixels, file) for pixels, file in zip(volume.channels, case.images, strict=True)]
+    channels = tuple(pixels for pixels, _ in filled)
+    return replace(volume, channels=channels), tuple(note for _, notes in filled for note in notes)
+
+
+def check_grids(files: Sequence[Path], images: Sequence[Image]) -> None:
+    """Raise `CaseError` unless all images lie on the voxels of the first."""
+    first = images[0]
+    for file, image in zip(files[1:], images[1:], strict=True):
+        found = difference(image.grid, first.grid, image.pixels.shape[1:], first.pixels.shape[1:])
+        if found:
+            raise CaseError(f"{file}: does not lie on the voxels of {files[0]}: {found}")
+
+
+def grid_problem(file: Path, reference: Path) -> str:
+    """Say from the headers alone how a file differs in its grid from another, or return ""; for surveys."""
+    one, other = read_header(file), read_header(reference)
+    found = difference(one.grid, other.grid, one.shape, other.shape)
+    return f"{file}: does not lie on the voxels of {reference}: {found}" if found else ""
+
+
+def fill(pixels: NDArray[Any], file: Path, value: float = 0) -> tuple[NDArray[Any], tuple[Note, ...]]:
+    """Replace NaN and infinity by `value`, and note how many; nnU-Net takes neither."""
+    if pixels.dtype.kind != "f" or (finite := np.isfinite(pixels)).all():
+        return pixels, ()
+    number = pixels.size - np.count_nonzero(finite)
+    return np.where(finite, pixels, pixels.dtype.type(value)), (
+        Note(FILLED, f"{file}: {number} voxels that are not finite, set to {value:g}"),
+    )
+
+
+def _one_channel(file: Path, image: Image) -> Image:
+    if len(image.pixels) != 1:
+        raise CaseError(f"{file}: one channel is expected, found {len(image.pixels)}")
+    return image
+
+
+@dataclass(frozen=True)
+class VolumeConverter(Converter):
+    """Base of the converters whose cases are one NIfTI file per channel and one of labels.
+
+    All files of a case must lie on the same voxels. Labels stored as almost whole numbers are rounded and
+    values of an image that are not finite set to 0, which is noted; labels that are not finite are refused.
+    """
+
+    def read_case(self, case: Case, description: DatasetDescription) -> Sample:
+        """Read channels and label."""
+        volume, notes = self.read_files(case)
+        if volume.label is None:
+            return Sample(volume.channels, None, notes, grid=volume.grid)
+        label, more = as_labels(volume.label, case.labels[0])
+        return Sample(volume.channels, label, (*notes, *more), grid=volume.grid)
+
+    def read_files(self, case: Case) -> tuple[Volume, tuple[Note, ...]]:
+        """Read the files of a case, with notes on what was done to bring them together."""
+        return read_filled(case)
+
+
+def read_resampled(case: Case) -> tuple[Volume, tuple[Note, ...]]:
+    """Read a labelled case; channels on other voxels than the label are resampled, which is noted.
+
+    Raises
+    ------
+    UserError
+        If a file cannot be read, is not whole, or holds several channels.
+    """
+    label = read_volume(replace(case, images=case.labels, labels=()))
+    (values,), channels, notes = label.channels, [], list[Note]()
+    for file in case.images:
+        found, filled = read_filled(replace(case, images=(file,), labels=()))
+        pixels = found.channels[0]
+        notes += filled
+        if words := difference(found.grid, label.grid, pixels.shape, values.shape):
+            pixels = onto(Image(pixels[None], found.grid), label.grid, values.shape).pixels[0]
+            notes.append(Note(RESIZED, f"{file}: resampled onto the voxels of the label: {words}"))
+        channels.append(pixels)
+    return Volume(tuple(channels), values, label.grid), tuple(notes)
+
+
+def onto(image: Image, grid: Grid, shape: tuple[int, ...]) -> Image:
+    """Resample an image linearly onto other voxels.
+
+    Parameters
+    ----------
+    image : Image
+        One channel, 3D, whose grid states spacing, origin and direction.
+    grid : Grid
+        Where the voxels shall lie, likewise.
+    shape : tuple of int
+        Their number, (z, y, x).
+
+    Returns
+    -------
+    Image
+        float32; where the image does not reach, its smallest value (air in CT, nothing in a map).
+    """
+    import numpy as np
+    import SimpleITK as sitk
+
+    pixels = image.pixels[0].astype(np.float32)
+    moving = sitk.GetImageFromArray(pixels)
+    reference = sitk.Image([int(edge) for edge in shape[::-1]], sitk.sitkUInt8)
+    for target, where in ((reference, grid), (moving, image.grid)):
+        _place(target, where)
+    moved = sitk.Resample(moving, reference, sitk.Transform(), sitk.sitkLinear, float(pixels.min()))
+    return Image(sitk.GetArrayFromImage(moved)[None], grid)
+
+
+def _place(image: sitk.Image, grid: Grid) -> None:
+    if grid.spacing is None or grid.origin is None or grid.direction is None:
+        raise ValueError(f"We expect a grid with spacing, origin and direction. Got: {grid}")
+    image.SetSpacing(grid.spacing[::-1])
+    image.SetOrigin(grid.origin)
+    image.SetDirection(grid.direction)

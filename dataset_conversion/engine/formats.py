@@ -1,0 +1,112 @@
+"""The formats that are written, and how they are read back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunet_ext.dataset_conversion.base.case import CaseError
+from nnunet_ext.dataset_conversion.base.description import DatasetDescription
+from nnunet_ext.images import nifti, tif
+from nnunet_ext.images.image import Grid, Hints
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """A format nnU-Net reads.
+
+    Attributes
+    ----------
+    spatial_axes : int
+        Number of leading axes that are space; an axis after them holds the channels.
+    dtypes : tuple of str
+        Names of the NumPy types an image may have.
+    read : callable
+        Path -> array.
+    write : callable
+        Path, array, `Grid` -> None.
+    reader : str
+        nnU-Net's class for it, where nnU-Net would try another one first.
+    spacing_file : bool
+        Whether nnU-Net takes the spacing from a file ``CASE.json`` beside image and label.
+    """
+
+    spatial_axes: int
+    dtypes: tuple[str, ...]
+    read: Callable[[Path], NDArray[Any]]
+    write: Callable[[Path, NDArray[Any], Grid], None]
+    reader: str = ""
+    spacing_file: bool = False
+
+    def spatial_shape(self, pixels: NDArray[Any]) -> tuple[int, ...]:
+        """Return the shape of `pixels` without its channel axis."""
+        return pixels.shape[: self.spatial_axes]
+
+    def channels(self, pixels: NDArray[Any]) -> int:
+        """Return the number of channels of `pixels`."""
+        return int(np.prod(pixels.shape[self.spatial_axes :], dtype=int))
+
+    def spacing(self, grid: Grid) -> list[float]:
+        """Return what ``CASE.json`` holds: without it nnU-Net takes 1 as well, and complains."""
+        return list(grid.spacing or (1.0,) * self.spatial_axes)
+
+
+def read_image(path: Path) -> NDArray[Any]:
+    """Read a 2D image as (y, x) or (y, x, channels) with scikit-image, as nnU-Net does.
+
+    Raises
+    ------
+    CaseError
+        If the file cannot be decoded.
+    """
+    from skimage import io
+
+    try:
+        return np.asarray(io.imread(path))
+    except Exception as error:  # the decoders raise OSError, SyntaxError, ValueError, ...
+        # The last decoder that was tried may not be the one that fits: its words would mislead.
+        state = "empty file" if not path.stat().st_size else "damaged, or another format"
+        raise CaseError(f"{path}: cannot be read as an image ({state})") from error
+
+
+def _write_image(path: Path, pixels: NDArray[Any], grid: Grid) -> None:
+    from skimage import io
+
+    io.imsave(path, pixels, check_contrast=False)
+
+
+def _write_tif(path: Path, pixels: NDArray[Any], grid: Grid) -> None:
+    tif.write(path, pixels, grid.spacing)
+
+
+def _read_tif(path: Path) -> NDArray[Any]:
+    import tifffile
+
+    return np.asarray(tifffile.imread(path))
+
+
+def _read_nifti(path: Path) -> NDArray[Any]:
+    pixels = nifti.read(path, Hints()).pixels
+    return pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1)
+
+
+_INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
+_NUMBERS = (*_INTEGERS, "float32", "float64")
+#: file ending and number of spatial axes -> format
+FORMATS: dict[tuple[str, int], ImageFormat] = {
+    (".png", 2): ImageFormat(2, ("uint8",), read_image, _write_image),
+    (".tif", 2): ImageFormat(2, _NUMBERS, _read_tif, _write_tif, reader="NaturalImage2DIO"),
+    (".tif", 3): ImageFormat(3, _NUMBERS, _read_tif, _write_tif, reader="Tiff3DIO", spacing_file=True),
+    (".nii.gz", 2): ImageFormat(2, _NUMBERS, _read_nifti, nifti.write),
+    (".nii.gz", 3): ImageFormat(3, _NUMBERS, _read_nifti, nifti.write),
+}
+
+
+def format_of(description: DatasetDescription) -> ImageFormat:
+    """Return the format of a dataset's images and labels."""
+    return FORMATS[description.file_ending, description.dimension]

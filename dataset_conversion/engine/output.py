@@ -1,0 +1,255 @@
+"""The dataset folder being written: whose it is, what is done, and how files get into it.
+
+A file is written to ``.partial/`` in the dataset folder and then renamed, so no reader ever sees half
+of one. The record of a case is written after its files: a case with a record is done.
+``dataset.json`` comes last: a dataset that has one is complete.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from nnunet_ext.dataset_conversion.base.case import Case, Part, Split
+from nnunet_ext.dataset_conversion.base.description import DatasetDescription
+from nnunet_ext.dataset_conversion.base.find_files import is_litter
+from nnunet_ext.errors import UserError
+from nnunet_ext.files import read_json, write_json
+from nnunet_ext.images.instance_files import ENDING
+
+Record: TypeAlias = dict[str, Any]
+
+IMAGES: dict[Part, str] = {"train": "imagesTr", "val": "imagesTr", "test": "imagesTs"}
+LABELS: dict[Part, str] = {"train": "labelsTr", "val": "labelsTr", "test": "labelsTs"}
+INSTANCES: dict[Part, str] = {"train": "instancesTr", "val": "instancesTr", "test": "instancesTs"}
+FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs", "instancesTr", "instancesTs")
+REPORT = "conversion_report.json"
+PARTIAL = ".partial"
+_IDENTITY = "identity.json"
+DAMAGED = "Convert again with --overwrite."
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Turn what the system says about a full disk or a forbidden folder into a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"Cannot write to {folder}: {reason}. Cases that are finished are kept.") from error
+
+
+def fingerprint(case: Case, root: Path) -> dict[str, list[int]]:
+    """Return size in bytes and modification time in ns of the case's files, by path below `root`.
+
+    A file that is not there is left out.
+    """
+    stats = {os.path.relpath(path, root): path.stat() for path in case.files if path.exists()}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+
+
+def was_tried(case: Case, record: Record | None, root: Path) -> bool:
+    """Tell whether a record was made from these very files."""
+    return record is not None and record["sources"] == fingerprint(case, root)
+
+
+class DatasetFolder:
+    """One ``DatasetXXX_Name`` folder and what an earlier, perhaps interrupted, conversion left in it.
+
+    Parameters
+    ----------
+    path : Path
+        The folder; need not exist.
+    identity : dict
+        Converter, source and parameters. Output of another identity is refused.
+    """
+
+    def __init__(self, path: Path, identity: dict[str, Any]) -> None:
+        self.path = path
+        self.identity = identity
+        self.partial = path / PARTIAL
+        self.dataset_json = path / "dataset.json"
+        self.report = path / REPORT
+        self.splits = path / "splits_final.json"
+
+    def open(self, overwrite: bool) -> None:
+        """Make sure the folder is ours to continue; with `overwrite`, remove an earlier conversion.
+
+        An interrupted conversion of the same identity is continued all the same.
+
+        Raises
+        ------
+        UserError
+            If the folder was made by something else or from other parameters.
+        """
+        earlier = self._earlier_identity() if not overwrite else None
+        if not self._is_ours():
+            if self.path.is_dir() and not all(is_litter(entry) for entry in self.path.iterdir()):
+                raise UserError(
+                    f"{self.path} exists and was not made by 'nnunet_ext convert'. "
+                    "Choose another id, or move it away."
+                )
+        elif overwrite:
+            identity = self.partial / _IDENTITY
+            if not identity.exists() or read_json(identity, DAMAGED) != self.identity:
+                self._clear()
+        elif earlier is not None and earlier != self.identity:
+            raise UserError(
+                f"{self.path} was converted with {_differences(earlier, self.identity)}. "
+                "Choose another id, or replace it with --overwrite."
+            )
+
+    def begin(self) -> None:
+        """Create the folders and mark the dataset as incomplete."""
+        with writing_to(self.path):
+            self.partial.mkdir(parents=True, exist_ok=True)
+            write_json(self.partial / _IDENTITY, self.identity)
+            self.dataset_json.unlink(missing_ok=True)
+            for name in FOLDERS[:2]:
+                (self.path / name).mkdir(exist_ok=True)
+
+    def records(self) -> dict[str, Record]:
+        """Return the records of the cases done, or tried, so far, by case id."""
+        known: dict[str, Record] = {}
+        if self.report.exists():
+            report = read_json(self.report, DAMAGED)
+            known = {**report["cases"], **report.get("not_converted", {})}
+        for path in sorted(self.partial.glob("case_*.json")):
+            try:
+                record = read_json(path, DAMAGED)
+            except UserError:
+                if path.exists():
+                    raise
+                return self.records()  # another part has just completed the dataset: all is in its report
+            known[record["id"]] = record
+        return known
+
+    def is_done(self, case: Case, record: Record | None, description: DatasetDescription, root: Path) -> bool:
+        """Tell whether the case was written from these very files, as it would be now, and is still there."""
+        if record is None or "problems" in record or not was_tried(case, record, root):
+            return False
+        if record["part"] != case.part or record.get("channels") != len(description.channel_names):
+            return False  # files that were added changed what the dataset has in common
+        outputs = ((self.path / name, size) for name, size in record["outputs"].items())
+        return all(path.is_file() and path.stat().st_size == size for path, size in outputs)
+
+    def put(self, temporary: Path, place: str) -> tuple[str, int]:
+        """Move a finished file into the folder `place`; return its path below ours and the size in bytes."""
+        target = self.path / place / temporary.name
+        target.parent.mkdir(exist_ok=True)
+        os.replace(temporary, target)
+        return f"{place}/{target.name}", target.stat().st_size
+
+    def add_record(self, record: Record) -> None:
+        """Mark a case as done, or as one that cannot be converted."""
+        write_json(self.partial / f"case_{record['id']}.json", record)
+
+    def is_complete(self, splits: list[Split] | None, converted: Collection[str]) -> bool:
+        """Tell whether everything that `finish` writes is there, for these converted cases."""
+        if not (self.dataset_json.is_file() and self.report.is_file() and self.earlier_split() == splits):
+            return False
+        return set(read_json(self.report, DAMAGED)["cases"]) == set(converted)
+
+    def write_report(self, report: dict[str, Any]) -> None:
+        """Write the report of a conversion that stops, or is about to be complete."""
+        with writing_to(self.path):
+            write_json(self.report, report)
+
+    def is_free(self) -> bool:
+        """Tell whether there is nothing here but the report of a conversion that did not begin."""
+        if not self.path.is_dir():
+            return True
+        names = {entry.name for entry in self.path.iterdir() if not is_litter(entry)}
+        started = (self.partial / _IDENTITY).exists()
+        return not started and (not names or (names == {REPORT} and self._earlier_identity() is None))
+
+    def remove(self, case: Case, ending: str) -> None:
+        """Remove what an earlier conversion wrote for a case that can no longer be converted."""
+        for places, pattern in _names(ending):
+            for path in (self.path / places[case.part]).glob(f"{glob.escape(case.id)}*"):
+                found = re.fullmatch(pattern, path.name)
+                if found and found[1] == case.id:
+                    path.unlink()
+
+    def finish(self, report: dict[str, Any], splits: list[Split] | None, dataset: dict[str, Any]) -> None:
+        """Write split and report, tidy up, and write ``dataset.json`` last."""
+        with writing_to(self.path):
+            if splits is not None:
+                write_json(self.splits, splits)
+            else:
+                self.splits.unlink(missing_ok=True)
+            self.write_report(report)
+            shutil.rmtree(self.partial, ignore_errors=True)
+            write_json(self.dataset_json, dataset)
+
+    def earlier_split(self) -> list[Split] | None:
+        """Return the split an earlier conversion left in this folder, if there is a sound one."""
+        try:
+            return list(read_json(self.splits))
+        except UserError:
+            return None
+
+    def check_strangers(self, cases: Iterable[Case], ending: str) -> None:
+        """Raise `UserError` if files lie in our folders that belong to none of `cases`."""
+        strangers = []
+        for places, pattern in _names(ending):
+            for place in dict.fromkeys(places.values()):
+                expected = {case.id for case in cases if places[case.part] == place}
+                for path in sorted((self.path / place).glob("*")):
+                    found = re.fullmatch(pattern, path.name)
+                    if not is_litter(path) and (found is None or found[1] not in expected):
+                        strangers.append(f"{place}/{path.name}")
+        if strangers:
+            raise UserError(
+                f"{self.path} holds files of cases that are not in the folders given: "
+                f"{', '.join(strangers)}.\n"
+                "Give the folders it was made from, an earlier --test too; or remove these files; or convert "
+                "everything again with --overwrite, which keeps only what is given then."
+            )
+
+    def _is_ours(self) -> bool:
+        return self.report.exists() or (self.partial / _IDENTITY).exists()
+
+    def _earlier_identity(self) -> dict[str, Any] | None:
+        if (self.partial / _IDENTITY).exists():
+            return dict(read_json(self.partial / _IDENTITY, DAMAGED))
+        if not self.report.exists():
+            return None
+        report = read_json(self.report, DAMAGED)
+        began = self.dataset_json.exists() or report.get("cases")
+        return dict(report.get("identity", {})) if began else None
+
+    def _clear(self) -> None:
+        # dataset.json first, what marks the folder as ours last: an interrupted clearing can be repeated
+        self.dataset_json.unlink(missing_ok=True)
+        self.splits.unlink(missing_ok=True)
+        for name in FOLDERS:
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        if self.partial.is_dir() and not self.report.exists():
+            write_json(self.report, {"identity": self.identity, "cases": {}})
+        shutil.rmtree(self.partial, ignore_errors=True)
+        self.report.unlink(missing_ok=True)
+
+
+def _names(ending: str) -> list[tuple[dict[Part, str], str]]:
+    """Return the folders that are written to, each with a pattern whose first group is the case id."""
+    own = re.escape(ending)
+    return [
+        (IMAGES, rf"(.+?)(_\d{{4}}{own}|\.json)"),
+        (LABELS, rf"(.+?)({own}|\.json)"),
+        (INSTANCES, rf"(.+?){re.escape(ENDING)}"),
+    ]
+
+
+def _differences(earlier: dict[str, Any], now: dict[str, Any]) -> str:
+    """Say in words in which entries two identities differ."""
+    before = {**earlier.get("parameters", {}), **{k: v for k, v in earlier.items() if k != "parameters"}}
+    after = {**now["parameters"], **{k: v for k, v in now.items() if k != "parameters"}}
+    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    return ", ".join(f"{key} '{before.get(key)}' instead of '{after.get(key)}'" for key in keys)

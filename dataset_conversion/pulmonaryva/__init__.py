@@ -1,0 +1,1 @@
+"""PulmonaryVA: its converter, and volumes of which one half may not be labelled."""

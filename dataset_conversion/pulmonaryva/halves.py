@@ -1,0 +1,150 @@
+"""Chest volumes of which one half may not be labelled: finding that half, cutting it off, leaving it open."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunet_ext.dataset_conversion.base.case import (
+    Case,
+    CaseError,
+    Note,
+    SurveyError,
+)
+from nnunet_ext.dataset_conversion.base.description import Progress
+from nnunet_ext.dataset_conversion.base.volumes import Volume
+from nnunet_ext.errors import UserError
+from nnunet_ext.images.files import read_image
+from nnunet_ext.images.image import Grid, Hints
+
+#: how the case ids of the two halves of a volume end
+HALVES = ("_half1", "_half2")
+Slices = tuple[slice, ...]
+
+
+def halves(shape: tuple[int, ...], grid: Grid) -> tuple[Slices, Slices]:
+    """Return the two halves of a volume along the axis nearest to left-right, that of lower indices first.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (z, y, x).
+    grid : Grid
+        Its direction tells the axis; without one it is the last.
+    """
+    axis = len(shape) - 1
+    if grid.direction is not None:
+        across = np.reshape(np.abs(grid.direction), (len(shape), len(shape)))[0]
+        axis -= int(np.argmax(across))  # SimpleITK's axes are x, y, z
+    middle, low, high = shape[axis] // 2, [slice(None)] * len(shape), [slice(None)] * len(shape)
+    low[axis], high[axis] = slice(0, middle), slice(middle, shape[axis])
+    return tuple(low), tuple(high)
+
+
+def labelled_halves(vessels: NDArray[np.bool_], grid: Grid, share: float) -> tuple[bool, bool]:
+    """Tell of each half whether it has at least this share of all vessel voxels, and any at all."""
+    numbers = [int(np.count_nonzero(vessels[half])) for half in halves(vessels.shape, grid)]
+    low, high = (number > 0 and number >= share * sum(numbers) for number in numbers)
+    return low, high
+
+
+def open_half(
+    label: NDArray[np.uint8], grid: Grid, share: float, ignored: int | None, file: Path
+) -> tuple[NDArray[np.uint8], tuple[Note, ...]]:
+    """Give the background of a half without vessels the label `ignored`, and note it.
+
+    Raises
+    ------
+    CaseError
+        If there is such a half and `ignored` is None.
+    """
+    labelled = labelled_halves(label > 0, grid, share)
+    if all(labelled) or not any(labelled):
+        return label, ()
+    if ignored is None:
+        raise CaseError(
+            f"{file}: all vessels, or nearly, lie in one half of the volume: the other lung seems not to be "
+            "labelled, which is not background. See --lungs"
+        )
+    result, half = label.copy(), halves(label.shape, grid)[labelled.index(False)]
+    result[half][label[half] == 0] = ignored
+    return result, (Note("half without labels", f"{file}: its background is ignored"),)
+
+
+def half_of(case: Case) -> int | None:
+    """Return 0 or 1 for a case that is half a volume."""
+    return next((number for number, ending in enumerate(HALVES) if case.id.endswith(ending)), None)
+
+
+def keep_labelled(
+    cases: Sequence[Case], numbers: Sequence[int], share: float, progress: Progress
+) -> tuple[list[Case], list[Note]]:
+    """Read the labels of volumes that are to be cut, and keep the cases whose half has vessels.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        Halves; see `HALVES`.
+    numbers : sequence of int
+        Numbers of vessels in the label files.
+    share : float
+        See `labelled_halves`.
+    progress : callable
+        Shows a bar.
+
+    Returns
+    -------
+    tuple of (list of Case, list of Note)
+        The cases that are kept, and a note on each other.
+
+    Raises
+    ------
+    SurveyError
+        If labels cannot be read or have no vessels.
+    """
+    volumes: dict[Path, list[Case]] = defaultdict(list)
+    for case in cases:
+        volumes[case.labels[0]].append(case)
+    kept, notes, problems = list[Case](), list[Note](), dict[str, list[str]]()
+    for file, parts in progress(volumes.items(), len(volumes), "Looking for labelled halves"):
+        try:
+            label = read_image(file, Hints(dimension=3))
+            found = labelled_halves(np.isin(np.rint(label.pixels[0]), numbers), label.grid, share)
+            wrong = "" if any(found) else f"{file}: no artery and no vein"
+        except UserError as error:
+            wrong = str(error)
+        if wrong:
+            problems |= {case.id: [wrong] for case in parts}
+            continue
+        kept += [case for case in parts if found[half_of(case) or 0]]
+        notes += [
+            Note("half without labels", f"{file}: {case.id} is left out")
+            for case in parts
+            if not found[half_of(case) or 0]
+        ]
+    if problems:
+        raise SurveyError(problems)
+    return kept, notes
+
+
+def cut(volume: Volume, half: int) -> Volume:
+    """Return half 0 or 1 of a volume, at its place in space."""
+    piece = halves(volume.channels[0].shape, volume.grid)[half]
+    label: NDArray[Any] | None = None if volume.label is None else volume.label[piece]
+    grid = _moved(volume.grid, [part.start or 0 for part in piece])
+    return Volume(tuple(channel[piece] for channel in volume.channels), label, grid)
+
+
+def _moved(grid: Grid, start: list[int]) -> Grid:
+    """Return the grid of an array that begins at the voxel `start` (z, y, x)."""
+    if grid.origin is None or grid.direction is None or grid.spacing is None:
+        return grid
+    direction = np.reshape(grid.direction, (len(start), len(start)))
+    steps = np.multiply(start, grid.spacing)[::-1]
+    return replace(grid, origin=tuple((np.asarray(grid.origin) + direction @ steps).tolist()))

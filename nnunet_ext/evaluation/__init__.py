@@ -1,0 +1,16 @@
+"""Folders in, numbers out: classes, instances, nesting; summaries, and the comparison of two."""
+
+from nnunet_ext.evaluation.classes import evaluate_folders
+from nnunet_ext.evaluation.comparison import ComparisonRow, compare_summaries, save_comparison
+from nnunet_ext.evaluation.instances import evaluate_instance_folders
+from nnunet_ext.evaluation.summary import load_summary, save_summary
+
+__all__ = [
+    "ComparisonRow",
+    "compare_summaries",
+    "evaluate_folders",
+    "evaluate_instance_folders",
+    "load_summary",
+    "save_comparison",
+    "save_summary",
+]

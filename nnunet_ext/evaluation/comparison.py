@@ -1,0 +1,166 @@
+"""Two evaluations of the same cases, compared metric by metric and class by class."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from nnunet_ext.errors import UserError
+from nnunet_ext.evaluation.nested_classes import SHARES
+from nnunet_ext.evaluation.summary import Summary, nan_mean, to_csv
+from nnunet_ext.files import write_texts
+from nnunet_ext.metrics.statistics import PairedTest, paired_test
+
+FOREGROUND = "foreground_mean"
+DEFAULT_METRICS = (
+    *("Dice", "clDice", "Beta0Error", "Beta1Error"),
+    *SHARES,  # of nested classes
+    *("PQ", "SQ", "RQ", "P05", "recall", "AJI", "ContourF1@2", "mean_matched_dice"),  # of instances
+)
+HIGHER_IS_BETTER = {
+    **dict.fromkeys(("Dice", "IoU", "clDice", "TP", "TN"), True),
+    **dict.fromkeys(("Beta0Error", "Beta1Error", "FP", "FN", *SHARES), False),
+    **dict.fromkeys(("PQ", "SQ", "RQ", "P05", "precision", "recall", "f1", "accuracy", "tp"), True),
+    **dict.fromkeys(("AJI", "ContourF1", "mean_true_score", "mean_matched_dice", "mean_true_dice"), True),
+    **dict.fromkeys(("fp", "fn"), False),
+}
+Values = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonRow(PairedTest):
+    """The paired test of one metric and class, with what it is about.
+
+    Attributes
+    ----------
+    metric : str
+        Key of the metric in the summaries, such as ``"Dice"``.
+    class_key : str
+        ``"1"``, ``"(1, 2)"``, or ``"foreground_mean"`` for the mean of the classes within each case.
+    class_name : str
+        Name in dataset.json; empty if the summaries do not tell.
+    higher_is_better : bool or None
+        None for numbers of which neither is better, such as ``n_pred``.
+    """
+
+    metric: str
+    class_key: str
+    class_name: str
+    higher_is_better: bool | None
+
+
+def compare_summaries(
+    a: Summary,
+    b: Summary,
+    metrics: Sequence[str] | None = None,
+    *,
+    n_resamples: int = 10_000,
+    seed: int = 0,
+    progress: Callable[[Iterable[tuple[str, str]], int], Iterable[tuple[str, str]]] | None = None,
+) -> list[ComparisonRow]:
+    """Compare two summaries of the same cases, paired by the file name of the prediction.
+
+    Parameters
+    ----------
+    a, b : dict
+        As `load_summary` or `evaluate_folders` returns; nnU-Net's own will do.
+    metrics : sequence of str, optional
+        Default: those of `DEFAULT_METRICS` that both summaries have.
+    n_resamples, seed : int
+        As in `paired_test`.
+    progress : callable, optional
+        Called with (tests, number of tests); yields the tests, drawing a progress bar.
+
+    Returns
+    -------
+    list of ComparisonRow
+        Per metric the foreground mean, then each class (of containment: each that lies in another).
+
+    Raises
+    ------
+    UserError
+        Naming every case, class or metric that is in one summary only.
+    """
+    values_a, values_b = _by_case(a, "A"), _by_case(b, "B")
+    _check_same("cases", set(values_a), set(values_b))
+    cases = sorted(values_a)
+    keys = sorted(values_a[cases[0]], key=_class_order)
+    _check_same("classes", set(keys), set(values_b[cases[0]]))
+    chosen = _choose_metrics(metrics, values_a[cases[0]][keys[0]], values_b[cases[0]][keys[0]])
+    names = {**b.get("class_names", {}), **a.get("class_names", {})}
+    tests: Iterable[tuple[str, str]] = [(metric, key) for metric in chosen for key in (FOREGROUND, *keys)]
+    if progress:
+        tests = progress(tests, len(chosen) * (len(keys) + 1))
+    rows = []
+    for metric, key in tests:
+        in_a = [_value(values_a[case], metric, key) for case in cases]
+        in_b = [_value(values_b[case], metric, key) for case in cases]
+        if metric.removesuffix("_ref") in SHARES and key != FOREGROUND and _no_number(in_a + in_b):
+            continue  # a class that lies in no other
+        test = paired_test(in_a, in_b, n_resamples, seed)
+        rows.append(
+            ComparisonRow(
+                metric=metric,
+                class_key=key,
+                class_name=names.get(key, ""),
+                higher_is_better=HIGHER_IS_BETTER.get(metric.split("@")[0]),  # PQ@0.75
+                **asdict(test),
+            )
+        )
+    return rows
+
+
+def save_comparison(rows: Sequence[ComparisonRow], path: str | os.PathLike[str]) -> Path:
+    """Write the rows as CSV, whole or not at all; a place that cannot be written is a `UserError`."""
+    file = Path(path)
+    first = ("metric", "class_key", "class_name", "higher_is_better")
+    records = [asdict(row) for row in rows]
+    write_texts({file: to_csv([{**{key: record[key] for key in first}, **record} for record in records])})
+    return file
+
+
+def _by_case(summary: Summary, name: str) -> dict[str, Values]:
+    cases = {Path(case["prediction_file"]).name: case["metrics"] for case in summary["metric_per_case"]}
+    if len(cases) < len(summary["metric_per_case"]):
+        raise UserError(f"Summary {name} has several predictions of one file name; they cannot be paired.")
+    return cases
+
+
+def _class_order(key: str) -> tuple[list[int], str]:
+    return [int(label) for label in re.findall(r"\d+", key)], key  # "2" before "10"
+
+
+def _check_same(what: str, in_a: set[str], in_b: set[str]) -> None:
+    problems = [
+        f"{len(only)} {what} only in {name}: {', '.join(sorted(only))}"
+        for name, only in (("A", in_a - in_b), ("B", in_b - in_a))
+        if only
+    ]
+    if problems:
+        raise UserError(
+            f"The summaries have different {what}; both must be of the same.\n" + "\n".join(problems)
+        )
+
+
+def _choose_metrics(wanted: Sequence[str] | None, a: Iterable[str], b: Iterable[str]) -> list[str]:
+    common = [metric for metric in a if metric in set(b)]
+    if wanted is None:
+        return [metric for metric in DEFAULT_METRICS if metric in common] or common
+    unknown = [metric for metric in wanted if metric not in common]
+    if unknown:
+        raise UserError(f"Not in both summaries: {', '.join(unknown)}. In both: {', '.join(common)}.")
+    return list(wanted)
+
+
+def _no_number(values: Iterable[float]) -> bool:
+    return all(math.isnan(value) for value in values)
+
+
+def _value(classes: Values, metric: str, key: str) -> float:
+    if key == FOREGROUND:
+        return nan_mean(values[metric] for values in classes.values())
+    return classes[key][metric]

@@ -1,0 +1,155 @@
+"""One case: read the prediction, make instances, write them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunet_ext.errors import UnusableCase, UserError
+from nnunet_ext.images.instance_files import ENDING, write_instances
+from nnunet_ext.instances.classes import Classes
+from nnunet_ext.instances.from_probabilities import NO_TILES, check_method, from_probabilities
+from nnunet_ext.instances.from_semantic import from_semantic
+from nnunet_ext.nnunet_files.reading import read_labels, read_probabilities
+
+_COUNTED_AT_ONCE = 1 << 22
+
+
+@dataclass(frozen=True)
+class InstanceOptions:
+    """How instances are made; the attributes are the arguments of `from_probabilities`.
+
+    Attributes
+    ----------
+    spacing : tuple of float, optional
+        (z, y, x), instead of that of the files; 2D takes the last two.
+    tile : int, optional
+        Edge of the tiles; the large arrays are then files in the output folder.
+    """
+
+    method: str = "map"
+    gap: str = "background"
+    gamma_touching: float | None = None
+    gamma_cell: float | None = None
+    connectivity: int | None = None
+    min_size: int = 0
+    spacing: tuple[float, ...] | None = None
+    tile: int | None = None
+
+    def check(self) -> None:
+        """Raise `UserError` where the options do not go together."""
+        try:
+            check_method(self.method, self.gap, self.gamma_touching, self.gamma_cell)
+        except ValueError as error:
+            raise UserError(f"{error}.") from error
+        if self.tile is not None and self.method == "watershed":
+            raise UserError(f"--tile: {NO_TILES}.")
+        if self.tile is not None and self.tile < 1:
+            raise UserError(f"--tile-size {self.tile}: a tile has at least one voxel.")
+        if self.spacing is not None and not all(0 < step < np.inf for step in self.spacing):
+            raise UserError(f"--spacing {self.spacing}: expected positive numbers.")
+
+    def need_probabilities(self, classes: Classes) -> bool:
+        """Whether the label files do not say enough."""
+        return self.method != "map" or (self.gap != "background" and classes.gap is not None)
+
+
+@dataclass(frozen=True)
+class CaseMaker:
+    """Makes one case after the other; can be sent to other processes.
+
+    Attributes
+    ----------
+    reader : nnunetv2.imageio.base_reader_writer.BaseReaderWriter
+        Has ``read_seg(file) -> (array of shape (1, z, y, x), properties)``.
+    classes : Classes
+        Which labels are what.
+    options : InstanceOptions
+        How instances are made.
+    output : Path
+        Folder for ``CASE.tif``.
+    threads : int
+        Of each case.
+    """
+
+    reader: Any
+    classes: Classes
+    options: InstanceOptions
+    output: Path
+    threads: int
+
+    def __call__(self, case: str, files: list[Path]) -> dict[str, Any] | UnusableCase:
+        """Write the instances of a case, made from its label file or .npz; return statistics, or why not."""
+        try:
+            with self._scratch(case) as scratch:
+                instances, spacing = self._make(files, scratch)
+                write_instances(self.output / f"{case}{ENDING}", instances, spacing)
+                return _statistics(instances)
+        except UnusableCase as problem:
+            return problem
+        except MemoryError:
+            hint = "" if self.options.tile or self.options.method == "watershed" else " Try --tile."
+            return UnusableCase(f"{files[-1]}: not enough memory.{hint}")
+
+    def _make(self, files: list[Path], scratch: Path | None) -> tuple[NDArray[Any], tuple[float, ...]]:
+        labels, spacing = read_labels(self.reader, files[0], self.classes.largest)
+        if self.options.spacing is not None:
+            spacing = self.options.spacing[-labels.ndim :]
+        if self.options.connectivity is not None and not 1 <= self.options.connectivity <= labels.ndim:
+            raise UnusableCase(
+                f"{files[0]}: --connectivity is 1 to {labels.ndim} in {labels.ndim}D, "
+                f"got {self.options.connectivity}"
+            )
+        common: dict[str, Any] = {
+            "connectivity": self.options.connectivity,
+            "min_size": self.options.min_size,
+            "spacing": spacing,
+            "tile": self.options.tile,
+            "threads": self.threads,
+            "scratch": scratch,
+        }
+        if not self.options.need_probabilities(self.classes):
+            touching = self.classes.touching
+            return from_semantic(labels, cell=self.classes.cell, touching=touching, **common), spacing
+        shape = labels.shape
+        del labels
+        p = read_probabilities(files[1], self.classes.largest + 1, shape, scratch)
+        instances = from_probabilities(
+            [p[channel] for channel in self.classes.channels],
+            self.options.method,  # type: ignore[arg-type]
+            gap=self.options.gap,  # type: ignore[arg-type]
+            gamma_touching=self.options.gamma_touching,
+            gamma_cell=self.options.gamma_cell,
+            **common,
+        )
+        return instances, spacing
+
+    @contextmanager
+    def _scratch(self, case: str) -> Iterator[Path | None]:
+        """Folder for the working files of a case, removed at the end, also what a killed run left."""
+        if self.options.tile is None:
+            yield None
+            return
+        folder = self.output / f".{case}.work"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _statistics(instances: NDArray[Any]) -> dict[str, Any]:
+    count = int(instances.max(initial=0))
+    size = np.zeros(count + 1, np.int64)
+    flat = instances.reshape(-1)
+    for start in range(0, flat.size, _COUNTED_AT_ONCE):  # bincount copies to int64
+        size += np.bincount(flat[start : start + _COUNTED_AT_ONCE], minlength=count + 1)
+    return {"instances": count, "median_size": float(np.median(size[1:])) if count else None}
