@@ -1,1 +1,1 @@
-"""The engine behind ``nnunet_ext convert``: finds, converts, checks, writes and reports cases, and resumes."""
+"""The engine behind ``nnunet_ext convert``: finds, converts, checks, writes, reports cases, and resumes."""
