@@ -1,4 +1,4 @@
-"""Reading JSON, and writing files whole or not at all; what is wrong is said in a `UserError`."""
+"""Read JSON, write files whole or not at all, and tell a new version of a file from an old one."""
 
 from __future__ import annotations
 
@@ -33,6 +33,21 @@ def read_json(path: Path, remedy: str = "") -> Any:
         raise UserError(f"Cannot read {path}: {error.strerror}. {remedy}".rstrip()) from error
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON: {error}. {remedy}".rstrip()) from error
+
+
+def fingerprint(path: Path) -> list[int] | None:
+    """Size in bytes and time of the last change in ns, by which a new version of a file is known.
+
+    Returns
+    -------
+    list of int, or None
+        As JSON gives it back; None if there is no such file.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return [status.st_size, status.st_mtime_ns]
 
 
 def write_texts(texts: Mapping[Path, str]) -> None:

@@ -1,4 +1,4 @@
-"""Work on many items in several processes, and what is said when one of them dies."""
+"""Work on many items in several processes, and show how far it has come."""
 
 from __future__ import annotations
 
@@ -8,20 +8,29 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
 
 from nnunet_ext.errors import UserError
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+#: (items, how many, what is being done) -> the same items, shown as they go by
+Progress: TypeAlias = Callable[[Iterable[Any], int, str], Iterator[Any]]
+
+
+def silent(items: Iterable[Any], total: int, description: str) -> Iterator[Any]:
+    """Yield `items` and show nothing: the default of every `Progress` argument."""
+    yield from items
 
 
 def as_they_finish(work: Callable[[T], R], items: Sequence[T], processes: int, remedy: str) -> Iterator[R]:
@@ -112,8 +121,8 @@ def over_cases(work: Callable[[T], R], cases: Sequence[T], description: str, pro
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(file=sys.stdout)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stdout.isatty()) as progress:
-        yield from progress.track(_results(work, cases, processes), len(cases), description=description)
+    with ProgressBar(*columns, console=console, transient=True, disable=not sys.stdout.isatty()) as bar:
+        yield from bar.track(_results(work, cases, processes), len(cases), description=description)
 
 
 def _results(work: Callable[[T], R], cases: Sequence[T], processes: int) -> Iterator[R]:

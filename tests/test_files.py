@@ -1,7 +1,7 @@
 import pytest
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.files import write_texts
+from nnunet_ext.files import fingerprint, write_texts
 
 
 def test_folders_are_made_and_files_replaced(tmp_path):
@@ -20,3 +20,14 @@ def test_what_cannot_be_written_is_named_and_nothing_is_left(tmp_path, name):
         write_texts({tmp_path / "a": "new", tmp_path / name: "b"})
     assert (tmp_path / "a").read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "file"]
+
+
+def test_fingerprint_is_size_and_time_of_the_last_change(tmp_path):
+    file = tmp_path / "a"
+    file.write_text("12345")
+    size, changed = fingerprint(file)
+    assert size == 5
+    assert changed == file.stat().st_mtime_ns
+    file.write_text("123456")
+    assert fingerprint(file) != [size, changed]
+    assert fingerprint(tmp_path / "nothing") is None

@@ -49,7 +49,7 @@ def compare(
         load_summary(a),
         load_summary(b),
         metrics or None,
-        progress=lambda tests, total: track(tests, total, "Testing"),
+        progress=track,
     )
     out.print(f"A = {a}\nB = {b}", markup=False, soft_wrap=True)
     out.print(comparison_table(rows))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -109,7 +109,7 @@ def evaluate(
             physical=physical,
             processes=processes,
             chill=chill,
-            progress=_progress,
+            progress=track,
         )
         tables = instance_tables(summary)
     else:
@@ -123,7 +123,7 @@ def evaluate(
             connectivity=connectivity,
             containment=containment,
             chill=chill,
-            progress=_progress,
+            progress=track,
         )
         tables = [summary_table(summary)]
         if "nesting" in summary:
@@ -132,10 +132,6 @@ def evaluate(
         out.print(table)
     for file in save_summary(summary, target):
         out.print(f"Wrote {file}", markup=False, soft_wrap=True)
-
-
-def _progress(cases: Iterable[Any], total: int) -> Iterable[Any]:
-    return track(cases, total, "Evaluating")
 
 
 def _refuse(options: dict[str, Any], reason: str) -> None:

@@ -120,7 +120,7 @@ def instances(
         dataset_json=dataset_json,
         processes=processes,
         overwrite=overwrite,
-        progress=lambda cases, total: track(cases, total, "Instances"),
+        progress=track,
     )
     out.print(summary_table(result))
     kept = f", {result.kept} kept from an earlier run" if result.kept else ""

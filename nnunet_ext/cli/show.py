@@ -54,7 +54,7 @@ def dataset_sheet(
         raw = RawDataset(dataset)
     names = _class_names(raw.content["labels"], raw.classes.labels)
     chosen = spread(list(raw.files), cases)
-    rows, facts = sheet(raw, chosen, names, lambda made, total: track(made, total, "Reading cases"))
+    rows, facts = sheet(raw, chosen, names, track)
     title = f"{raw.folder.name}: {len(chosen)} of {len(raw.files)} training cases"
     draw(rows, names, raw.classes.ignore_label, output, title)
     out.print(_facts_table(title, facts, names))
@@ -130,7 +130,7 @@ def weight_maps(
         {word: None if word == "own" else trainer.weight_map for word, trainer in trainers.items()},
         cases or (),
         window,
-        progress=lambda planes, total: track(planes, total, "Weight maps"),
+        progress=track,
     )
     draw(
         rows,

@@ -70,7 +70,7 @@ def tune_thresholds(
         model.folds(folds, checkpoint),
         only,
         processes,
-        lambda cases, total: track(cases, total, "Reading predictions"),
+        track,
     )
     _show(tuning, output)
     _write(tuning, model, dry_run)

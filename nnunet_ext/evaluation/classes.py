@@ -12,12 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UnusableCase, UserError
-from nnunet_ext.evaluation.folders import (
-    Progress,
-    check_folders,
-    evaluate_cases,
-    match_cases,
-)
+from nnunet_ext.evaluation.folders import check_folders, evaluate_cases, match_cases
 from nnunet_ext.evaluation.nested_classes import (
     Nesting,
     containment_metrics,
@@ -30,6 +25,7 @@ from nnunet_ext.metrics.overlap import cl_dice, confusion
 from nnunet_ext.metrics.topology import betti_numbers
 from nnunet_ext.nnunet_files.dataset_json import Classes, find_dataset_json, read_classes, read_dataset_json
 from nnunet_ext.nnunet_files.reading import find_reader
+from nnunet_ext.worker_pool import Progress, silent
 
 PathLike = str | os.PathLike[str]
 
@@ -43,7 +39,7 @@ def evaluate_folders(
     connectivity: int | None = None,
     containment: bool = False,
     chill: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Summary:
     """Evaluate every prediction of a folder, per class or region, and average.
 
@@ -68,7 +64,8 @@ def evaluate_folders(
     chill : bool
         Accept references without a prediction, as ``nnUNetv2_evaluate_folder --chill`` does.
     progress : callable, optional
-        Called with (results, number of cases); yields the results, drawing a progress bar.
+        Called with (results, number of cases, what is being done); yields the results, drawing a progress
+        bar.
 
     Returns
     -------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from nnunet_ext.evaluation.nested_classes import SHARES
 from nnunet_ext.evaluation.summary import Summary, nan_mean, to_csv
 from nnunet_ext.files import write_texts
 from nnunet_ext.metrics.statistics import PairedTest, paired_test
+from nnunet_ext.worker_pool import Progress, silent
 
 FOREGROUND = "foreground_mean"
 DEFAULT_METRICS = (
@@ -60,7 +61,7 @@ def compare_summaries(
     *,
     n_resamples: int = 10_000,
     seed: int = 0,
-    progress: Callable[[Iterable[tuple[str, str]], int], Iterable[tuple[str, str]]] | None = None,
+    progress: Progress = silent,
 ) -> list[ComparisonRow]:
     """Compare two summaries of the same cases, paired by the file name of the prediction.
 
@@ -73,7 +74,7 @@ def compare_summaries(
     n_resamples, seed : int
         As in `paired_test`.
     progress : callable, optional
-        Called with (tests, number of tests); yields the tests, drawing a progress bar.
+        Called with (tests, number of tests, what is being done); yields the tests, drawing a progress bar.
 
     Returns
     -------
@@ -92,11 +93,9 @@ def compare_summaries(
     _check_same("classes", set(keys), set(values_b[cases[0]]))
     chosen = _choose_metrics(metrics, values_a[cases[0]][keys[0]], values_b[cases[0]][keys[0]])
     names = {**b.get("class_names", {}), **a.get("class_names", {})}
-    tests: Iterable[tuple[str, str]] = [(metric, key) for metric in chosen for key in (FOREGROUND, *keys)]
-    if progress:
-        tests = progress(tests, len(chosen) * (len(keys) + 1))
+    tests = [(metric, key) for metric in chosen for key in (FOREGROUND, *keys)]
     rows = []
-    for metric, key in tests:
+    for metric, key in progress(tests, len(tests), "Testing"):
         in_a = [_value(values_a[case], metric, key) for case in cases]
         in_b = [_value(values_b[case], metric, key) for case in cases]
         if metric.removesuffix("_ref") in SHARES and key != FOREGROUND and _no_number(in_a + in_b):

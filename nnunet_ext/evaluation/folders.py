@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from nnunet_ext.errors import UnusableCase, UserError
-from nnunet_ext.worker_pool import in_order
+from nnunet_ext.worker_pool import Progress, in_order, silent
 
 _REMEDY = 'Try fewer processes. In a script, call this under `if __name__ == "__main__":`.'
 Files = tuple[Path, Path]
 Evaluator = Callable[[Files], Any]
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 def check_folders(*folders: Path) -> None:
@@ -44,7 +43,8 @@ def evaluate_cases(
     make_evaluator: Callable[[], Evaluator],
     files: list[Files],
     processes: int = 1,
-    progress: Progress | None = None,
+    progress: Progress = silent,
+    description: str = "Evaluating",
 ) -> list[Any]:
     """Evaluate every pair of files; all that turn out unusable are named in one `UserError`.
 
@@ -57,9 +57,10 @@ def evaluate_cases(
         Reference and prediction of each case.
     processes, progress
         As in `evaluate_folders`.
+    description : str
+        What is being done, for `progress`.
     """
-    results: Iterable[Any] = _results(make_evaluator, files, processes)
-    results = list(progress(results, len(files)) if progress else results)
+    results = list(progress(_results(make_evaluator, files, processes), len(files), description))
     problems = [str(result) for result in results if isinstance(result, UnusableCase)]
     if problems:
         listed = "\n  ".join(problems)

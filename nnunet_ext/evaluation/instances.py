@@ -13,12 +13,7 @@ from typing import Any
 import numpy as np
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.evaluation.folders import (
-    Progress,
-    check_folders,
-    evaluate_cases,
-    match_cases,
-)
+from nnunet_ext.evaluation.folders import check_folders, evaluate_cases, match_cases
 from nnunet_ext.evaluation.instance_case import (
     ENDINGS,
     PQ_IOU,
@@ -29,6 +24,7 @@ from nnunet_ext.evaluation.instance_case import (
 )
 from nnunet_ext.evaluation.summary import Summary, summarize
 from nnunet_ext.metrics.checks import check_iou, check_tolerance
+from nnunet_ext.worker_pool import Progress, silent
 
 PathLike = str | os.PathLike[str]
 CLASS = "instances"  # the one class of such a summary
@@ -46,7 +42,7 @@ def evaluate_instance_folders(
     physical: bool = False,
     processes: int = 1,
     chill: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Summary:
     """Evaluate every instance map of a folder: per case, pooled over cases, and by size.
 

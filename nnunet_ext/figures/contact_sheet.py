@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from nnunet_ext.figures.style import (
     show,
 )
 from nnunet_ext.nnunet_files.raw_dataset import RawDataset
+from nnunet_ext.worker_pool import Progress, silent
 
 _WIDTH, _HEIGHT, _TEXT = 3.3, 3.1, 2.6  # inches
 
@@ -117,7 +118,6 @@ def _draw_panel(axes: Axes, panel: Panel, colours: Mapping[int, str], ignored: i
 
 
 CHANNELS = 3  # of a volume that are shown
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class CaseFacts:
 
 
 def sheet(
-    raw: RawDataset, cases: Sequence[str], names: Mapping[int, str], progress: Progress | None = None
+    raw: RawDataset, cases: Sequence[str], names: Mapping[int, str], progress: Progress = silent
 ) -> tuple[list[Row], list[CaseFacts]]:
     """Read cases, one at a time, and choose what to show of them.
 
@@ -159,7 +159,7 @@ def sheet(
         If a file cannot be read, or a label is not in dataset.json.
     """
     made: Iterator[tuple[Row, CaseFacts]] = (_row(raw, case, names) for case in cases)
-    found = list(progress(made, len(cases)) if progress else made)
+    found = list(progress(made, len(cases), "Reading cases"))
     return [row for row, _ in found], [facts for _, facts in found]
 
 

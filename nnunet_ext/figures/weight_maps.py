@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -25,9 +25,9 @@ from nnunet_ext.nnunet_files.raw_dataset import RawDataset
 from nnunet_ext.training.extra_targets.target import ExtraTarget, plain_labels
 from nnunet_ext.training.extra_targets.user_weights import weights_of_raw_case
 from nnunet_ext.training.extra_targets.weight_maps import cell_instances, cell_labels
+from nnunet_ext.worker_pool import Progress, silent
 
 Plane = NDArray[Any]
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def preview(
     targets: Mapping[str, Callable[[tuple[int, ...]], ExtraTarget] | None],
     cases: Sequence[str] = (),
     window: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> tuple[RawDataset, list[CaseMaps]]:
     """Compute weight maps of some training cases.
 
@@ -89,7 +89,7 @@ def preview(
     window : int, optional
         Edge of a square, of each plane the part with the most cells. Default: the whole plane.
     progress : callable, optional
-        Called with (cases, their number); yields the cases, drawing a progress bar.
+        Called with (cases, their number, what is being done); yields the cases, drawing a progress bar.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def preview(
             : len(counts)
         ]
     results: Iterator[CaseMaps] = (_case_maps(raw, case, made, counts, cells, window) for case in cases)
-    return raw, list(progress(results, len(cases)) if progress else results)
+    return raw, list(progress(results, len(cases), "Weight maps"))
 
 
 def _case_maps(

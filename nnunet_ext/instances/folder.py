@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,9 @@ from nnunet_ext.errors import UnusableCase, UserError
 from nnunet_ext.instances.case_maker import CaseMaker, InstanceOptions
 from nnunet_ext.instances.classes import Classes, find_classes
 from nnunet_ext.instances.resume import Record, source_of
-from nnunet_ext.worker_pool import as_they_finish
+from nnunet_ext.worker_pool import Progress, as_they_finish, silent
 
 PathLike = str | os.PathLike[str]
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def instances_from_folder(
     dataset_json: PathLike | None = None,
     processes: int = 1,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> FolderInstances:
     """Make instance labels from every prediction of a folder.
 
@@ -73,7 +72,8 @@ def instances_from_folder(
     overwrite : bool
         Replace what is in the output folder.
     progress : callable, optional
-        Called with (results, number of cases to make); yields the results, drawing a progress bar.
+        Called with (results, number of cases to make, what is being done); yields the results, drawing a
+        progress bar. Not called if nothing is to be made.
 
     Raises
     ------
@@ -100,9 +100,9 @@ def instances_from_folder(
     record.open(files, overwrite)
     sources = {case: source_of(paths) for case, paths in files.items()}
     todo = {case: files[case] for case in files if not record.is_done(case, sources[case])}
-    results: Iterable[Any] = _make(content, classes, options, output, todo, processes)
+    results = _make(content, classes, options, output, todo, processes)
     problems = []
-    for case, result in progress(results, len(todo)) if progress and todo else results:
+    for case, result in progress(results, len(todo), "Instances") if todo else results:
         if isinstance(result, UnusableCase):
             problems.append(str(result))
         else:

@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.evaluation.folders import Evaluator, Progress, evaluate_cases
+from nnunet_ext.evaluation.folders import Evaluator, evaluate_cases
 from nnunet_ext.thresholds.chain import ChainCounts, cut
 from nnunet_ext.thresholds.dice import Values, present_classes
 from nnunet_ext.thresholds.histograms import Floats, candidates
 from nnunet_ext.thresholds.model import Fold, TrainedModel
 from nnunet_ext.thresholds.predictions import CaseCounter, CaseReader, CaseSegmenter, ForeignPrediction
 from nnunet_ext.thresholds.tuning import Tuning
+from nnunet_ext.worker_pool import Progress, silent
 
 
 def tune(
@@ -26,7 +27,7 @@ def tune(
     folds: list[Fold],
     only: str | None = None,
     processes: int = 1,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Tuning:
     """Find the increasing thresholds of the largest mean Dice on the folds' validation cases.
 
@@ -90,11 +91,11 @@ def _origins(folds: Sequence[Fold]) -> tuple[dict[Path, Floats], frozenset[Path]
 
 
 def _evaluate(
-    model: TrainedModel, folds: Sequence[Fold], processes: int, progress: Progress | None, work: Evaluator
+    model: TrainedModel, folds: Sequence[Fold], processes: int, progress: Progress, work: Evaluator
 ) -> list[list[Any]]:
     """What `work` makes of every case, fold by fold."""
     files = [pair for fold in folds for pair in fold.files]
-    results = evaluate_cases(lambda: work, files, processes, progress)
+    results = evaluate_cases(lambda: work, files, processes, progress, "Reading predictions")
     ends = accumulate((len(fold.files) for fold in folds), initial=0)
     by_fold = [results[start:end] for start, end in pairwise(ends)]
     foreign = [[case for case in fold if isinstance(case, ForeignPrediction)] for fold in by_fold]

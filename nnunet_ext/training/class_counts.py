@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.files import read_json, write_texts
-from nnunet_ext.training.extra_targets.stored_maps import fingerprint, label_file
+from nnunet_ext.files import fingerprint, read_json, write_texts
+from nnunet_ext.training.extra_targets.stored_maps import label_file
 from nnunet_ext.worker_pool import one_at_a_time, over_cases
 
 OUTSIDE = -1  # what nnU-Net puts outside of the image's non-zero part, and trains as background

@@ -105,7 +105,7 @@ def test_several_processes_give_the_same(tmp_path):
     folders = make_folders(tmp_path, (24, 20), ".png", CLASSES, 3)
     seen = []
 
-    def progress(results, total):
+    def progress(results, total, description):
         for result in results:
             seen.append(total)
             yield result

@@ -20,7 +20,6 @@ from toy_targets import Distances, Levels, Logged, blobs, die, square, stored, w
 
 from nnunet_ext import worker_pool as parallel
 from nnunet_ext.errors import UserError
-from nnunet_ext.training.extra_targets import stored_maps as cache
 from nnunet_ext.training.extra_targets.dataset import DatasetWithMaps, StackedChannels
 from nnunet_ext.training.extra_targets.stored_maps import build, open_maps
 
@@ -347,7 +346,3 @@ def test_build_checks_before_it_computes(data, tmp_path):
         build(job, CASES, 1, quiet)
     assert not (tmp_path / "log").exists()
     assert not job.folder.exists()
-
-
-def test_fingerprint_of_nothing_is_none(tmp_path):
-    assert cache.fingerprint(tmp_path / "nothing") is None

@@ -13,6 +13,7 @@ from nnunet_ext.figures.style import check_picture
 from nnunet_ext.figures.weight_maps import CaseMaps, crowded_plane, draw, preview
 from nnunet_ext.targets import weight_maps
 from nnunet_ext.training.extra_targets.weight_maps import ClassBalance, UNetMap
+from nnunet_ext.worker_pool import silent
 
 LABELS = {"background": 0, "cell": 1, "touching": 2, "ignore": 3}
 MAPS = {"balance": lambda cells: ClassBalance(), "unet": lambda cells: UNetMap(cells=cells)}
@@ -77,7 +78,7 @@ def test_the_first_case_as_it_is_with_weights_relative_to_their_mean(flat, datas
 
 
 def test_frequencies_are_those_of_all_cases_shown(flat):
-    _, both = preview("510", {"balance": MAPS["balance"]}, ["b", "a", "b"], progress=lambda planes, n: planes)
+    _, both = preview("510", {"balance": MAPS["balance"]}, ["b", "a", "b"], progress=silent)
     assert [case.title for case in both] == ["b", "a"]
     cases = two_cases()
     counts = [sum(int((label == value).sum()) for _, label in cases.values()) for value in range(3)]

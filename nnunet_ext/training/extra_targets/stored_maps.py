@@ -12,18 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.files import replacing
+from nnunet_ext.files import fingerprint, replacing
 from nnunet_ext.training.extra_targets.target import Case, ExtraTarget, plain_labels
 from nnunet_ext.worker_pool import one_at_a_time, over_cases
-
-
-def fingerprint(path: Path) -> list[int] | None:
-    """Size and time of the last change of a file, by which a new version is known; None without file."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return [status.st_size, status.st_mtime_ns]
 
 
 def label_file(folder: Path, identifier: str) -> Path:
