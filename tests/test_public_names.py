@@ -13,12 +13,12 @@ PUBLIC = {
     "nnunet_ext.targets.weight_maps": "class_balance distance shape_aware unet",
     "nnunet_ext.metrics": """
         ComparisonRow Confusion Containment InstanceOverlap Matching PairedTest aggregated_jaccard_index
-        betti_0_error betti_1_error betti_numbers cl_dice compare_summaries confusion containment contour_f1 dice
-        evaluate_folders evaluate_instance_folders instance_contours instance_overlap load_summary match_instances
-        paired_test panoptic_quality save_comparison save_summary""",
+        betti_0_error betti_1_error betti_numbers cl_dice compare_summaries confusion containment
+        contour_f1 dice evaluate_folders evaluate_instance_folders instance_contours instance_overlap
+        load_summary match_instances paired_test panoptic_quality save_comparison save_summary""",
     "nnunet_ext.evaluation": """
-        ComparisonRow compare_summaries evaluate_folders evaluate_instance_folders load_summary save_comparison
-        save_summary""",
+        ComparisonRow compare_summaries evaluate_folders evaluate_instance_folders load_summary
+        save_comparison save_summary""",
     "nnunet_ext.instances": """
         FolderInstances InstanceOptions from_probabilities from_semantic instances_from_folder
         semantic_from_probabilities""",
@@ -26,14 +26,14 @@ PUBLIC = {
     "nnunet_ext.data": "crowded_cells nested_cells vessels write_nested_dataset write_vessel_dataset",
     "nnunet_ext.dataset_conversion": "CATALOGUE load",
     "nnunet_ext.trainers": """
-        nnUNetTrainerExt nnUNetTrainerSCNP nnUNetTrainerJC nnUNetTrainerBWM nnUNetTrainerUNetWM nnUNetTrainerDWM
-        nnUNetTrainerSAW nnUNetTrainerWeighted nnUNetTrainerMultiLevelSSE nnUNetTrainerMultiLevelMCE
+        nnUNetTrainerExt nnUNetTrainerSCNP nnUNetTrainerJC nnUNetTrainerBWM nnUNetTrainerUNetWM
+        nnUNetTrainerDWM nnUNetTrainerSAW nnUNetTrainerWeighted nnUNetTrainerMultiLevelSSE nnUNetTrainerMultiLevelMCE
         nnUNetTrainerMultiLevelNCE nnUNetTrainerSCNP_JC_w5_lambda0.25""",
 }
 #: what `nnunet_ext convert` offers
 CONVERTERS = """
-    atlas2 axons cirrmri600 crack500 ctc deepgloberoads dsb2018 fives ihc_tma instances isles24 lynsec meristem monuseg
-    mslesseg nuinsseg plantseg postnatbrca pulmonaryva topomortar"""
+    atlas2 axons cirrmri600 crack500 ctc deepgloberoads dsb2018 fives ihc_tma instances isles24 lynsec meristem
+    monuseg mslesseg nuinsseg plantseg postnatbrca pulmonaryva topomortar"""
 
 
 @pytest.mark.parametrize(
