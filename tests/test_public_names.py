@@ -27,13 +27,13 @@ PUBLIC = {
     "nnunet_ext.dataset_conversion": "CATALOGUE load",
     "nnunet_ext.trainers": """
         nnUNetTrainerExt nnUNetTrainerSCNP nnUNetTrainerJC nnUNetTrainerBWM nnUNetTrainerUNetWM
-        nnUNetTrainerDWM nnUNetTrainerSAW nnUNetTrainerWeighted nnUNetTrainerMultiLevelSSE nnUNetTrainerMultiLevelMCE
-        nnUNetTrainerMultiLevelNCE nnUNetTrainerSCNP_JC_w5_lambda0.25""",
+        nnUNetTrainerDWM nnUNetTrainerSAW nnUNetTrainerWeighted nnUNetTrainerMultiLevelSSE
+        nnUNetTrainerMultiLevelMCE nnUNetTrainerMultiLevelNCE nnUNetTrainerSCNP_JC_w5_lambda0.25""",
 }
 #: what `nnunet_ext convert` offers
 CONVERTERS = """
-    atlas2 axons cirrmri600 crack500 ctc deepgloberoads dsb2018 fives ihc_tma instances isles24 lynsec meristem
-    monuseg mslesseg nuinsseg plantseg postnatbrca pulmonaryva topomortar"""
+    atlas2 axons cirrmri600 crack500 ctc deepgloberoads dsb2018 fives ihc_tma instances isles24 lynsec
+    meristem monuseg mslesseg nuinsseg plantseg postnatbrca pulmonaryva topomortar"""
 
 
 @pytest.mark.parametrize(
