@@ -9,14 +9,17 @@ from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """Something the user can mend. The text says what was found, where, and what to do.
+    """Something the user can put right. The text says what was found, where, and what to do.
 
     The command line prints it without a traceback and exits with code 1.
     """
 
 
-class UnusableCase(Exception):  # noqa: N818 - collected and reported together, not an error by itself
-    """A case of many that cannot be used; the text says which file, and why."""
+class UnusableCase(UserError):  # noqa: N818 - collected and reported as often as raised
+    """A case of many that cannot be used; the text begins with the file, and says what is wrong with it.
+
+    Those who go through many cases collect these and report them together.
+    """
 
 
 def on_nnunets_command_line() -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from nnunet_ext.metrics.checks import BoolArray
 from nnunet_ext.metrics.overlap import cl_dice, confusion
 from nnunet_ext.metrics.topology import betti_numbers
 from nnunet_ext.nnunet_files.dataset_json import Classes, find_dataset_json, read_classes, read_dataset_json
-from nnunet_ext.nnunet_files.reading import find_reader
+from nnunet_ext.nnunet_files.reading import find_reader, read_labels
 from nnunet_ext.worker_pool import Progress, silent
 
 PathLike = str | os.PathLike[str]
@@ -127,7 +126,7 @@ class CaseEvaluator:
     Attributes
     ----------
     reader : nnunetv2.imageio.base_reader_writer.BaseReaderWriter
-        Has ``read_seg(file) -> (array of shape (1, z, y, x), properties)``.
+        nnU-Net's reader of the dataset.
     classes : Classes
         What to evaluate.
     connectivity : int or None
@@ -152,15 +151,12 @@ class CaseEvaluator:
         return {"reference_file": str(files[0]), "prediction_file": str(files[1]), "metrics": metrics}
 
     def _read(self, reference_file: Path, prediction_file: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-        reference = _read_segmentation(self.reader, reference_file)
-        prediction = _read_segmentation(self.reader, prediction_file)
+        reference, _ = read_labels(self.reader, reference_file, self.classes.reference_labels)
+        prediction, _ = read_labels(self.reader, prediction_file, self.classes.labels)
         if reference.shape != prediction.shape:
             raise UnusableCase(
                 f"{prediction_file}: shape {prediction.shape}, but the reference has {reference.shape}"
             )
-        ignore = () if self.classes.ignore_label is None else (self.classes.ignore_label,)
-        _check_labels(reference, (*self.classes.labels, *ignore), reference_file)
-        _check_labels(prediction, self.classes.labels, prediction_file)
         return reference, prediction
 
 
@@ -219,26 +215,6 @@ def _bounding_box(foreground: BoolArray) -> tuple[slice, ...]:
         occupied = np.flatnonzero(foreground.any(axis=others))
         box.append(slice(int(occupied[0]), int(occupied[-1]) + 1) if occupied.size else slice(0, 0))
     return tuple(box)
-
-
-def _read_segmentation(reader: Any, file: Path) -> NDArray[Any]:
-    try:
-        segmentation = reader.read_seg(str(file))[0]
-    except Exception as error:  # whatever a file format library raises, the file is what is wrong
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise UnusableCase(f"{file}: cannot be read ({lines[-1].strip()})") from error
-    if segmentation.ndim != 4 or segmentation.shape[0] != 1:
-        raise UnusableCase(f"{file}: expected one channel of labels, got shape {segmentation.shape}")
-    segmentation = segmentation[0]
-    return segmentation[0] if segmentation.shape[0] == 1 else segmentation  # nnU-Net's 2D is (1, y, x)
-
-
-def _check_labels(segmentation: NDArray[Any], labels: Iterable[int], file: Path) -> None:
-    known = sum(int(np.count_nonzero(segmentation == label)) for label in labels)
-    if known != segmentation.size:  # np.unique is slow on large volumes, so only now
-        unknown = sorted(set(np.unique(segmentation).tolist()) - set(labels))
-        listed = ", ".join(f"{value:g}" for value in unknown[:5]) + (", …" if len(unknown) > 5 else "")
-        raise UnusableCase(f"{file}: contains {listed}, not in the labels of dataset.json")
 
 
 def _check_betti_connectivity(connectivity: int | None, ndim: int) -> None:

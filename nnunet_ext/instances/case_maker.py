@@ -68,7 +68,7 @@ class CaseMaker:
     Attributes
     ----------
     reader : nnunetv2.imageio.base_reader_writer.BaseReaderWriter
-        Has ``read_seg(file) -> (array of shape (1, z, y, x), properties)``.
+        nnU-Net's reader of the dataset.
     classes : Classes
         Which labels are what.
     options : InstanceOptions
@@ -99,7 +99,7 @@ class CaseMaker:
             return UnusableCase(f"{files[-1]}: not enough memory.{hint}")
 
     def _make(self, files: list[Path], scratch: Path | None) -> tuple[NDArray[Any], tuple[float, ...]]:
-        labels, spacing = read_labels(self.reader, files[0], self.classes.largest)
+        labels, spacing = read_labels(self.reader, files[0], range(self.classes.largest + 1))
         if self.options.spacing is not None:
             spacing = self.options.spacing[-labels.ndim :]
         if self.options.connectivity is not None and not 1 <= self.options.connectivity <= labels.ndim:

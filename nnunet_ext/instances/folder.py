@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -169,7 +167,9 @@ def _make(
     if not todo:
         return
     example = min((files[0] for files in todo.values()), key=lambda file: file.stat().st_size)
-    reader = _reader(content, example)
+    from nnunet_ext.nnunet_files.reading import find_reader  # costs the import of nnU-Net, 7 s
+
+    reader = find_reader(content, example)
     workers = min(processes, len(todo))
     make = CaseMaker(reader, classes, options, output, max(1, (os.cpu_count() or 1) // max(1, workers)))
     remedy = "Run the command again with a smaller -np or with --tile: finished cases are kept."
@@ -178,12 +178,3 @@ def _make(
 
 def _make_case(make: CaseMaker, item: tuple[str, list[Path]]) -> tuple[str, Any]:
     return item[0], make(*item)
-
-
-def _reader(content: dict[str, Any], example: Path) -> Any:
-    """Return nnU-Net's reader for files like `example`, which it tries to read: better a small one."""
-    from nnunet_ext.nnunet_files.reading import find_reader  # costs the import of nnU-Net, 7 s
-
-    # The reader of 3D tifs looks for the spacing of an image here, not of a label file, and complains.
-    with contextlib.redirect_stdout(io.StringIO()):
-        return find_reader(content, example)

@@ -34,6 +34,11 @@ class Classes:
     labels: tuple[int, ...]
     ignore_label: int | None
 
+    @property
+    def reference_labels(self) -> tuple[int, ...]:
+        """Every label a reference may contain: `labels`, and the ignore label if there is one."""
+        return self.labels if self.ignore_label is None else (*self.labels, self.ignore_label)
+
     def foreground(self, segmentation: NDArray[Any], key: str) -> NDArray[np.bool_]:
         """Boolean map of one class or region of a label map of any shape."""
         region = self.regions[key]

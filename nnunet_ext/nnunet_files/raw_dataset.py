@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UnusableCase, UserError
 from nnunet_ext.nnunet_files.dataset_json import read_classes, read_dataset_json
 from nnunet_ext.nnunet_files.folders import dataset_folder
-from nnunet_ext.nnunet_files.reading import read_labels
-
-LARGEST = 2**15 - 1  # label that nnU-Net can store
+from nnunet_ext.nnunet_files.reading import find_reader, read_channels, read_labels
 
 
 class RawDataset:
@@ -47,8 +42,6 @@ class RawDataset:
     def __init__(self, dataset: str) -> None:
         from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
-        from nnunet_ext.nnunet_files.reading import find_reader
-
         remedy = "Give -d the id of a dataset in nnU-Net's raw format."
         self.folder = dataset_folder(dataset, "nnUNet_raw", remedy)
         self.content = read_dataset_json(self.folder / "dataset.json")
@@ -60,8 +53,7 @@ class RawDataset:
         if not files:
             raise UserError(f"No file ending in {self.content['file_ending']} in {self.folder / 'imagesTr'}.")
         self.files: dict[str, dict[str, Any]] = files
-        with contextlib.redirect_stdout(io.StringIO()):
-            self.reader = find_reader(self.content, Path(next(iter(files.values()))["label"]))
+        self.reader = find_reader(self.content, Path(next(iter(files.values()))["label"]))
 
     def check(self, cases: Sequence[str]) -> None:
         """Raise a `UserError` that names the cases which are none of this dataset."""
@@ -81,28 +73,14 @@ class RawDataset:
 
         Raises
         ------
-        UserError
+        UnusableCase
             If a file cannot be read, the two do not fit, or a label is not in dataset.json.
         """
-        label, images = Path(self.files[case]["label"]), self.files[case]["images"]
-        labels, spacing = self._read_labels(label)
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):  # that of tifs says that it knows no spacing
-                channels = self.reader.read_images(images)[0]
-        except Exception as error:  # every reader raises its own kinds
-            raise UserError(f"{images[0]}: cannot be read: {error}") from error
+        label, images = Path(self.files[case]["label"]), [Path(file) for file in self.files[case]["images"]]
+        labels, spacing = read_labels(self.reader, label, self.classes.reference_labels)
+        channels = read_channels(self.reader, images)
         channels = channels[:, 0] if labels.ndim == 2 else channels
         if channels.shape[1:] != labels.shape:
             image = channels.shape[1:]
-            raise UserError(f"{label}: {labels.shape} voxels, but those of the image are {image}")
+            raise UnusableCase(f"{label}: {labels.shape} voxels, but those of the image are {image}")
         return channels, labels, spacing
-
-    def _read_labels(self, label: Path) -> tuple[NDArray[Any], tuple[float, ...]]:
-        try:
-            labels, spacing = read_labels(self.reader, label, LARGEST)
-        except UnusableCase as error:
-            raise UserError(str(error)) from error
-        strange = set(np.unique(labels).tolist()) - {*self.classes.labels, self.classes.ignore_label}
-        if strange:
-            raise UserError(f"{label}: contains {min(strange)}, which is none of the labels of dataset.json")
-        return labels, spacing

@@ -1,4 +1,8 @@
-"""Reading one case of a folder that nnUNetv2_predict wrote: labels with spacing, probabilities."""
+"""One case of nnU-Net's, read with nnU-Net's own reader: images, labels with spacing, probabilities.
+
+nnU-Net's readers return floating point with a z axis also in 2D, print what they miss, raise whatever their
+library raises, and accept any value. Here every file comes checked, or an `UnusableCase` names it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import contextlib
 import io
 import shutil
 import zipfile
-import zlib
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,52 +19,107 @@ from numpy.typing import NDArray
 
 from nnunet_ext.errors import UnusableCase, UserError
 
-# nnUNetv2_predict --save_probabilities writes CASE.npz with this array, (C, z, y, x); in 2D z = 1.
-_ARRAY = "probabilities"
+_ARRAY = "probabilities"  # in CASE.npz, which nnUNetv2_predict --save_probabilities writes
+_LISTED = 5  # values in an error text
 
 
-def read_labels(reader: Any, file: Path, largest: int) -> tuple[NDArray[Any], tuple[float, ...]]:
-    """Read a label file.
+def find_reader(dataset_json: dict[str, Any], example: Path) -> Any:
+    """Return nnU-Net's reader for files like `example`; importing nnU-Net costs about 7 s the first time.
+
+    Parameters
+    ----------
+    dataset_json : dict
+        Content of dataset.json.
+    example : Path
+        A file that the reader has to accept; a small one, as it is read.
+
+    Returns
+    -------
+    nnunetv2.imageio.base_reader_writer.BaseReaderWriter
+        For the functions below; it can be sent to other processes.
+
+    Raises
+    ------
+    UserError
+        If nnU-Net has no reader for the file ending.
+    """
+    from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
+
+    # nnU-Net tries the readers on an example and prints the tracebacks of those that fail. If all do, the
+    # example is broken: take the reader of the file ending, and name the file with the other broken ones.
+    for file in (str(example), None):
+        silenced = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+        with contextlib.suppress(RuntimeError), silenced[0], silenced[1]:
+            return determine_reader_writer_from_dataset_json(dataset_json, file, verbose=False)()
+    raise UserError(f"nnU-Net has no reader for the file ending {dataset_json['file_ending']!r}.")
+
+
+def read_labels(
+    reader: Any, file: Path, labels: Collection[int]
+) -> tuple[NDArray[np.unsignedinteger], tuple[float, ...]]:
+    """Read a segmentation of known labels.
 
     Parameters
     ----------
     reader : nnunetv2.imageio.base_reader_writer.BaseReaderWriter
         The reader of the dataset.
     file : Path
-        The label file.
-    largest : int
-        The largest label of the dataset.
+        The segmentation.
+    labels : collection of int
+        The labels that it may contain, each from 0 to 65 535.
 
     Returns
     -------
-    labels : ndarray of uint8 or uint16
+    segmentation : ndarray of uint8, or of uint16 with labels above 255
         (y, x) or (z, y, x); images of one slice are 2D.
     spacing : tuple of float
-        In the order of the axes.
+        In the order of the axes. A tif without nnU-Net's file of its spacing has ones.
 
     Raises
     ------
     UnusableCase
-        If it cannot be read, or does not hold one channel of labels from 0 to `largest`.
+        If the file cannot be read, has several channels, or contains anything else than `labels`.
     """
-    try:
-        # A tif without a file for its spacing makes the reader print; its spacing is then 1, 1, 1.
-        with contextlib.redirect_stdout(io.StringIO()):
-            channels, properties = reader.read_seg(str(file))
-    except Exception as error:  # whatever a file format library raises, the file is what is wrong
-        raise UnusableCase(f"{file}: cannot be read ({_last_line(error)})") from error
+    channels, properties = read_segmentation(reader, file)
     if channels.ndim != 4 or channels.shape[0] != 1:
         raise UnusableCase(f"{file}: expected one channel of labels, got shape {channels.shape}")
-    data = channels[0]
-    lowest, highest = data.min(initial=0), data.max(initial=0)
-    if lowest < 0 or highest > largest:
-        wrong = lowest if lowest < 0 else highest
-        raise UnusableCase(f"{file}: contains {wrong:g}, but the labels of dataset.json are 0 to {largest}")
-    labels = data.astype(np.uint8 if largest < 256 else np.uint16)
-    if not np.array_equal(labels, data):
-        raise UnusableCase(f"{file}: contains fractions; expected labels 0 to {largest}")
+    segmentation = _as_labels(channels[0], labels)
+    if segmentation is None:  # np.unique is slow on large volumes, so only now
+        unknown = sorted(set(np.unique(channels).tolist()) - set(labels))
+        listed = ", ".join(f"{value:g}" for value in unknown[:_LISTED])
+        more = ", …" if len(unknown) > _LISTED else ""
+        raise UnusableCase(f"{file}: contains {listed}{more}, not in the labels of dataset.json")
     spacing = tuple(float(step) for step in properties["spacing"])
-    return (labels[0], spacing[1:]) if labels.shape[0] == 1 else (labels, spacing)
+    if segmentation.shape[0] == 1:  # as nnU-Net's readers return 2D
+        return segmentation[0], spacing[1:]
+    return segmentation, spacing
+
+
+def read_segmentation(reader: Any, file: Path) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Read what lies where a segmentation does, whatever its values.
+
+    Returns
+    -------
+    array : ndarray
+        (channels, z, y, x), as nnU-Net's reader returns it; in 2D z = 1.
+    properties : dict
+        nnU-Net's, with ``spacing`` in the order of the axes.
+
+    Raises
+    ------
+    UnusableCase
+        If it cannot be read.
+    """
+    with _reading(file):
+        array, properties = reader.read_seg(str(file))
+    return array, properties
+
+
+def read_channels(reader: Any, files: Sequence[Path]) -> NDArray[Any]:
+    """Read an image, one file per channel, as (channels, z, y, x); `UnusableCase` if it cannot be read."""
+    with _reading(files[0]):
+        channels: NDArray[Any] = reader.read_images([str(file) for file in files])[0]
+    return channels
 
 
 def read_probabilities(
@@ -87,22 +146,15 @@ def read_probabilities(
     ------
     UnusableCase
         If it cannot be read, or is not of this shape.
+    MemoryError
+        If it does not fit into memory: with `scratch` it may.
     """
-    try:
+    with _reading(file, MemoryError):
         if scratch is None:
             with np.load(file) as arrays:
                 p = arrays[_ARRAY]
         else:
-            unpacked = scratch / f"{_ARRAY}.npy"
-            with (
-                zipfile.ZipFile(file) as archive,
-                archive.open(f"{_ARRAY}.npy") as packed,
-                unpacked.open("wb") as target,
-            ):
-                shutil.copyfileobj(packed, target, 1 << 20)
-            p = np.load(unpacked, mmap_mode="r")
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UnusableCase(f"{file}: cannot be read ({_last_line(error)})") from error
+            p = np.load(_unpack(file, scratch), mmap_mode="r")
     if p.ndim == len(shape) + 2 and p.shape[1] == 1:
         p = p[:, 0]
     if p.shape != (channels, *shape):
@@ -112,31 +164,42 @@ def read_probabilities(
     return p
 
 
-def _last_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[-1].strip()
+def _as_labels(data: NDArray[Any], labels: Collection[int]) -> NDArray[np.unsignedinteger] | None:
+    """`data` in the smallest type; None where it contains anything but `labels`."""
+    largest = max(labels)
+    if not (data.min(initial=0) >= 0 and data.max(initial=0) <= largest):  # NaN too
+        return None
+    segmentation: NDArray[np.unsignedinteger] = data.astype(np.uint8 if largest < 256 else np.uint16)
+    if not np.array_equal(segmentation, data):  # fractions
+        return None
+    if len(labels) <= largest:  # some number in between is no label
+        known = sum(int(np.count_nonzero(segmentation == label)) for label in labels)
+        return segmentation if known == segmentation.size else None
+    return segmentation
 
 
-def find_reader(dataset_json: dict[str, Any], example: Path) -> Any:
-    """Return nnU-Net's reader for files like `example`; importing nnU-Net costs about 7 s the first time.
+def _unpack(file: Path, folder: Path) -> Path:
+    unpacked = folder / f"{_ARRAY}.npy"
+    with (
+        zipfile.ZipFile(file) as archive,
+        archive.open(f"{_ARRAY}.npy") as packed,
+        unpacked.open("wb") as target,
+    ):
+        shutil.copyfileobj(packed, target, 1 << 20)
+    return unpacked
 
-    Parameters
-    ----------
-    dataset_json : dict
-        Content of dataset.json.
-    example : Path
-        A file that the reader has to accept; a small one, as it is read.
 
-    Raises
-    ------
-    UserError
-        If nnU-Net has no reader for the file ending.
+@contextlib.contextmanager
+def _reading(file: Path, *let_pass: type[Exception]) -> Iterator[None]:
+    """Let a reader print nothing, and make an `UnusableCase` of whatever it raises, but for `let_pass`.
+
+    nnU-Net's reader of tifs prints where there is no file of their spacing.
     """
-    from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
-
-    # nnU-Net tries the readers on an example and prints the tracebacks of those that fail. If all do, the
-    # example is broken: take the reader of the file ending, and name the file with the other broken ones.
-    for example_file in (str(example), None):
-        with contextlib.suppress(RuntimeError), contextlib.redirect_stderr(io.StringIO()):
-            return determine_reader_writer_from_dataset_json(dataset_json, example_file, verbose=False)()
-    raise UserError(f"nnU-Net has no reader for the file ending {dataset_json['file_ending']!r}.")
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    except let_pass:
+        raise
+    except Exception as error:  # each file format library raises its own
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise UnusableCase(f"{file}: cannot be read ({lines[-1].strip()})") from error

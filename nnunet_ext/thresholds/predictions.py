@@ -58,7 +58,7 @@ class CaseReader:
         """Labels of a file, without axes of one slice."""
         ignore = self.label_manager.ignore_label
         largest = max(*map(int, self.label_manager.all_labels), ignore or 0)
-        return read_labels(self.reader, file, largest)[0]
+        return read_labels(self.reader, file, range(largest + 1))[0]
 
     def probabilities(self, file: Path, shape: tuple[int, ...]) -> NDArray[Any]:
         """What nnU-Net wrote, (C, *shape), checked against the segmentation that it wrote with it."""

@@ -249,7 +249,7 @@ def test_label_files_that_are_none(folders):
     result = run("-i", folder, "-o", out)
     assert result.exit_code == 1
     assert "a.png: cannot be read" in str(result.exception)
-    assert "b.1.png: contains 9, but the labels of dataset.json are 0 to 3" in str(result.exception)
+    assert "b.1.png: contains 9, not in the labels of dataset.json" in str(result.exception)
     assert made(out) == ["instances.json"]
 
 

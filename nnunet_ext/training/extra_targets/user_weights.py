@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.nnunet_files.raw_dataset import RawDataset
+from nnunet_ext.nnunet_files.reading import read_segmentation
 from nnunet_ext.training.extra_targets.target import Case, ExtraTarget
 
 FOLDER = "weightsTr"
@@ -94,11 +93,7 @@ class UserMap(ExtraTarget):
     def _read(self, case: Case) -> NDArray[np.float32]:
         """(1, z, y, x) weights, checked; axes in the order of the preprocessed data."""
         path = self.path(case.identifier)
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):  # the one for tif says that it knows no spacing
-                weights, properties = self.reader().read_seg(str(path))
-        except Exception as error:  # every reader raises its own kinds
-            raise UserError(f"{path}: cannot be read: {error}") from error
+        weights, properties = read_segmentation(self.reader(), path)
         shape = case.properties["shape_before_cropping"]
         expected = (1, *(shape[self.transpose.index(axis)] for axis in range(3)))
         if weights.shape != expected:
@@ -134,8 +129,7 @@ def weights_of_raw_case(raw: RawDataset, case: str, shape: tuple[int, ...]) -> N
     problems = target.problems([case])
     if problems:
         raise UserError("\n".join(problems))
-    with contextlib.redirect_stdout(io.StringIO()):
-        _, properties = raw.reader.read_seg(str(raw.files[case]["label"]))
+    _, properties = read_segmentation(raw.reader, Path(raw.files[case]["label"]))
     whole = (1,) * (3 - len(shape)) + shape
     properties |= {
         "shape_before_cropping": whole,
