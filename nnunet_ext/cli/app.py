@@ -5,46 +5,73 @@ from __future__ import annotations
 import io
 import sys
 import warnings
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from nnunet_ext import __version__
-from nnunet_ext.cli.arguments import repeat_flags
-from nnunet_ext.cli.compare import compare
-from nnunet_ext.cli.console import print_error
-from nnunet_ext.cli.convert import convert_app, flags_of_several_values
-from nnunet_ext.cli.demo import demo
-from nnunet_ext.cli.doctor import doctor
-from nnunet_ext.cli.evaluate import evaluate
-from nnunet_ext.cli.instances import instances
-from nnunet_ext.cli.show import show_app
-from nnunet_ext.cli.small_plans import small_plans
-from nnunet_ext.cli.trainers import trainers
-from nnunet_ext.cli.tune_thresholds import tune_thresholds
+from nnunet_ext.cli.commands import MARKUP, LazyCommand
 from nnunet_ext.errors import UserError
 
-# Verb -> flags that take several values, as nnU-Net's do.
-SEVERAL_VALUES = {
-    "convert": flags_of_several_values(),
-    "evaluate": {"--iou", "--tolerance", "--size-bins", "--spacing"},
-    "show": {"-case", "--map"},
-    "small-plans": {"-c"},
-    "tune-thresholds": {"-f", "--folds"},
+#: verb -> where it is, and the first line of its help: the list of verbs is printed without importing one
+VERBS = {
+    "doctor": (
+        "doctor:doctor",
+        "Check versions, nnU-Net's three folders, and whether nnU-Net finds the trainers.",
+    ),
+    "trainers": ("trainers:trainers", "List the trainers with their options."),
+    "small-plans": (
+        "small_plans:small_plans",
+        "Write nnUNetPlansSmall.json beside the planned ones: smaller patch, batch and network.",
+    ),
+    "tune-thresholds": (
+        "tune_thresholds:tune_thresholds",
+        "Tune the thresholds of a multi-level model on the validation predictions of its folds.",
+    ),
+    "instances": (
+        "instances:instances",
+        "Instance labels from nnU-Net predictions of the classes cell, touching and gap.",
+    ),
+    "evaluate": (
+        "evaluate:evaluate",
+        "Dice, clDice and Betti errors of predictions, per class or region; or PQ, F1, AJI … of instances.",
+    ),
+    "compare": (
+        "compare:compare",
+        "Means, differences and paired tests of two methods on the same cases.",
+    ),
+    "demo": (
+        "demo:demo",
+        "Train nnU-Net's own loss and SCNP on synthetic vessels, and compare them on held-out images.",
+    ),
+    "convert": (
+        "convert:convert_app",
+        "Convert a public dataset, or your own images with instance labels, to nnU-Net's raw format.",
+    ),
+    "show": ("show:show_app", "Pictures of a dataset, and to choose settings by."),
 }
+
+
+class _Verbs(TyperGroup):
+    """The group of `VERBS`."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for name, (place, summary) in VERBS.items():
+            self.commands[name] = LazyCommand(name, f"nnunet_ext.cli.{place}", summary)
+
 
 app = typer.Typer(
     name="nnunet_ext",
+    cls=_Verbs,
     help="Topology-aware trainers, converters and evaluation for stock nnU-Net v2.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=MARKUP,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (doctor, trainers, small_plans, tune_thresholds, instances, evaluate, compare, demo):
-    app.command()(verb)
-app.add_typer(convert_app, name="convert")
-app.add_typer(show_app, name="show")
 
 
 def _print_version(wanted: bool) -> None:
@@ -69,14 +96,18 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a log in plain ASCII must not end the command
-    verb, *rest = sys.argv[1:] or [""]
     try:
-        app([verb, *repeat_flags(rest, SEVERAL_VALUES.get(verb, ()))] if verb else [])
+        app(sys.argv[1:])
     except UserError as error:
-        print_error(str(error))
-        sys.exit(1)
+        _fail(str(error))
     except OSError as error:
         # A folder without rights, a full disk, a file where a folder should be.
         where = f": {error.filename}" if error.filename else ""
-        print_error(f"{error.strerror or error}{where}")
-        sys.exit(1)
+        _fail(f"{error.strerror or error}{where}")
+
+
+def _fail(message: str) -> None:
+    from nnunet_ext.cli.console import print_error
+
+    print_error(message)
+    sys.exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,12 +11,12 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from nnunet_ext.cli.console import out, track
+from nnunet_ext.cli.console import decimal, number_table, out, say, track
 
 if TYPE_CHECKING:
     from nnunet_ext.evaluation.comparison import ComparisonRow
 
-DIRECTIONS = {True: " ↑", False: " ↓", None: ""}
+_DIRECTIONS = {True: " ↑", False: " ↓", None: ""}
 
 
 def compare(
@@ -51,10 +50,10 @@ def compare(
         metrics or None,
         progress=track,
     )
-    out.print(f"A = {a}\nB = {b}", markup=False, soft_wrap=True)
+    say(f"A = {a}\nB = {b}")
     out.print(comparison_table(rows))
     if output:
-        out.print(f"Wrote {save_comparison(rows, output)}", markup=False, soft_wrap=True)
+        say(f"Wrote {save_comparison(rows, output)}")
 
 
 def comparison_table(rows: Sequence[ComparisonRow]) -> Table:
@@ -65,31 +64,25 @@ def comparison_table(rows: Sequence[ComparisonRow]) -> Table:
     if len({row.class_key for row in rows}) == 2:
         rows = [row for row in rows if row.class_key != "foreground_mean"]
     caption = "↑ higher is better, ↓ lower. p: two-sided, not corrected for multiple tests."
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption)
-    table.add_column("metric\n  class", min_width=12)
-    for heading in ("A", "B", "B − A", "pairs", "Wilcoxon\np", "permutation\np"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    headings = ("A", "B", "B − A", "pairs", "Wilcoxon\np", "permutation\np")
+    table = number_table(
+        "metric\n  class", headings, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption
+    )
     metric = None
     for row in rows:
         if row.metric != metric:
             metric = row.metric
             table.add_section()
-            table.add_row(metric + DIRECTIONS[row.higher_is_better], style="bold")
+            table.add_row(metric + _DIRECTIONS[row.higher_is_better], style="bold")
         all_pairs = row.n_pairs + row.n_dropped
         table.add_row(
             escape("  " + f"{row.class_name} {row.class_key}".strip().replace("_mean", " mean")),
-            *(_number(number) for number in (row.mean_a, row.mean_b, row.difference)),
+            *(decimal(number) for number in (row.mean_a, row.mean_b, row.difference)),
             f"{row.n_pairs} of {all_pairs}" if row.n_dropped else str(row.n_pairs),
             *(_p_value(p) for p in (row.p_wilcoxon, row.p_permutation)),
         )
     return table
 
 
-def _number(value: float) -> str:
-    if math.isnan(value):
-        return "–"
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
-
-
 def _p_value(value: float) -> str:
-    return "<0.0001" if value < 0.0001 else _number(value)
+    return "<0.0001" if value < 0.0001 else decimal(value)

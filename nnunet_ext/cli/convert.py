@@ -1,4 +1,9 @@
-"""``nnunet_ext convert <dataset>``: one sub-command per converter, its options taken from the converter."""
+"""``nnunet_ext convert <dataset>``: one sub-command per converter, its options taken from the converter.
+
+A sub-command is made when it is used: converting one dataset imports one converter. The help of ``convert``
+itself and ``--list`` import all twenty, which takes a quarter of a second: title, licence and source of a
+dataset are stated in its converter and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +16,14 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args, get_origin, ge
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
+from nnunet_ext.cli.commands import MARKUP, make_command
 from nnunet_ext.cli.console import out, track
-from nnunet_ext.cli.conversion_summary import catalogue_table, print_conversion
 from nnunet_ext.dataset_conversion import CATALOGUE, load
 
 if TYPE_CHECKING:
     from nnunet_ext.dataset_conversion.base.converter import Converter
-
-convert_app = typer.Typer(
-    no_args_is_help=True,
-    help="Convert a public dataset, or your own images with instance labels, to nnU-Net's raw format.\n\n"
-    "Example: nnunet_ext convert instances -i images -l labels -d 510 -n MyCells",
-)
-
 
 _PANEL = "Options of this dataset"
 
@@ -60,7 +59,7 @@ _COMMON: dict[str, tuple[type, Any]] = {
         typer.Option(
             OnError.stop,
             "--on-error",
-            help="Cases that cannot be converted are listed; stop: no dataset until they are mended; "
+            help="Cases that cannot be converted are listed; stop: no dataset until they are corrected; "
             "skip: a dataset without them.",
         ),
     ),
@@ -84,6 +83,7 @@ def _command(converter: type[Converter]) -> Callable[..., None]:
     """Make the function behind a sub-command, with a signature typer can read."""
 
     def command(**given: Any) -> None:
+        from nnunet_ext.cli.conversion_summary import print_conversion
         from nnunet_ext.dataset_conversion.engine.run import convert
 
         common = {key: given.pop(key) for key in _COMMON}
@@ -136,14 +136,8 @@ def _flags(spec: Field[Any]) -> tuple[str, ...]:
     return spec.metadata["flags"] or ("--" + spec.name.replace("_", "-"),)
 
 
-def flags_of_several_values() -> set[str]:
-    """Return the flags that may be followed by several values, of all converters."""
-    specs = [spec for name in CATALOGUE for spec in load(name).options()]
-    return {flag for spec in specs if isinstance(spec.default, tuple) for flag in _flags(spec)}
-
-
-def _register(name: str) -> None:
-    converter = load(name)
+def _help(name: str, converter: type[Converter]) -> dict[str, str]:
+    """Say what a dataset is: short, for the list of datasets, and at length."""
     facts, flags = converter.facts, converter.example or f"-i {converter.name} -d 501"
     origin = {"Licence": converter.licence, "Source": converter.url}
     about = ". ".join([converter.title, *(f"{key}: {fact}" for key, fact in origin.items() if fact)])
@@ -154,12 +148,39 @@ def _register(name: str) -> None:
         "Cite": converter.reference,
     }
     paragraphs = [about, *(f"{key}: {text}" for key, text in details.items() if text)]
-    text = "\n\n".join([*paragraphs, f"Example: nnunet_ext convert {name} {flags} -np 4"])
-    convert_app.command(name=name, short_help=about, help=text)(_command(converter))
+    example = f"Example: nnunet_ext convert {name} {flags} -np 4"
+    return {"short_help": about, "help": "\n\n".join([*paragraphs, example])}
+
+
+class _Datasets(TyperGroup):
+    """The group of `CATALOGUE`."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = dict.fromkeys(sorted(CATALOGUE), cast("Any", None))  # made by get_command
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Make the sub-command of a dataset; called by click."""
+        if cmd_name not in CATALOGUE:
+            return None
+        converter = load(cmd_name)
+        return make_command(cmd_name, _command(converter), **_help(cmd_name, converter))
+
+
+convert_app = typer.Typer(
+    cls=_Datasets,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=MARKUP,
+    help="Convert a public dataset, or your own images with instance labels, to nnU-Net's raw format.\n\n"
+    "Example: nnunet_ext convert instances -i images -l labels -d 510 -n MyCells",
+)
 
 
 def _print_list(wanted: bool) -> None:
     if wanted:
+        from nnunet_ext.cli.conversion_summary import catalogue_table
+
         # a pipe has no width; rich takes 80 columns, into which no list of eight columns fits
         wide = out if out.is_terminal else Console(width=max(out.width, 160), highlight=False)
         wide.print(catalogue_table({name: load(name) for name in sorted(CATALOGUE)}, wide.width))
@@ -176,7 +197,3 @@ def _datasets(
     ] = False,
 ) -> None:
     pass
-
-
-for _name in sorted(CATALOGUE):
-    _register(_name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from nnunet_ext.cli.console import err, out
+from nnunet_ext.cli.console import err, out, say
 
 if TYPE_CHECKING:
     from nnunet_ext.demo.pipeline import Demo
@@ -54,7 +54,7 @@ def demo(
         progress.update(task, description="done")
     summaries = {trainer: _evaluate(run, trainer) for trainer in (BASELINE, SCNP)}
     _report(summaries[BASELINE], summaries[SCNP])
-    out.print(f"Figure: {_figure(run, summaries)}", soft_wrap=True)
+    say(f"Figure: {_figure(run, summaries)}")
 
 
 def _evaluate(run: Demo, trainer: str) -> Summary:

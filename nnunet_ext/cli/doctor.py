@@ -6,15 +6,15 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from nnunet_ext.cli.console import err, out
+from nnunet_ext.cli.console import err, out, say
 
-SYMBOLS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "bad": "[bold red]mend[/]"}
+_SYMBOLS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "bad": "[bold red]fix[/]"}
 
 
 def doctor() -> None:
     """Check versions, nnU-Net's three folders, and whether nnU-Net finds the trainers.
 
-    Exit code 1 if training could not start; the table says how to mend what is missing.
+    Exit code 1 if training could not start; the table says how to get what is missing.
 
     Example: nnunet_ext doctor
     """
@@ -24,14 +24,14 @@ def doctor() -> None:
         checks = list(examine())
     table = Table("what", "", "found")
     for check in checks:
-        table.add_row(check.subject, SYMBOLS[check.state], Text(check.found, overflow="fold"))
+        table.add_row(check.subject, _SYMBOLS[check.state], Text(check.found, overflow="fold"))
     out.print(table)
     # Below the table and unwrapped, so that a command can be copied.
     for check in checks:
         if check.remedy:
-            out.print(f"{check.subject}: {check.remedy}", markup=False, soft_wrap=True)
+            say(f"{check.subject}: {check.remedy}")
     failures = sum(check.state == "bad" for check in checks)
     if failures:
-        out.print(f"Training cannot start yet: {failures} to mend.")
+        out.print(f"Training cannot start yet: {failures} to fix.")
         raise typer.Exit(1)
     out.print("Ready to train. 'nnunet_ext trainers' lists what there is.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,14 +11,20 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from nnunet_ext.cli.console import out, track
+from nnunet_ext.cli.console import decimal, number_table, out, say, track
 
 if TYPE_CHECKING:
     from nnunet_ext.evaluation.summary import Summary
 
-
-COLUMNS = {"Dice": "Dice ↑", "clDice": "clDice ↑", "Beta0Error": "β0 error ↓", "Beta1Error": "β1 error ↓"}
-INSTANCES = "With --instances"
+_INSTANCES = "With --instances"  # heading of those options in the help
+# Key in the summary -> what the tables call it. RQ at IoU .5 is F1.
+_OVERLAP = {"Dice": "Dice ↑", "clDice": "clDice ↑", "Beta0Error": "β0 error ↓", "Beta1Error": "β1 error ↓"}
+_EXPOSED = {
+    "ExposedSurface": "exposed surface",
+    "ExposedComponents": "exposed components",
+    "ExposedVoxels": "voxels in those",
+}
+_RATES = {"PQ": "PQ", "SQ": "SQ", "RQ": "RQ = F1", "P05": "P05 = precision", "recall": "recall"}
 
 
 def evaluate(
@@ -58,29 +64,29 @@ def evaluate(
     ] = False,
     ious: Annotated[
         list[float] | None,
-        typer.Option("--iou", help="IoU thresholds beside .5.", rich_help_panel=INSTANCES),
+        typer.Option("--iou", help="IoU thresholds beside .5.", rich_help_panel=_INSTANCES),
     ] = None,
     tolerances: Annotated[
         list[float] | None,
         typer.Option(
-            "--tolerance", help="Of contours. Default: 2 3 4 5 6 7 voxels.", rich_help_panel=INSTANCES
+            "--tolerance", help="Of contours. Default: 2 3 4 5 6 7 voxels.", rich_help_panel=_INSTANCES
         ),
     ] = None,
     size_bins: Annotated[
         list[float] | None,
         typer.Option(
             help="Sizes between which instances are also evaluated. Default: thirds of the references.",
-            rich_help_panel=INSTANCES,
+            rich_help_panel=_INSTANCES,
         ),
     ] = None,
     spacing: Annotated[
         list[float] | None,
-        typer.Option(help="Of voxels, (z) y x. Default: what the files say.", rich_help_panel=INSTANCES),
+        typer.Option(help="Of voxels, (z) y x. Default: what the files say.", rich_help_panel=_INSTANCES),
     ] = None,
     physical: Annotated[
         bool,
         typer.Option(
-            "--physical", help="Tolerances and sizes in the spacing's unit.", rich_help_panel=INSTANCES
+            "--physical", help="Tolerances and sizes in the spacing's unit.", rich_help_panel=_INSTANCES
         ),
     ] = False,
 ) -> None:
@@ -125,13 +131,11 @@ def evaluate(
             chill=chill,
             progress=track,
         )
-        tables = [summary_table(summary)]
-        if "nesting" in summary:
-            tables.append(containment_table(summary))
+        tables = class_tables(summary)
     for table in tables:  # first: it took the time, and saving may fail
         out.print(table)
     for file in save_summary(summary, target):
-        out.print(f"Wrote {file}", markup=False, soft_wrap=True)
+        say(f"Wrote {file}")
 
 
 def _refuse(options: dict[str, Any], reason: str) -> None:
@@ -142,56 +146,70 @@ def _refuse(options: dict[str, Any], reason: str) -> None:
         raise UserError(f"{given[0]} {reason}.")
 
 
-def summary_table(summary: Summary) -> Table:
-    """The means of a summary: a row per class, then the foreground mean."""
-    cases = summary["metric_per_case"]
-    table = Table(title=f"{len(cases)} cases")
-    table.add_column("class", min_width=12)
-    for heading in (*COLUMNS.values(), "n cases"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for key, mean in summary["mean"].items():
-        name = summary["class_names"].get(key, "")
-        present = sum(not math.isnan(case["metrics"][key]["Dice"]) for case in cases)
-        table.add_row(escape(f"{name} {key}".strip()), *_cells(mean), str(present))
-    table.add_section()
-    table.add_row("foreground mean", *_cells(summary["foreground_mean"]), str(len(cases)), style="bold")
-    table.caption = "n cases: with the class in reference or prediction; –: none"
-    return table
-
-
-def _cells(mean: dict[str, float]) -> list[str]:
-    return [ratio(mean[key]) for key in COLUMNS]
-
-
-# Keys of a summary at IoU .5 -> heading. F1 and RQ are one number.
-RATES = {"PQ": "PQ", "SQ": "SQ", "RQ": "RQ = F1", "P05": "P05 = precision", "recall": "recall"}
+def class_tables(summary: Summary) -> list[Table]:
+    """The means of every class, and of nested classes what lies outside the class around them."""
+    return [_overlap_table(summary), *([_containment_table(summary)] if "nesting" in summary else [])]
 
 
 def instance_tables(summary: Summary) -> list[Table]:
-    """Two tables: every metric as mean over cases and pooled, and the pooled ones by size."""
+    """Every metric as mean over cases and pooled, and the pooled ones by size."""
     return [_metrics_table(summary), _size_table(summary)]
 
 
-def ratio(value: float) -> str:
-    """Four decimals, or a dash for NaN."""
-    return "–" if math.isnan(value) else f"{value:.4f}"
+def _overlap_table(summary: Summary) -> Table:
+    """A row per class, then the foreground mean."""
+    cases = summary["metric_per_case"]
+    table = number_table(
+        "class",
+        (*_OVERLAP.values(), "n cases"),
+        title=f"{len(cases)} cases",
+        caption="n cases: with the class in reference or prediction; –: none",
+    )
+    for key, mean in summary["mean"].items():
+        name = f"{summary['class_names'].get(key, '')} {key}".strip()
+        table.add_row(escape(name), *_row(mean, _OVERLAP), _cases_with(cases, key, "Dice"))
+    table.add_section()
+    mean = summary["foreground_mean"]
+    table.add_row("foreground mean", *_row(mean, _OVERLAP), str(len(cases)), style="bold")
+    return table
+
+
+def _containment_table(summary: Summary) -> Table:
+    """Under each nested class its shares, of the predictions and of the references."""
+    table = number_table(
+        "class\n  share",
+        ("mean of\ncases ↓", "pooled ↓", "n cases", "ref.\nmean", "ref.\npooled"),
+        min_width=26,
+        title="Containment",
+        caption="↓ lower is better; ref.: the same of the reference itself; –: class absent",
+    )
+    for key, nested in summary["nesting"].items():
+        both = (summary["mean"][key], summary["pooled"][key])
+        table.add_section()
+        table.add_row(escape(f"{summary['class_names'][key]} {key} in {nested['outer_name']}"), style="bold")
+        for share, name in _EXPOSED.items():
+            predicted, reference = ([decimal(of[k]) for of in both] for k in (share, f"{share}_ref"))
+            present = _cases_with(summary["metric_per_case"], key, share)
+            table.add_row(f"  {name}", *predicted, present, *reference)
+    return table
 
 
 def _metrics_table(summary: Summary) -> Table:
+    """A row per metric, grouped by IoU threshold; contours and AJI last."""
     cases, mean, pooled = summary["metric_per_case"], summary["mean"]["instances"], summary["pooled"]
-    table = Table(
+    table = number_table(
+        "metric",
+        ("mean of cases", "pooled", "n cases"),
+        min_width=22,
         title=f"{len(cases)} cases: {pooled['n_true']} instances, {pooled['n_pred']} predicted",
         caption="higher is better; n cases: with instances in reference or prediction; –: none",
     )
-    table.add_column("metric", min_width=22)
-    for heading in ("mean of cases", "pooled", "n cases"):
-        table.add_column(heading, justify="right", no_wrap=True)
     for title, rows in _sections(summary["settings"]).items():
         table.add_section()
         table.add_row(title, style="bold")
         for key, name in rows.items():
-            present = sum(not math.isnan(case["metrics"]["instances"][key]) for case in cases)
-            table.add_row(f"  {name}", ratio(mean[key]), ratio(pooled[key]), str(present))
+            present = _cases_with(cases, "instances", key)
+            table.add_row(f"  {name}", decimal(mean[key]), decimal(pooled[key]), present)
     return table
 
 
@@ -211,21 +229,21 @@ def _sections(settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 
 def _rates(iou: float) -> dict[str, str]:
     if iou == 0.5:
-        return dict(RATES)
-    named = {**RATES, "P05": "precision"}  # that name is for .5
+        return dict(_RATES)
+    named = {**_RATES, "P05": "precision"}  # that name is for .5
     return {f"{key.replace('P05', 'precision')}@{iou:g}": name for key, name in named.items()}
 
 
 def _size_table(summary: Summary) -> Table:
-    table = Table(
+    table = number_table(
+        f"size ({summary['settings']['unit']})",
+        ("instances", *_RATES),
+        min_width=14,
         title="By size, pooled, IoU > 0.5",
         caption="matches and missed by the size of the reference, false ones by their own",
     )
-    table.add_column(f"size ({summary['settings']['unit']})", min_width=14)
-    for heading in ("instances", *RATES):
-        table.add_column(heading, justify="right", no_wrap=True)
     for row in summary["by_size"]:
-        table.add_row(_bounds(row), str(row["n_true"]), *(ratio(row[key]) for key in RATES))
+        table.add_row(_bounds(row), str(row["n_true"]), *_row(row, _RATES))
     return table
 
 
@@ -240,32 +258,10 @@ def _size(size: float) -> str:
     return f"{size:.6g}" if size < 1e6 else f"{size:.0f}"
 
 
-ROWS = {
-    "ExposedSurface": "exposed surface",
-    "ExposedComponents": "exposed components",
-    "ExposedVoxels": "voxels in those",
-}
+def _row(values: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
+    return [decimal(values[key]) for key in keys]
 
 
-def containment_table(summary: Summary) -> Table:
-    """Under each nested class its shares, of the predictions and of the references."""
-    cases = summary["metric_per_case"]
-    table = Table(
-        title="Containment",
-        caption="↓ lower is better; ref.: the same of the reference itself; –: class absent",
-    )
-    table.add_column("class\n  share", min_width=26)
-    for heading in ("mean of\ncases ↓", "pooled ↓", "n cases", "ref.\nmean", "ref.\npooled"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for key, nested in summary["nesting"].items():
-        mean, pooled = summary["mean"][key], summary["pooled"][key]
-        table.add_section()
-        name = f"{summary['class_names'][key]} {key} in {nested['outer_name']}"
-        table.add_row(escape(name), style="bold")
-        for share, row in ROWS.items():
-            present = sum(not math.isnan(case["metrics"][key][share]) for case in cases)
-            of_prediction = ratio(mean[share]), ratio(pooled[share]), str(present)
-            table.add_row(
-                f"  {row}", *of_prediction, ratio(mean[f"{share}_ref"]), ratio(pooled[f"{share}_ref"])
-            )
-    return table
+def _cases_with(cases: Sequence[Mapping[str, Any]], key: str, metric: str) -> str:
+    """Count the cases in which the metric of a class could be taken."""
+    return str(sum(not math.isnan(case["metrics"][key][metric]) for case in cases))

@@ -10,12 +10,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from nnunet_ext.cli.console import out, track
+from nnunet_ext.cli.console import count, number_table, out, say, track
 
 if TYPE_CHECKING:
     from nnunet_ext.instances import FolderInstances
 
-TILE = 256
+_TILE = 256
 _ROWS = 30
 
 
@@ -79,7 +79,7 @@ def instances(
     ] = False,
     tile_size: Annotated[
         int | None,
-        typer.Option(help=f"Edge of the tiles; implies --tile. Default: {TILE}.", show_default=False),
+        typer.Option(help=f"Edge of the tiles; implies --tile. Default: {_TILE}.", show_default=False),
     ] = None,
     processes: Annotated[int, typer.Option("-np", min=1, help="Number of processes.")] = 1,
     dataset_json: Annotated[
@@ -109,7 +109,7 @@ def instances(
     from nnunet_ext.errors import UserError
     from nnunet_ext.instances import InstanceOptions, instances_from_folder
 
-    edge = tile_size if tile_size is not None else (TILE if tile else None)
+    edge = tile_size if tile_size is not None else (_TILE if tile else None)
     result = instances_from_folder(
         prediction,
         output,
@@ -125,7 +125,7 @@ def instances(
     out.print(summary_table(result))
     kept = f", {result.kept} kept from an earlier run" if result.kept else ""
     made = len(result.cases) - result.kept
-    out.print(f"{made} made{kept}, in {output}", markup=False, soft_wrap=True)
+    say(f"{made} made{kept}, in {output}")
     if result.problems:
         listed = "\n  ".join(result.problems)
         number = len(result.problems) + len(result.cases)
@@ -135,10 +135,8 @@ def instances(
 def summary_table(result: FolderInstances) -> Table:
     """A row per case (of many, the first), then the total."""
     cases = result.cases
-    table = Table(title=f"{len(cases)} case{'s' * (len(cases) != 1)}")
-    table.add_column("case", min_width=12)
-    for heading in ("instances", "median size (voxels)"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    headings = ("instances", "median size (voxels)")
+    table = number_table("case", headings, title=count(len(cases), "case"))
     for case, entry in list(cases.items())[:_ROWS]:
         size = entry["median_size"]
         table.add_row(escape(case), str(entry["instances"]), "–" if size is None else f"{size:g}")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from nnunet_ext.cli.console import err, out, track
+from nnunet_ext.cli.commands import MARKUP, Command
+from nnunet_ext.cli.console import err, out, say, track
 
 if TYPE_CHECKING:
     from nnunet_ext.figures.contact_sheet import CaseFacts
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 show_app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=MARKUP,
     help="Pictures of a dataset, and to choose settings by.\n\n"
     "Example: nnunet_ext show dataset -d 510 -o dataset.png",
 )
@@ -30,7 +33,7 @@ def _group() -> None:
     pass
 
 
-@show_app.command("dataset")
+@show_app.command("dataset", cls=Command)
 def dataset_sheet(
     dataset: Annotated[str, typer.Option("-d", help="Dataset id or name in nnUNet_raw.")],
     output: Annotated[Path, typer.Option("-o", metavar="FIGURE.png", help="Picture to write.")],
@@ -58,7 +61,7 @@ def dataset_sheet(
     title = f"{raw.folder.name}: {len(chosen)} of {len(raw.files)} training cases"
     draw(rows, names, raw.classes.ignore_label, output, title)
     out.print(_facts_table(title, facts, names))
-    out.print(f"Wrote {output}", markup=False, soft_wrap=True)
+    say(f"Wrote {output}")
 
 
 def _facts_table(title: str, cases: Sequence[CaseFacts], names: Mapping[int, str]) -> Table:
@@ -91,7 +94,7 @@ def _shares(voxels: Mapping[int, int]) -> list[str]:
     return [f"{number / total:.2%}" if number else "none" for number in voxels.values()]
 
 
-@show_app.command("weight-maps")
+@show_app.command("weight-maps", cls=Command)
 def weight_maps(
     dataset: Annotated[str, typer.Option("-d", help="Dataset id or name in nnUNet_raw.")],
     output: Annotated[Path, typer.Option("-o", metavar="FIGURE.png", help="Picture to write.")],
@@ -139,7 +142,7 @@ def weight_maps(
         "weights relative to their mean",
     )
     out.print(_table(trainers, rows))
-    out.print(f"Wrote {output}", markup=False, soft_wrap=True)
+    say(f"Wrote {output}")
 
 
 def _trainer(word: str) -> type[WeightedTrainer]:

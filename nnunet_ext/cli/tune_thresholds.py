@@ -10,8 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from nnunet_ext.cli.console import err, out, track
-from nnunet_ext.cli.evaluate import ratio
+from nnunet_ext.cli.console import decimal, err, out, track
 
 if TYPE_CHECKING:
     from nnunet_ext.thresholds.model import TrainedModel
@@ -138,11 +137,11 @@ def dice_table(tuning: Tuning) -> Table:
         dice = tuning.dice(number)
         for k, label in enumerate(tuning.classes):
             theta = _threshold(before[0, k]) if np.ptp(before[:, k]) == 0 else "differs"
-            cells = (theta, _threshold(tuning.thresholds[k]), *(ratio(values[k]) for values in dice))
+            cells = (theta, _threshold(tuning.thresholds[k]), *(decimal(values[k]) for values in dice))
             table.add_row(f"  {escape(label)}", *cells)
         if len(tuning.classes) > 1:
             every = np.ones(len(tuning.classes), bool)
-            table.add_row("  mean", "", "", *(ratio(_mean(values, every)) for values in dice))
+            table.add_row("  mean", "", "", *(decimal(_mean(values, every)) for values in dice))
     return table
 
 
@@ -157,7 +156,7 @@ def fold_table(tuning: Tuning) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for k, (fold, own, cost) in enumerate(zip(tuning.folds, tuning.own, tuning.costs, strict=True)):
         scores = tuning.score(k, own), tuning.score(k, tuning.thresholds)
-        table.add_row(fold.name, *map(_threshold, own), *map(ratio, scores), ratio(cost))
+        table.add_row(fold.name, *map(_threshold, own), *map(decimal, scores), decimal(cost))
     return table
 
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import io as io_text
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from fresh import modules_after
 from skimage import io
 from typer.testing import CliRunner
 
-from nnunet_ext.cli.arguments import repeat_flags
 from nnunet_ext.cli.conversion_summary import _cases_table, catalogue_table
-from nnunet_ext.cli.convert import convert_app, flags_of_several_values
+from nnunet_ext.cli.convert import convert_app
 from nnunet_ext.dataset_conversion import CATALOGUE, load
 from nnunet_ext.errors import UserError
 
@@ -43,8 +41,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*words: object) -> str:
-    arguments = repeat_flags([str(word) for word in words], flags_of_several_values())
-    result = runner.invoke(convert_app, arguments, catch_exceptions=False)
+    result = runner.invoke(convert_app, [str(word) for word in words], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return " ".join(result.output.split())
 
@@ -187,13 +184,18 @@ def test_parts_of_a_job_array(source: Path, flags: tuple[str, str]) -> None:
     assert "Next: nnUNetv2_plan_and_preprocess" in text
 
 
-def test_help_imports_no_imaging_library() -> None:
-    code = (
-        "import sys, nnunet_ext.cli.convert; "
-        "print([m for m in ('torch', 'nnunetv2', 'skimage', 'tifffile', 'PIL', 'h5py') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+@pytest.mark.parametrize("words", [["--help"], ["--list"], ["fives", "--help"]])
+def test_help_imports_no_imaging_library(words: list[str]) -> None:
+    heavy = {"torch", "nnunetv2", "skimage", "tifffile", "PIL", "h5py"}
+    assert not heavy & modules_after("convert", *words)
+
+
+def test_a_dataset_is_imported_alone() -> None:
+    loaded = modules_after("convert", "fives", "--help")
+    modules = {
+        name: f"nnunet_ext.dataset_conversion.{CATALOGUE[name].partition(':')[0]}" for name in CATALOGUE
+    }
+    assert {name for name, module in modules.items() if module in loaded} == {"fives"}
 
 
 # --- instances ----------------------------------------------------------------------------------
@@ -276,12 +278,10 @@ def test_mistakes_are_said_before_anything_is_written(
     assert not (stacks / "raw").exists()
 
 
-def test_flags_of_several_values() -> None:
-    assert {"--spacing", "--test"} <= flags_of_several_values()
-    words = ["instances", "--spacing", "1", "2", "--test", "a", "b", "-np", "2"]
-    assert repeat_flags(words, flags_of_several_values()) == [
-        *("instances", "--spacing", "1", "--spacing", "2", "--test", "a", "--test", "b", "-np", "2")
-    ]
+def test_a_dataset_that_is_not_there() -> None:
+    result = runner.invoke(convert_app, ["fifes"])
+    assert result.exit_code == 2
+    assert "No such command 'fifes'" in result.output
 
 
 def test_help_of_instances_shows_every_flag() -> None:

@@ -9,8 +9,7 @@ import pytest
 from skimage.io import imread, imsave
 from typer.testing import CliRunner
 
-from nnunet_ext.cli.app import SEVERAL_VALUES, app
-from nnunet_ext.cli.arguments import repeat_flags
+from nnunet_ext.cli.app import app
 from nnunet_ext.data.cells import crowded_cells
 from nnunet_ext.errors import UserError
 
@@ -35,9 +34,7 @@ def raw(nnunet_folders):
 
 
 def show(*words):
-    """As `main` does it: flags with several values, then the app."""
-    words = repeat_flags([str(word) for word in ("weight-maps", *words)], SEVERAL_VALUES["show"])
-    return CliRunner().invoke(app, ["show", *words])
+    return CliRunner().invoke(app, ["show", "weight-maps", *map(str, words)])
 
 
 def test_all_maps_of_the_first_case_and_what_trains_with_them(raw, tmp_path):

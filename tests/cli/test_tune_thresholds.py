@@ -10,8 +10,7 @@ import torch
 from skimage.io import imread, imsave
 from typer.testing import CliRunner
 
-from nnunet_ext.cli.app import SEVERAL_VALUES, app
-from nnunet_ext.cli.arguments import repeat_flags
+from nnunet_ext.cli.app import app
 from nnunet_ext.errors import UserError
 from nnunet_ext.networks.multilevel import MultiLevelHead
 from nnunet_ext.nnunet_files.hierarchy import hierarchy_of
@@ -119,8 +118,7 @@ def chain(nnunet_folders):
 
 def run(*words, fold=(0,), trainer=TRAINER):
     words = ["-d", 520, "-c", "2d", "-tr", trainer, "-f", *fold, *words]
-    words = repeat_flags([str(word) for word in words], SEVERAL_VALUES["tune-thresholds"])
-    return CliRunner().invoke(app, ["tune-thresholds", *words])
+    return CliRunner().invoke(app, ["tune-thresholds", *map(str, words)])
 
 
 def tuned(*words, **more):

@@ -23,7 +23,7 @@ def test_missing_and_unwritable_folders(nnunet_folders, monkeypatch, tmp_path):
     assert result.exit_code == 1
     assert "export nnUNet_raw=" in result.output
     assert f"mkdir -p '{tmp_path / 'nowhere'}'" in result.output
-    assert "Training cannot start yet: 2 to mend." in result.output
+    assert "Training cannot start yet: 2 to fix." in result.output
 
 
 def test_folder_states(tmp_path, monkeypatch):

@@ -1,0 +1,99 @@
+"""Commands that are imported when they are used, and nnU-Net's way of giving one option several values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from importlib import import_module
+from typing import Any, Final
+
+import typer
+from typer.core import TyperCommand
+from typer.main import get_command
+
+MARKUP: Final = "markdown"  # of all help texts
+
+
+class Command(TyperCommand):
+    """A command whose list options take several values at once, as nnU-Net's do: ``-c 2d 3d_fullres``.
+
+    click gives an option a fixed number of values, so that a list option has to be repeated. Here an option
+    declared as a list takes every word up to the next one with a dash; ``-c 2d -c 3d_fullres`` works, too. In
+    a command with arguments (`compare`) it has to be repeated: the words after a value may be the arguments.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words after the command's name; called by click."""
+        if all(parameter.param_type_name == "option" for parameter in self.params):
+            lists = [option for option in self.params if getattr(option, "multiple", False)]
+            args = repeat_flags(args, {flag for option in lists for flag in option.opts})
+        return super().parse_args(ctx, args)
+
+
+class LazyCommand(TyperCommand):
+    """Stands for a command in a list of commands; the command itself is imported when it is used.
+
+    Parameters
+    ----------
+    name : str
+        As it is typed.
+    place : str
+        "module:function" or "module:app", a `typer.Typer`.
+    summary : str
+        First line of the command's help.
+    """
+
+    def __init__(self, name: str, place: str, summary: str) -> None:
+        super().__init__(name, short_help=summary)
+        self._place = place
+
+    def load(self) -> TyperCommand:
+        """Import the command itself."""
+        module, _, attribute = self._place.partition(":")
+        target = getattr(import_module(module), attribute)
+        if isinstance(target, typer.Typer):
+            loaded: Any = get_command(target)
+            loaded.name = self.name
+            return loaded
+        return make_command(self.name or "", target)
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Parse with the command itself; click then runs that one."""
+        return self.load().make_context(info_name, args, parent, **extra)
+
+
+def make_command(name: str, function: Callable[..., Any], **about: Any) -> Any:
+    """Make a command of a function with typer's annotations.
+
+    Parameters
+    ----------
+    name : str
+        As it is typed.
+    function : callable
+        What it runs; its docstring is the help.
+    **about
+        ``help`` and ``short_help``, in place of the docstring.
+    """
+    app = typer.Typer(add_completion=False, rich_markup_mode=MARKUP)
+    app.command(name, cls=Command, **about)(function)
+    return get_command(app)
+
+
+def repeat_flags(words: Sequence[str], flags: Collection[str]) -> list[str]:
+    """Write ``-c a b`` as ``-c a -c b`` for the given flags.
+
+    Examples
+    --------
+    >>> repeat_flags(["-d", "1", "-c", "2d", "3d_fullres", "--batch", "2"], {"-c"})
+    ['-d', '1', '-c', '2d', '-c', '3d_fullres', '--batch', '2']
+    """
+    result: list[str] = []
+    flag, values = "", 0
+    for word in words:
+        if word.startswith("-"):
+            flag, values = (word, 0) if word in flags else ("", 0)
+        elif flag:
+            if values:
+                result.append(flag)
+            values += 1
+        result.append(word)
+    return result
