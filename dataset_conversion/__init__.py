@@ -1,17 +1,20 @@
 """Converters of public datasets, and of your own images, to nnU-Net's raw format, one module each.
 
-Importing this package loads no converter and no imaging library; `load` imports the one asked for.
+Everything that a converter is built from is imported from here, too (`Case`, `Converter`, `find_folder`, ...;
+the list is `base`). Importing this package loads neither a converter nor NumPy nor an imaging library: `load`
+imports the converter asked for, and the other names are imported when they are first used.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nnunet_ext.errors import UserError
 
 if TYPE_CHECKING:
-    from nnunet_ext.dataset_conversion.base.converter import Converter
+    from nnunet_ext.dataset_conversion.base import *  # noqa: F403
+    from nnunet_ext.dataset_conversion.base import Converter
 
 #: name on the command line -> "module:class" inside this package
 CATALOGUE: dict[str, str] = {
@@ -51,3 +54,13 @@ def load(name: str) -> type[Converter]:
     module, _, class_name = CATALOGUE[name].partition(":")
     converter: type[Converter] = getattr(import_module(f"{__name__}.{module}"), class_name)
     return converter
+
+
+if not TYPE_CHECKING:  # a type checker would take every name for one of these
+
+    def __getattr__(name: str) -> Any:
+        if not name.startswith("_"):
+            base = import_module(f"{__name__}.base")
+            if name in base.__all__:
+                return getattr(base, name)
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

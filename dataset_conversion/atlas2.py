@@ -6,10 +6,15 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.base.case import Case, Part
-from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts
-from nnunet_ext.dataset_conversion.base.find_files import find_folder, match_files
-from nnunet_ext.dataset_conversion.base.volumes import VolumeConverter
+from nnunet_ext.dataset_conversion import (
+    Case,
+    DatasetDescription,
+    Facts,
+    Part,
+    VolumeConverter,
+    find_folder,
+    match_files,
+)
 
 _IMAGE, _MASK, _BARE_MASK = "_T1w.nii.gz", "_label-L_desc-T1lesion_mask.nii.gz", "_lesion_mask.nii.gz"
 _NAMES = (

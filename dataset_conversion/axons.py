@@ -11,23 +11,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.base.alignment import ORDERS, axes_of, reorder
-from nnunet_ext.dataset_conversion.base.case import (
+from nnunet_ext.dataset_conversion import (
+    ORDERS,
     RELABELLED,
     TURNED,
     Case,
-    CaseError,
+    Converter,
+    DatasetDescription,
+    Facts,
+    Grid,
+    Hints,
     Note,
+    Progress,
     Sample,
-    SurveyError,
+    Survey,
+    UnusableCase,
+    UnusableCases,
+    as_ids,
+    axes_of,
+    find_folder,
+    match_files,
+    option,
+    read_image,
+    reorder,
+    silent,
+    subfolders,
 )
-from nnunet_ext.dataset_conversion.base.converter import Converter, option
-from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts, Progress, Survey, silent
-from nnunet_ext.dataset_conversion.base.find_files import find_folder, match_files, subfolders
-from nnunet_ext.dataset_conversion.base.instance_checks import as_ids
 from nnunet_ext.images import hdf5, matlab
-from nnunet_ext.images.files import read_image
-from nnunet_ext.images.image import Grid, Hints
 
 _FOLDER = r"(?P<arm>Sham|TBI)_(?P<place>\d+_(?:contra|ipsi))"
 _ARMS = {"25": "Sham", "49": "Sham", "2": "TBI", "24": "TBI", "28": "TBI"}
@@ -115,7 +125,7 @@ class Axons(Converter):
                     f"{case.images[0]}: animal {animal} belongs to {_ARMS[animal]}, not to {arm}"
                 ]
         if problems:
-            raise SurveyError(problems)
+            raise UnusableCases(problems)
         return super().survey(cases, progress)
 
     def read_case(self, case: Case, description: DatasetDescription) -> Sample:
@@ -123,7 +133,7 @@ class Axons(Converter):
         file = case.images[0]
         channels = read_image(file, Hints(_key(file), dimension=3)).pixels
         if len(channels) != 1:
-            raise CaseError(f"{file}: one channel is expected, found {len(channels)}")
+            raise UnusableCase(f"{file}: one channel is expected, found {len(channels)}")
         image, order, notes = channels[0], self.label_axes, list[Note]()
         label = np.zeros(image.shape, np.uint8)
         for value, path in reversed(list(enumerate(case.labels, start=1))):  # axons last, over the myelin

@@ -7,13 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.base.case import PARTS, Case, Part
-from nnunet_ext.dataset_conversion.base.converter import option
-from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts
-from nnunet_ext.dataset_conversion.base.find_files import case_id, find_root, match_files
-from nnunet_ext.dataset_conversion.base.splits import split_cases
-from nnunet_ext.dataset_conversion.base.volumes import VolumeConverter
-from nnunet_ext.errors import UserError
+from nnunet_ext.dataset_conversion import (
+    PARTS,
+    Case,
+    DatasetDescription,
+    Facts,
+    Part,
+    UserError,
+    VolumeConverter,
+    case_id,
+    find_root,
+    match_files,
+    option,
+    split_cases,
+)
 
 _FILE = r"(?P<kind>images|masks)/(?P<name>[^/]+)\.nii\.gz"
 _PATIENTS = r"Cirrhosis_{0}_3D/(?:.*/)?(?P<part>train|val|test)(?:id)?_" + _FILE
@@ -49,7 +56,7 @@ class CirrMRI600(VolumeConverter):
         split="official, per sequence; --split patients: seeded, by patient, of the same sizes",
         open_points=(
             "SCNP's 198 / 50 / 31 T2w cases: 198 + 50 is the number of T1 training cases, T2 has 256; "
-            "--split paper deals the training folder in this proportion",
+            "--split paper splits the training folder in this proportion",
             "whether the T1 and T2 of a patient lie on each other: they are separate cases here",
             "whether a healthy subject has the same number in T1 and T2: with both, equal ones stay together",
         ),
@@ -59,13 +66,15 @@ class CirrMRI600(VolumeConverter):
     sequence: str = option("T2", "sequence to convert; both needs --split patients", ("T2", "T1", "both"))
     split: str = option(
         "official",
-        "official: the folders; paper: the training folder dealt 198 to 50, the validation folder left out; "
-        "patients: all dealt anew, by patient; folds: training and validation folder in five folds",
+        "official: the folders; paper: the training folder split 198 to 50, the validation folder left out; "
+        "patients: all split anew, by patient; folds: training and validation folder in five folds",
         ("official", "paper", "patients", "folds"),
-        deals=True,
+        decides_split=True,
     )
-    healthy: str = option("none", "what healthy subjects are added to", ("none", "train", "test"), deals=True)
-    seed: int = option(12345, "another one deals otherwise (--split paper, patients)", deals=True)
+    healthy: str = option(
+        "none", "what healthy subjects are added to", ("none", "train", "test"), decides_split=True
+    )
+    seed: int = option(12345, "another one gives another split (--split paper, patients)", decides_split=True)
 
     @property
     def _sequences(self) -> tuple[str, ...]:
@@ -96,13 +105,13 @@ class CirrMRI600(VolumeConverter):
         return {part: counts[part] for part in PARTS if counts[part]}
 
     def find_cases(self, root: Path) -> list[Case]:
-        """Pair images and masks by name and deal them."""
+        """Pair images and masks by name and assign the parts."""
         cases, healthy = [], []
         for sequence in self._sequences:
             cases += self._cases(root, _PATIENTS.format(sequence), f"{sequence}_")
             if self.healthy != "none":
                 healthy += self._cases(root, _HEALTHY.format(sequence), f"healthy_{sequence}_")
-        cases = self._deal(cases)
+        cases = self._assign_parts(cases)
         _check_patients([case for case in cases if not case.left_out])
         return cases + [replace(case, part="test" if self.healthy == "test" else "train") for case in healthy]
 
@@ -118,7 +127,7 @@ class CirrMRI600(VolumeConverter):
             cases[image] = Case(name, part, (image,), (mask,), group)
         return list(cases.values())
 
-    def _deal(self, cases: Sequence[Case]) -> list[Case]:
+    def _assign_parts(self, cases: Sequence[Case]) -> list[Case]:
         if self.split == "patients":
             return split_cases(cases, self._counts(), self.seed)
         if self.split == "folds":
@@ -129,8 +138,9 @@ class CirrMRI600(VolumeConverter):
             [case for case in cases if (case.part == "train") == wanted] for wanted in (True, False)
         )
         left_out = "of the validation folder, not used with --split paper"
-        dealt = split_cases(train, _PAPER, self.seed)
-        return dealt + [replace(case, left_out=left_out) if case.part == "val" else case for case in others]
+        return split_cases(train, _PAPER, self.seed) + [
+            replace(case, left_out=left_out) if case.part == "val" else case for case in others
+        ]
 
 
 def _check_patients(cases: Sequence[Case]) -> None:
@@ -143,5 +153,5 @@ def _check_patients(cases: Sequence[Case]) -> None:
         more = ", ..." if len(several) > 5 else ""
         raise UserError(
             f"{len(several)} patients are in several parts, with T1 in one and T2 in another: "
-            f"{', '.join(several[:5])}{more}. Deal them anew, by patient: --split patients."
+            f"{', '.join(several[:5])}{more}. Split them anew, by patient: --split patients."
         )

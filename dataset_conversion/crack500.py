@@ -8,19 +8,29 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.base.alignment import on_the_mask, shrink
-from nnunet_ext.dataset_conversion.base.case import (
+from nnunet_ext.dataset_conversion import (
     PARTS,
     Case,
+    Converter,
+    DatasetDescription,
+    Facts,
     Note,
     Part,
+    Progress,
     Sample,
+    Survey,
+    UserError,
+    align_photograph,
+    case_id,
+    find_folder,
+    match_files,
+    option,
+    read_foreground,
+    read_rgb,
+    rgb_description,
+    shrink,
+    silent,
 )
-from nnunet_ext.dataset_conversion.base.converter import Converter, option
-from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts, Progress, Survey, silent
-from nnunet_ext.dataset_conversion.base.find_files import case_id, find_folder, match_files
-from nnunet_ext.dataset_conversion.base.pictures import read_foreground, read_rgb, rgb_description
-from nnunet_ext.errors import UserError
 
 _FOLDERS = {"full": "data", "crops": "crop"}
 _COUNTS: dict[str, dict[Part, int]] = {
@@ -64,7 +74,7 @@ class Crack500(Converter):
         "keep",
         "photographs in several parts: keep (noted), or drop from all but the last of train, val, test",
         ("keep", "drop"),
-        deals=True,
+        decides_split=True,
     )
 
     def __post_init__(self) -> None:
@@ -115,12 +125,12 @@ class Crack500(Converter):
         return replace(super().survey(cases, progress), notes=notes)
 
     def read_case(self, case: Case, description: DatasetDescription) -> Sample:
-        """Read picture and mask, see that they lie on each other, and scale both."""
+        """Read picture and mask, bring them together if the mask is upside down, and scale both."""
         image, image_notes = read_rgb(case.images[0])
         label, notes = read_foreground(case.labels[0])
-        image, label, turns = on_the_mask(image, label, case, self.turned)
-        image, label, scaling = shrink(image, label, self.short_side, case.labels[0])
-        return Sample((image,), label, (*image_notes, *notes, *turns, *scaling))
+        image, label, turned = align_photograph(image, label, case, self.turned)
+        image, label, scaled = shrink(image, label, self.short_side, case.labels[0])
+        return Sample((image,), label, (*image_notes, *notes, *turned, *scaled))
 
     def _photograph(self, case: Case) -> str:
         """Return the photograph; the name of a crop goes on with two coordinates: 20160222_081011_1_361."""

@@ -6,21 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.base.case import Case, Part
-from nnunet_ext.dataset_conversion.base.converter import option
-from nnunet_ext.dataset_conversion.base.description import Facts
-from nnunet_ext.dataset_conversion.base.find_files import find_folder, list_files
-from nnunet_ext.dataset_conversion.base.pictures import DealtPictures
+from nnunet_ext.dataset_conversion import Case, Facts, Part, SeededPictures, find_folder, list_files, option
 
 _UNLABELLED: dict[str, int] = {"valid": 1243, "test": 1101}
 
 
 @dataclass(frozen=True)
-class DeepGlobeRoads(DealtPictures):
+class DeepGlobeRoads(SeededPictures):
     """DeepGlobe road extraction (Demir et al. 2018), 1024 x 1024 RGB, 0.5 m per pixel.
 
-    The challenge published masks of its training images only. These are dealt to training, validation and
-    test; the images of ``valid`` and ``test`` have no labels.
+    The challenge published masks of its training images only. These are split into training, validation
+    and test; the images of ``valid`` and ``test`` have no labels.
     """
 
     name = "DeepGlobeRoads"
@@ -35,7 +31,7 @@ class DeepGlobeRoads(DealtPictures):
         classes="road",
         registration="Kaggle account",
         serves="SCNP, Table I.10",
-        split="none official: the 6226 labelled images dealt, seeded, in the paper's sizes",
+        split="none official: the 6226 labelled images, seeded, in the paper's sizes",
         open_points=(
             "which images trained, validated and tested in the paper (--seed, --split-file)",
             "the exact licence",
@@ -44,7 +40,7 @@ class DeepGlobeRoads(DealtPictures):
     foreground = "road"
 
     unlabelled: bool = option(
-        False, "add the images of valid and test, which have no masks, to imagesTs", deals=True
+        False, "add the images of valid and test, which have no masks, to imagesTs", decides_split=True
     )
 
     def sizes(self) -> Mapping[Part, int]:
@@ -81,4 +77,4 @@ class DeepGlobeRoads(DealtPictures):
             for part in _UNLABELLED
             for image in list_files(root / part, r"\d+_sat\.jpg")
         ]
-        return [*self.dealt(labelled), *others]
+        return [*self.assign_parts(labelled), *others]

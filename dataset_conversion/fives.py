@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from nnunet_ext.dataset_conversion.base.case import Case, Part
-from nnunet_ext.dataset_conversion.base.description import Facts
-from nnunet_ext.dataset_conversion.base.find_files import list_files, subfolders
-from nnunet_ext.dataset_conversion.base.pictures import DealtPictures
+from nnunet_ext.dataset_conversion import Case, Facts, Part, SeededPictures, list_files, subfolders
 
 
 @dataclass(frozen=True)
-class Fives(DealtPictures):
+class Fives(SeededPictures):
     """FIVES (Jin et al. 2022), 2048 x 2048 RGB; the letter of a name is the disease.
 
     The same names occur in train and test, so the case ids begin with the part. The group of a test case is
@@ -43,15 +40,15 @@ class Fives(DealtPictures):
         ),
     )
     foreground = "vessel"
-    deals: ClassVar[tuple[Part, ...]] = ("train", "val")
+    seeded_parts: ClassVar[tuple[Part, ...]] = ("train", "val")
 
     def sizes(self) -> Mapping[Part, int]:
         """Return those of the paper; the test set is official."""
         return {"train": 480, "val": 120, "test": 200}
 
     def find_cases(self, root: Path) -> list[Case]:
-        """Pair images and masks by name; the training cases are dealt disease by disease."""
-        train = self.dealt(_cases(root / "train", "train"), strata=lambda case: case.id[-1].upper())
+        """Pair images and masks by name; the training cases are split disease by disease."""
+        train = self.assign_parts(_cases(root / "train", "train"), strata=lambda case: case.id[-1].upper())
         return [*train, *_cases(root / "test", "test")]
 
 
@@ -65,7 +62,7 @@ def _cases(folder: Path, part: Part) -> list[Case]:
             part,
             (images / file,),
             (masks / file,),
-            group=Path(file).stem[-1].upper() if part == "test" else None,  # a group would not be dealt
+            group=Path(file).stem[-1].upper() if part == "test" else None,  # a group would not be split
         )
         for file in sorted(files)
     ]

@@ -10,28 +10,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.base.case import (
+from nnunet_ext.dataset_conversion import (
+    NUCLEI,
+    OVERLAP,
+    PAPER_OR_FOLDS,
     Case,
-    CaseError,
+    Facts,
+    Header,
+    Ids,
+    KindsOfNuclei,
     Note,
     Part,
-)
-from nnunet_ext.dataset_conversion.base.converter import PAPER_OR_FOLDS, option
-from nnunet_ext.dataset_conversion.base.description import Facts
-from nnunet_ext.dataset_conversion.base.find_files import list_files
-from nnunet_ext.dataset_conversion.base.histology import (
-    NUCLEI,
-    KindsOfNuclei,
     PictureInstances,
-    SeededSplit,
+    SeededInstances,
+    UnusableCase,
+    as_ids,
+    list_files,
+    option,
+    read_header,
+    size_text,
 )
-from nnunet_ext.dataset_conversion.base.instance_checks import as_ids
-from nnunet_ext.dataset_conversion.base.instances import Ids
-from nnunet_ext.dataset_conversion.base.label_maps import size_text
-from nnunet_ext.dataset_conversion.base.polygons import OVERLAP
 from nnunet_ext.images import numpy_files
-from nnunet_ext.images.files import read_header
-from nnunet_ext.images.image import Header
 from nnunet_ext.images.instance_files import instance_dtype
 
 BACKGROUND = "background map that is not the rest"
@@ -40,7 +39,7 @@ _STEM = r"fold([123])_\w.*"
 
 
 @dataclass(frozen=True)
-class IhcTma(KindsOfNuclei, SeededSplit, PictureInstances):
+class IhcTma(KindsOfNuclei, SeededInstances, PictureInstances):
     """IHC_TMA: 266 patches of 256 x 256, 12 stains.
 
     A mask file is (channels, y, x): ids of negative nuclei, ids of positive ones, ..., background. The ids
@@ -74,7 +73,7 @@ class IhcTma(KindsOfNuclei, SeededSplit, PictureInstances):
         "official",
         f"official: fold 1, 2, 3 of the names; {PAPER_OR_FOLDS}",
         ("official", "paper", "folds"),
-        deals=True,
+        decides_split=True,
     )
     target: str = option(
         NUCLEI, "nuclei: instances of either kind; staining: negative and positive", (NUCLEI, "staining")
@@ -102,13 +101,13 @@ class IhcTma(KindsOfNuclei, SeededSplit, PictureInstances):
             for stem in sorted({file.stem for file in files})
         ]
         is_official = self.split == "official" and self.split_file is None
-        return cases if is_official else self.dealt(cases)
+        return cases if is_official else self.assign_parts(cases)
 
     def headers(self, case: Case, dimension: int | None) -> tuple[Header, Header | None]:
         """Check that picture and maps fit, without reading the maps."""
         header, (shape, _) = read_header(case.images[0]), numpy_files.header(case.labels[0])
         if len(shape) != 3 or shape[0] < 3 or shape[1:] != header.shape:
-            raise CaseError(
+            raise UnusableCase(
                 f"{case.labels[0]}: is {size_text(shape)}, but 3 or more maps of {size_text(header.shape)} "
                 f"are expected, as {case.images[0]} is"
             )

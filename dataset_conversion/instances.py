@@ -6,19 +6,22 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.base.case import Case, Part
-from nnunet_ext.dataset_conversion.base.converter import option
-from nnunet_ext.dataset_conversion.base.description import Facts
-from nnunet_ext.dataset_conversion.base.find_files import case_id, check_folder, is_litter
-from nnunet_ext.dataset_conversion.base.instances import Hdf5Instances
-from nnunet_ext.dataset_conversion.base.pairing import (
+from nnunet_ext.dataset_conversion import (
+    Case,
+    Facts,
+    Hdf5Instances,
     Pair,
+    Part,
+    UserError,
+    case_id,
+    check_folder,
     has_channel_numbers,
     is_label_name,
+    is_system_file,
+    option,
     pair_by_name,
     without_labels,
 )
-from nnunet_ext.errors import UserError
 from nnunet_ext.images.files import HDF5_ENDINGS, IMAGE_ENDINGS, LABEL_ENDINGS, ending_of, stem_of
 from nnunet_ext.images.hdf5 import datasets
 from nnunet_ext.images.tif_spacing import spacing_files
@@ -117,7 +120,7 @@ def _pairs(images: Path, labels: Path) -> list[Pair]:
 
 
 def _files(folder: Path, endings: Collection[str]) -> list[Path]:
-    files = (path for path in folder.resolve().iterdir() if path.is_file() and not is_litter(path))
+    files = (path for path in folder.resolve().iterdir() if path.is_file() and not is_system_file(path))
     return sorted(path for path in files if ending_of(path) in endings)
 
 

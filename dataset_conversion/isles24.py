@@ -6,20 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.base.case import Case, Note, SurveyError
-from nnunet_ext.dataset_conversion.base.converter import option
-from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts, Progress, Survey, silent
-from nnunet_ext.dataset_conversion.base.find_files import find_folder, match_files
-from nnunet_ext.dataset_conversion.base.volumes import (
+from nnunet_ext.dataset_conversion import (
+    Case,
+    DatasetDescription,
+    Facts,
+    Hints,
+    Note,
+    Progress,
+    Survey,
+    UnusableCases,
+    UserError,
     Volume,
     VolumeConverter,
+    find_folder,
     grid_problem,
+    match_files,
+    option,
     read_filled,
+    read_header,
     read_resampled,
+    silent,
 )
-from nnunet_ext.errors import UserError
-from nnunet_ext.images.files import read_header
-from nnunet_ext.images.image import Hints
 
 #: channel of --channels -> (where a file of it is expected, its name for nnU-Net, by which it normalises)
 CHANNELS = {
@@ -117,11 +124,11 @@ class Isles24(VolumeConverter):
     def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
         """Compare the voxels of channels and label by the headers."""
         problems = {}
-        for case in progress(iter(cases), len(cases), "Looking at the files"):
+        for case in progress(iter(cases), len(cases), "Reading headers"):
             if lines := [line for file in case.images if (line := self._problem(file, case.labels[0]))]:
                 problems[case.id] = lines
         if problems:
-            raise SurveyError(problems)
+            raise UnusableCases(problems)
         return super().survey(cases)
 
     def _problem(self, file: Path, label: Path) -> str:

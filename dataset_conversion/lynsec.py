@@ -10,21 +10,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.base.case import (
+from nnunet_ext.dataset_conversion import (
+    NUCLEI,
     Case,
-    CaseError,
+    DatasetDescription,
+    Facts,
+    Grid,
+    Header,
+    Ids,
+    KindsOfNuclei,
     Note,
     Part,
+    SeededInstances,
+    UnusableCase,
+    as_ids,
+    find_folder,
+    match_files,
+    option,
+    relabel,
+    size_text,
 )
-from nnunet_ext.dataset_conversion.base.converter import option
-from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts
-from nnunet_ext.dataset_conversion.base.find_files import find_folder, match_files
-from nnunet_ext.dataset_conversion.base.histology import NUCLEI, KindsOfNuclei, SeededSplit
-from nnunet_ext.dataset_conversion.base.instance_checks import as_ids
-from nnunet_ext.dataset_conversion.base.instances import Ids
-from nnunet_ext.dataset_conversion.base.label_maps import relabel, size_text
 from nnunet_ext.images import numpy_files
-from nnunet_ext.images.image import Grid, Header
 
 _FILE = r"lynsec[ _-]?([123])/(\d+)_l\1\.npy"
 UNEVEN = "kinds that do not cover the nuclei"
@@ -35,7 +41,7 @@ _TARGETS = {"staining": ("1", ("negative", "positive")), "tumour": ("3", ("non-t
 
 
 @dataclass(frozen=True)
-class Lynsec(KindsOfNuclei, SeededSplit):
+class Lynsec(KindsOfNuclei, SeededInstances):
     """LyNSeC (Naji et al. 2024): 512 x 512; lynsec 1 is IHC, 2 and 3 are H&E.
 
     A file is (y, x, channels): red, green, blue, ids and, in lynsec 1 and 3, the kind of nucleus.
@@ -78,7 +84,7 @@ class Lynsec(KindsOfNuclei, SeededSplit):
     )
 
     def sizes(self) -> Mapping[Part, int]:
-        """Return 80, 10 and 10 % of each folder, rounded as `dealt` does."""
+        """Return 80, 10 and 10 % of each folder, rounded as `assign_parts` does."""
         tenths = [round(count / 10) for count in self._counts().values()]
         return {
             "train": sum(self._counts().values()) - 2 * sum(tenths),
@@ -106,7 +112,7 @@ class Lynsec(KindsOfNuclei, SeededSplit):
             Case(path.stem, "train", (path,), (path,), left_out=self._reason(found[1], int(found[2])))
             for path, found in match_files(root, _FILE)
         ]
-        kept = self.dealt([case for case in cases if not case.left_out], lambda case: case.id[-1])
+        kept = self.assign_parts([case for case in cases if not case.left_out], lambda case: case.id[-1])
         return kept + [case for case in cases if case.left_out]
 
     def _reason(self, folder: str, number: int) -> str:
@@ -125,7 +131,7 @@ class Lynsec(KindsOfNuclei, SeededSplit):
         channels = (4, 5) if self.target == NUCLEI else (5,)
         if len(shape) != 3 or shape[2] not in channels:
             wanted = " or ".join(map(str, channels))
-            raise CaseError(
+            raise UnusableCase(
                 f"{case.images[0]}: is {size_text(shape)}, but y, x and {wanted} channels are expected"
             )
         return Header(shape[:2], 3, np.dtype(np.uint8), Grid()), None
@@ -137,7 +143,7 @@ class Lynsec(KindsOfNuclei, SeededSplit):
         with np.errstate(invalid="ignore"):  # not a number is refused below
             pixels = colours.astype(np.uint8)
         if (odd := pixels != colours).any():
-            raise CaseError(
+            raise UnusableCase(
                 f"{file}: a colour is {colours[odd][0]:g}, but whole numbers up to 255 are expected"
             )
         return pixels

@@ -12,22 +12,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.base.case import (
+from nnunet_ext.dataset_conversion import (
     RELABELLED,
     RESIZED,
     Case,
-    CaseError,
+    CaseHeaders,
+    DatasetDescription,
+    Facts,
+    FileInstances,
+    Grid,
+    Header,
+    Ids,
     Note,
     Part,
+    UnusableCase,
+    UserError,
+    find_folder,
+    match_files,
+    option,
 )
-from nnunet_ext.dataset_conversion.base.converter import option
-from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts
-from nnunet_ext.dataset_conversion.base.find_files import find_folder, match_files
-from nnunet_ext.dataset_conversion.base.instance_checks import Look
-from nnunet_ext.dataset_conversion.base.instances import FileInstances, Ids
 from nnunet_ext.dataset_conversion.plantseg import find_outside
-from nnunet_ext.errors import UserError
-from nnunet_ext.images.image import Grid, Header
 
 _STACKS, _LABELS = "processed_tiffs", "segmentation_tiffs"
 _FILE = r"plant(\d+)/({})/(\d+)hrs_plant(\d+)[_-].*acylYFP.*\.tiff?"
@@ -70,7 +74,7 @@ class Meristem(FileInstances):
     example = "-i PNAS -d 525 --physical-radii --touching-radius 0.5 --gap-radius 1.5"
 
     test_plants: tuple[int, ...] = option(
-        (15,), "plants whose stacks are for testing; 0: none", metavar="PLANT", deals=True
+        (15,), "plants whose stacks are for testing; 0: none", metavar="PLANT", decides_split=True
     )
     suspect: str = option(
         "leave-out",
@@ -124,24 +128,24 @@ class Meristem(FileInstances):
         for files in (case.images, case.labels):
             if len(files) > 1:
                 names = ", ".join(file.name for file in files[1:])
-                raise CaseError(f"{files[0]}: is of the same plant and hour as {names}; keep one of them")
+                raise UnusableCase(f"{files[0]}: is of the same plant and hour as {names}; keep one of them")
         image, label = super().headers(case, 3)
         if case.others:
             hour = int(case.id.rpartition("_")[2][:-1])
             image = replace(image, grid=Grid(resolution(case.others[0], hour)))
         if self.drop_slices >= image.shape[0]:
-            raise CaseError(
+            raise UnusableCase(
                 f"{case.images[0]}: has {image.shape[0]} slices, --drop-slices leaves none of them"
             )
         return image, label
 
-    def describe_from(self, looks: Sequence[Look]) -> DatasetDescription:
+    def describe_from(self, known: Sequence[CaseHeaders]) -> DatasetDescription:
         """Add the number of stacks in the complete dataset, those that are left out aside."""
         counts = dict(_COUNTS)
         counts[_SUSPECT[0]] -= self.suspect == "leave-out"
         test = sum(counts.get(plant, 0) for plant in self.test_plants)
         official: dict[Part, int] = {"train": sum(counts.values()) - test, "test": test}
-        return replace(super().describe_from(looks), official_counts=official)
+        return replace(super().describe_from(known), official_counts=official)
 
     def read_pixels(self, case: Case, description: DatasetDescription) -> NDArray[Any]:
         """Return the stack without the slices to drop."""
@@ -166,7 +170,7 @@ def _check_outside(ids: Ids, background: int, file: Path) -> None:
     number, zeros = np.count_nonzero(ids == background), np.count_nonzero(ids == 0)
     if not number or found not in (0, background) or (background and zeros > number):
         wanted = f"the outside should have id {background}, {number} voxels of it found"
-        raise CaseError(f"{file}: {wanted} (--background): {text}")
+        raise UnusableCase(f"{file}: {wanted} (--background): {text}")
 
 
 def _by_time(root: Path, folder: str) -> dict[tuple[int, int], list[Path]]:
@@ -189,7 +193,7 @@ def resolution(file: Path, hour: int) -> tuple[float, float, float]:
 
     Raises
     ------
-    CaseError
+    UnusableCase
         If there is not one row for the hour.
     """
     rows = []
@@ -200,7 +204,7 @@ def resolution(file: Path, hour: int) -> tuple[float, float, float]:
         if time and int(time[1]) == hour and len(numbers) == 4 and all(map(_is_step, numbers)):
             rows.append([float(number) for number in numbers])
     if len(rows) != 1:
-        raise CaseError(
+        raise UnusableCase(
             f"{file}: {len(rows)} rows hold time, x, y, z, stretching factor of {hour} h, one is expected; "
             "--spacing z y x gives a spacing for all stacks"
         )

@@ -8,25 +8,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from nnunet_ext.dataset_conversion.base.case import (
+from nnunet_ext.dataset_conversion import (
     DROPPED,
     Case,
+    Facts,
+    Grid,
+    Header,
+    Ids,
     Note,
     Part,
-)
-from nnunet_ext.dataset_conversion.base.converter import option
-from nnunet_ext.dataset_conversion.base.description import Facts
-from nnunet_ext.dataset_conversion.base.find_files import find_folder, match_files
-from nnunet_ext.dataset_conversion.base.histology import PictureInstances, SeededSplit
-from nnunet_ext.dataset_conversion.base.instances import Ids
-from nnunet_ext.dataset_conversion.base.polygons import (
+    PictureInstances,
+    SeededInstances,
     aperio_pixel_size,
     check_inside,
     draw_polygons,
+    find_folder,
+    match_files,
+    option,
     read_aperio,
+    read_header,
 )
-from nnunet_ext.images.files import read_header
-from nnunet_ext.images.image import Grid, Header
 
 NEGATIVE = "regions marked as negative"
 _FILE = r"(?:.*/)?(TCGA-[^/]+)\.(?:tiff?|xml)"
@@ -40,7 +41,7 @@ _LATER = {
 
 
 @dataclass(frozen=True)
-class MoNuSeg(SeededSplit, PictureInstances):
+class MoNuSeg(SeededInstances, PictureInstances):
     """MoNuSeg (Kumar et al. 2017, 2020): 1000 x 1000 tiles at 40x, each of another patient.
 
     The pixel size stands in the XML.
@@ -70,7 +71,7 @@ class MoNuSeg(SeededSplit, PictureInstances):
             "pixel size of TCGA-NH-A8F7, which its XML does not state",
         ),
     )
-    deals: ClassVar[tuple[Part, ...]] = ("train", "val")
+    seeded_parts: ClassVar[tuple[Part, ...]] = ("train", "val")
 
     release: str = option(
         "37", "training tiles: the 37 of 2018, or the 30 of the first release among them", ("37", "30")
@@ -102,7 +103,7 @@ class MoNuSeg(SeededSplit, PictureInstances):
         """Pair tiles and outlines, side by side or in folders of their own, and keep the official test."""
         cases = [self._case(root, folder, name, files) for (folder, name), files in _tiles(root).items()]
         train = [case for case in cases if case.part == "train" and not case.left_out]
-        return self.dealt(train) + [case for case in cases if case.part == "test" or case.left_out]
+        return self.assign_parts(train) + [case for case in cases if case.part == "test" or case.left_out]
 
     def _case(self, root: Path, folder: Path, name: str, files: Mapping[str, Path]) -> Case:
         part: Part = "test" if "test" in folder.relative_to(root).as_posix().lower() else "train"

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from nnunet_ext.dataset_conversion.base.case import Case, Part
-from nnunet_ext.dataset_conversion.base.converter import Dealt
-from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts
-from nnunet_ext.dataset_conversion.base.find_files import match_files
-from nnunet_ext.dataset_conversion.base.volumes import VolumeConverter
+from nnunet_ext.dataset_conversion import (
+    Case,
+    DatasetDescription,
+    Facts,
+    Part,
+    SeededSplit,
+    VolumeConverter,
+    match_files,
+)
 
 CHANNELS = ("T1", "T2", "FLAIR")
 # T1 and T2 are time points as well as modalities: only the last word is the modality
@@ -19,7 +23,7 @@ _NAMES = r"(?P<part>train|test)/(?:.*/)?(?P<scan>P\d+(?:_T\d+)?)_(?:T1|T2|FLAIR|
 
 
 @dataclass(frozen=True)
-class MSLesSeg(Dealt, VolumeConverter):
+class MSLesSeg(SeededSplit, VolumeConverter):
     """MSLesSeg (Guarnera et al. 2025): T1w, T2w, FLAIR in MNI space, 1 mm, skull-stripped.
 
     A patient has up to four scans (time points), which stay in one part and one fold.
@@ -42,7 +46,7 @@ class MSLesSeg(Dealt, VolumeConverter):
     )
     example = '-i "MSLesSeg Dataset" -d 523'
 
-    deals: ClassVar[tuple[Part, ...]] = ("train", "val")
+    seeded_parts: ClassVar[tuple[Part, ...]] = ("train", "val")
 
     def sizes(self) -> Mapping[Part, int]:
         """Return the scans per part; the test set is official."""
@@ -61,7 +65,7 @@ class MSLesSeg(Dealt, VolumeConverter):
         cases = [_case(folder, scan, is_test=part == "test") for folder, scan, part in sorted(scans)]
         train = [case for case in cases if case.part == "train"]
         test = [case for case in cases if case.part == "test"]
-        return [*self.dealt(train), *test]
+        return [*self.assign_parts(train), *test]
 
 
 def _case(folder: Path, scan: str, is_test: bool) -> Case:

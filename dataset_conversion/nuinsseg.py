@@ -10,33 +10,35 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.base.case import (
+from nnunet_ext.dataset_conversion import (
     Case,
-    CaseError,
+    Facts,
+    FileInstances,
+    Ids,
     Note,
     Part,
-)
-from nnunet_ext.dataset_conversion.base.converter import option
-from nnunet_ext.dataset_conversion.base.description import Facts, Progress, Survey, silent
-from nnunet_ext.dataset_conversion.base.find_files import (
+    Progress,
+    SeededInstances,
+    Survey,
+    UnusableCase,
+    UserError,
     case_id,
+    examples,
     find_folder,
     match_files,
+    option,
+    read_mask,
+    silent,
+    size_text,
     subfolders,
 )
-from nnunet_ext.dataset_conversion.base.histology import SeededSplit
-from nnunet_ext.dataset_conversion.base.instance_checks import examples
-from nnunet_ext.dataset_conversion.base.instances import FileInstances, Ids
-from nnunet_ext.dataset_conversion.base.label_maps import size_text
-from nnunet_ext.dataset_conversion.base.pictures import read_mask
-from nnunet_ext.errors import UserError
 
 IMAGES, LABELS = "tissue images", "label masks modify"
 VAGUE = "vague areas"
 
 
 @dataclass(frozen=True)
-class NuInsSeg(SeededSplit, FileInstances):
+class NuInsSeg(SeededInstances, FileInstances):
     """NuInsSeg (Mahbod et al. 2024): H&E, 512 x 512, one folder per organ.
 
     The instances are those of ``label masks modify``; in ``label masks`` the ids of overlapping nuclei are
@@ -111,7 +113,7 @@ class NuInsSeg(SeededSplit, FileInstances):
             label = files.get(LABELS, root / organ / LABELS / f"{name}.tif")
             others = (vague[organ, name],) if self.vague == "ignore" and (organ, name) in vague else ()
             cases.append(Case(_id(organ, name), "train", (image,), (label,), others=others))
-        return self.dealt(cases)
+        return self.assign_parts(cases)
 
     def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
         """See `InstanceConverter.survey`; images without a mask of vague areas are noted."""
@@ -132,12 +134,12 @@ class NuInsSeg(SeededSplit, FileInstances):
             return None
         mask, _ = read_mask(case.others[0])
         if mask.shape != ids.shape:
-            raise CaseError(
+            raise UnusableCase(
                 f"{case.others[0]}: is {size_text(mask.shape)}, the labels {size_text(ids.shape)}"
             )
         values = np.unique(mask).tolist()
         if len(values) > 2 or not set(values) <= {0, 1, 255}:
-            raise CaseError(
+            raise UnusableCase(
                 f"{case.others[0]}: holds {values[:5]}, but a mask of 0 and 255 (or 1) is expected"
             )
         return mask > 0

@@ -9,12 +9,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.base.case import Case, Note
-from nnunet_ext.dataset_conversion.base.converter import option
-from nnunet_ext.dataset_conversion.base.description import IGNORE, Facts, Progress, Survey, silent
-from nnunet_ext.dataset_conversion.base.find_files import case_id, find_folder, list_files
-from nnunet_ext.dataset_conversion.base.instances import Hdf5Instances, Ids
-from nnunet_ext.errors import UserError
+from nnunet_ext.dataset_conversion import (
+    IGNORE,
+    Case,
+    Facts,
+    Hdf5Instances,
+    Ids,
+    Note,
+    Progress,
+    Survey,
+    UserError,
+    case_id,
+    find_folder,
+    list_files,
+    option,
+    silent,
+)
 from nnunet_ext.images.hdf5 import datasets, library
 
 OUTSIDE = "outside of the tissue"

@@ -12,31 +12,35 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.base.case import (
+from nnunet_ext.dataset_conversion import (
     DROPPED,
     Case,
-    CaseError,
-    Note,
-)
-from nnunet_ext.dataset_conversion.base.converter import option
-from nnunet_ext.dataset_conversion.base.description import Facts
-from nnunet_ext.dataset_conversion.base.find_files import case_id, check_folder, find_folder, match_files
-from nnunet_ext.dataset_conversion.base.instances import FileInstances, Ids
-from nnunet_ext.dataset_conversion.base.polygons import (
     Drawing,
+    Facts,
+    FileInstances,
+    Header,
+    Hints,
+    Ids,
+    Note,
+    UnusableCase,
+    UserError,
+    case_id,
+    check_folder,
     check_inside,
     draw_discs,
     draw_polygons,
+    find_folder,
     has_area,
+    match_files,
+    option,
     outline_of,
+    read_header,
     read_sedeen,
 )
-from nnunet_ext.errors import UserError
-from nnunet_ext.images.files import read_header
-from nnunet_ext.images.image import Header, Hints
 
 DISCS = "discs in place of nuclei"
 KINDS = "kinds of nuclei"
+_FILE = r"(?:.*/)?([^/]+?)(_mask)?(?:_crop|_key)?\.(tiff?|png|xml)"
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class PostNatBrca(FileInstances):
         None,
         "csv file with the columns image (100_Region 4) and patient",
         shown="guessed slides",
-        deals=True,
+        decides_split=True,
     )
 
     def __post_init__(self) -> None:
@@ -145,7 +149,7 @@ class PostNatBrca(FileInstances):
         used = [d for d in drawings if (d.kind == "point" if self.truth == "discs" else has_area(d))]
         unused = _counts(d.kind for d in drawings if d not in used)
         if unused and not used:
-            raise CaseError(f"{file}: holds {unused} graphics, but {self.truth} need others; see --truth")
+            raise UnusableCase(f"{file}: holds {unused} graphics, but {self.truth} need others; see --truth")
         if unused:
             notes.append(Note(DROPPED, f"{file}: {unused} graphics"))
         if self.truth == "discs":
@@ -179,9 +183,6 @@ def _counts(words: Iterable[str]) -> str:
     return ", ".join(
         f"{number} {word or 'without a name'}" for word, number in sorted(Counter(words).items())
     )
-
-
-_FILE = r"(?:.*/)?([^/]+?)(_mask)?(?:_crop|_key)?\.(tiff?|png|xml)"
 
 
 def crop_files(root: Path) -> dict[str, dict[str, Path]]:

@@ -6,19 +6,21 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.base.case import (
+from nnunet_ext.dataset_conversion import (
     PARTS,
     Case,
-    CaseError,
+    Converter,
+    DatasetDescription,
+    Facts,
+    Hints,
     Sample,
+    UnusableCase,
+    UserError,
+    list_files,
+    option,
+    read_image,
+    threshold_mask,
 )
-from nnunet_ext.dataset_conversion.base.converter import Converter, option
-from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts
-from nnunet_ext.dataset_conversion.base.find_files import list_files
-from nnunet_ext.dataset_conversion.base.label_maps import threshold_mask
-from nnunet_ext.errors import UserError
-from nnunet_ext.images.files import read_image
-from nnunet_ext.images.image import Hints
 
 LABEL_SETS = ("accurate", "noisy", "pseudo")
 
@@ -82,7 +84,7 @@ class TopoMortar(Converter):
         file = case.labels[0]
         channels = read_image(file, Hints(dimension=2, label=True)).pixels
         if len(channels) != 1:
-            raise CaseError(f"{file}: a mask of one channel is expected, found {len(channels)}")
+            raise UnusableCase(f"{file}: a mask of one channel is expected, found {len(channels)}")
         label, notes = threshold_mask(channels[0], file)
         return Sample(images=case.images, label=label, notes=notes)
 

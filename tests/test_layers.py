@@ -23,8 +23,8 @@ LAYERS = """
     thresholds
     figures
     dataset_conversion.base
-    dataset_conversion.DATASETS
     dataset_conversion
+    dataset_conversion.DATASETS
     dataset_conversion.engine
     plugin
     demo

@@ -1,4 +1,9 @@
-"""Whether a mask lies on what it marks: how bright it is inside, against what is around it."""
+"""Whether a mask lies on what it marks, told by how bright the image is inside against around it.
+
+Masks come upside down, with the axes in MATLAB's order, or with the wrong image. Sizes and headers often do
+not show it, but what is marked (a vessel, a crack, an axon) differs in brightness from its neighbourhood only
+where the mask lies on it. `contrast` measures that; the others decide by it.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.base.case import (
-    RESIZED,
-    TURNED,
-    Case,
-    CaseError,
-    Note,
-)
+from nnunet_ext.dataset_conversion.base.case import TURNED, Case, Note
 from nnunet_ext.dataset_conversion.base.label_maps import size_text
+from nnunet_ext.errors import UnusableCase
 
 #: a difference in contrast that is not chance, in standard deviations
 CLEAR = 0.2
-_BRIGHTNESS_SLICES = 32  # of a volume are looked at
+#: every order of three axes, that of MATLAB first
+ORDERS = tuple(sorted(map("".join, permutations("xyz"))))
+
+_BRIGHTNESS_SLICES = 32  # of a volume that `check_brighter` reads
+_ORDER_SLICES = 16  # of a volume that `axes_of` reads
+_ORDER_WINDOW = (1, 101, 101)  # voxels: within slices, several times the width of an axon
+_CRACK_WINDOW = 101  # pixels: several times the width of a crack
 
 
 def contrast(image: NDArray[Any], mask: NDArray[Any], window: int | tuple[int, ...]) -> float:
@@ -37,7 +43,7 @@ def contrast(image: NDArray[Any], mask: NDArray[Any], window: int | tuple[int, .
         Same shape; what is not 0 is inside.
     window : int or tuple of int
         Side of the neighbourhood in voxels, per axis if they differ: several times the width of what the mask
-        marks. An axis of 1 is not looked along.
+        marks. Along an axis of 1 nothing is averaged.
 
     Returns
     -------
@@ -64,43 +70,37 @@ def contrast(image: NDArray[Any], mask: NDArray[Any], window: int | tuple[int, .
 
 
 def check_brighter(image: NDArray[Any], mask: NDArray[np.bool_], window: tuple[int, ...], file: Path) -> None:
-    """Raise `CaseError` unless a volume is clearly brighter inside a mask; an empty mask passes.
+    """Raise `UnusableCase` unless a volume is clearly brighter inside a mask; an empty mask passes.
 
     Parameters
     ----------
     image, mask, window
-        As in `contrast`; some slices of the first axis are looked at.
+        As in `contrast`; of the first axis some slices are compared.
     file : Path
         Where the mask was read.
     """
-    some = slice(None, None, max(1, len(image) // _BRIGHTNESS_SLICES))
+    some = _some(image, _BRIGHTNESS_SLICES)
     if not mask[some].any():
         return
     found = contrast(image[some], mask[some], window)
     if not found > CLEAR:
-        raise CaseError(
+        raise UnusableCase(
             f"{file}: what is labelled is not brighter than what is around it ({found:.2f} standard "
             "deviations): does this label belong to this image, and is it the same way round? Look at them; "
             "--overlay keep takes such cases"
         )
 
 
-#: every order of three axes, that of MATLAB first
-ORDERS = tuple(sorted(map("".join, permutations("xyz"))))
-_ORDER_WINDOW = (1, 101, 101)
-_ORDER_SLICES = 16  # to look at
-
-
 def axes_of(values: NDArray[Any], image: NDArray[Any], file: Path) -> str:
     """Return the order of the axes of a label volume: "xyz" if it is the reverse of the image's.
 
-    Where several orders fit the image's size, the one counts in which the labels differ most from what
-    is around them, see `overlay.contrast`.
+    Where several orders fit the image's size, it is the one in which the labels have the largest `contrast`,
+    whether they are brighter or darker.
 
     Parameters
     ----------
     values : ndarray
-        Labels as read, 3D; what is above 0 is looked at.
+        Labels as read, 3D; what is above 0 is inside.
     image : ndarray
         Shape (z, y, x).
     file : Path
@@ -108,25 +108,25 @@ def axes_of(values: NDArray[Any], image: NDArray[Any], file: Path) -> str:
 
     Raises
     ------
-    CaseError
+    UnusableCase
         If no order fits, or the image does not tell which.
     """
     fitting = [order for order in ORDERS if _to_zyx(values, order).shape == image.shape]
     if not fitting:
-        raise CaseError(
+        raise UnusableCase(
             f"{file}: {size_text(values.shape)} voxels do not fit the image's {size_text(image.shape)} in "
             "any order of the axes"
         )
     if len(fitting) == 1:
         return fitting[0]
-    some = slice(None, None, max(1, len(image) // _ORDER_SLICES))
+    some = _some(image, _ORDER_SLICES)
     clear = {
         order: abs(contrast(image[some], _to_zyx(values, order)[some] > 0, _ORDER_WINDOW))
         for order in fitting
     }
     best, second, *_ = sorted(fitting, key=lambda order: -clear[order])
     if clear[best] - clear[second] < CLEAR:
-        raise CaseError(
+        raise UnusableCase(
             f"{file}: the axes could be {best} or {second}: both fit the image's size "
             f"{size_text(image.shape)}, and neither its pixels clearly better. Say which with --label-axes"
         )
@@ -138,27 +138,21 @@ def reorder(values: NDArray[Any], order: str, shape: tuple[int, ...], file: Path
 
     Raises
     ------
-    CaseError
-        If it has not this shape then.
+    UnusableCase
+        If it does not have this shape then.
     """
     turned = _to_zyx(values, order)
     if turned.shape != shape:
-        raise CaseError(
+        raise UnusableCase(
             f"{file}: {size_text(values.shape)} voxels with the axes {order} do not fit the image's "
             f"{size_text(shape)} (z, y, x)"
         )
     return turned
 
 
-def _to_zyx(values: NDArray[Any], order: str) -> NDArray[Any]:
-    return np.transpose(values, [order.index(axis) for axis in "zyx"])
-
-
-_CRACK_WINDOW = 101  # pixels: several times the width of a crack
-Turned = tuple[NDArray[np.uint8], NDArray[np.uint8], tuple[Note, ...]]
-
-
-def on_the_mask(image: NDArray[np.uint8], label: NDArray[np.uint8], case: Case, turned: str) -> Turned:
+def align_photograph(
+    image: NDArray[np.uint8], label: NDArray[np.uint8], case: Case, turned: str
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], tuple[Note, ...]]:
     """Bring a photograph and the mask of something dark in it together.
 
     A photograph of the mask's size turned by 90 degrees is turned as its EXIF orientation says, if that gives
@@ -181,7 +175,7 @@ def on_the_mask(image: NDArray[np.uint8], label: NDArray[np.uint8], case: Case, 
 
     Raises
     ------
-    CaseError
+    UnusableCase
         If the mask is upside down and `turned` is "stop".
     """
     notes: tuple[Note, ...] = ()
@@ -198,35 +192,20 @@ def on_the_mask(image: NDArray[np.uint8], label: NDArray[np.uint8], case: Case, 
         return image, label, notes
     found = f"turned by 180 degrees it lies on darker pixels ({upside_down:.2f} against {as_stored:.2f})"
     if turned == "stop":
-        raise CaseError(
+        raise UnusableCase(
             f"{case.labels[0]}: {found}: is the mask or the photograph upside down? Look at them; "
             "--turned turn turns such masks, --turned keep keeps them"
         )
     return image, np.ascontiguousarray(other), (*notes, Note(TURNED, f"{case.labels[0]}: {found}"))
 
 
-def shrink(image: NDArray[np.uint8], label: NDArray[np.uint8], short_side: int, file: Path) -> Turned:
-    """Scale a picture down to a length of its shorter side, if it is larger; 0 leaves it as it is.
-
-    A pixel is labelled where the label covers half of it.
-    """
-    if label.shape != image.shape[:2] or not 0 < short_side < min(label.shape):
-        return image, label, ()
-    height, width = (max(1, round(side * short_side / min(label.shape))) for side in label.shape)
-    size = f"{label.shape[0]}x{label.shape[1]} to {height}x{width}"
-    small = _scaled(label * np.uint8(255), (width, height)) > 127
-    return (
-        _scaled(image, (width, height)),
-        small.astype(np.uint8),
-        (Note(RESIZED, f"{file}: {size}"),),
-    )
+def _some(image: NDArray[Any], number: int) -> slice:
+    """Return evenly spaced slices of the first axis, about this many."""
+    return slice(None, None, max(1, len(image) // number))
 
 
-def _scaled(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
-    import PIL.Image
-
-    # Pillow's box filter averages over all pixels that become one
-    return np.asarray(PIL.Image.fromarray(pixels).resize(size, PIL.Image.Resampling.BOX))
+def _to_zyx(values: NDArray[Any], order: str) -> NDArray[Any]:
+    return np.transpose(values, [order.index(axis) for axis in "zyx"])
 
 
 def _as_exif_says(file: Path) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""What a case is: its files in the source, what was read from them, what is wrong or odd about it."""
+"""A case: its files in the source, what was read from them, and what there is to say about it."""
 
 from __future__ import annotations
 
@@ -18,26 +18,7 @@ Part: TypeAlias = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
 Split: TypeAlias = dict[str, list[str]]
 
-
-class CaseError(UserError):
-    """One case cannot be converted. The text names the file and says what is wrong with it."""
-
-
-class SurveyError(UserError):
-    """Something is wrong with several cases, found before anything was written.
-
-    Parameters
-    ----------
-    problems : mapping
-        Case id to what is wrong with it, each line naming a file.
-    """
-
-    def __init__(self, problems: Mapping[str, list[str]]) -> None:
-        super().__init__("\n".join(line for lines in problems.values() for line in lines))
-        self.problems = dict(problems)
-
-
-#: kinds of notes that say how what is written differs from what was read; use these words
+#: kinds of notes that say how the output differs from the source; the report counts them
 THRESHOLDED = "thresholded"  # mask values that are neither 0 nor full
 ROUNDED = "rounded"  # labels stored as 0.9999
 RELABELLED = "relabelled"  # other numbers than the file's
@@ -55,7 +36,7 @@ class Note:
     Attributes
     ----------
     kind : str
-        One of `ALTERATIONS`, or words of one's own.
+        One of `ALTERATIONS`, or other words.
     text : str
         What it is about, beginning with the file: "masks/a.png: 6 pixels".
     """
@@ -71,7 +52,7 @@ class Case:
     Attributes
     ----------
     id : str
-        Case identifier in nnU-Net, unique over train, val and test.
+        Case identifier in nnU-Net, unique over train, val and test; letters, digits and ``_.+-``.
     part : str
         "train", "val" (both go to imagesTr) or "test" (imagesTs, labelsTs).
     images : tuple of Path
@@ -118,11 +99,11 @@ class Sample:
     label : ndarray or None
         Integer label map with the image's spatial shape, or None for an unlabelled case.
     notes : tuple of Note
-        What was mended or is odd about this case.
+        What was altered, and what is unusual about this case.
     instances : ndarray or None
         Instance ids 1 to n with the label's shape, which are kept in ``instancesTr`` or ``instancesTs``.
     grid : Grid
-        Where the voxels lie. Written with images and labels where their format can hold it.
+        Position of the voxels. Written with images and labels where their format can hold it.
     """
 
     images: tuple[Path | NDArray[Any], ...]
@@ -130,3 +111,17 @@ class Sample:
     notes: tuple[Note, ...] = ()
     instances: NDArray[np.unsignedinteger[Any]] | None = None
     grid: Grid = field(default_factory=Grid)
+
+
+class UnusableCases(UserError):  # noqa: N818 - several of what `nnunet_ext.errors.UnusableCase` is
+    """Cases that cannot be converted, as a survey finds them before anything is written.
+
+    Parameters
+    ----------
+    problems : mapping
+        Case id to what is wrong with the case, each line beginning with a file.
+    """
+
+    def __init__(self, problems: Mapping[str, list[str]]) -> None:
+        super().__init__("\n".join(line for lines in problems.values() for line in lines))
+        self.problems = dict(problems)

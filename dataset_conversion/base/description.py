@@ -1,12 +1,12 @@
-"""What a dataset is, in nnU-Net's words (``dataset.json``) and in those of the list of datasets."""
+"""What a dataset is: its channels and labels for ``dataset.json``, and its row in the list of datasets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
-from nnunet_ext.dataset_conversion.base.case import Case, Note, Part
+from nnunet_ext.dataset_conversion.base.case import Part
 
 #: name of nnU-Net's label for voxels of which nothing is known
 IGNORE = "ignore"
@@ -25,7 +25,7 @@ class DatasetDescription:
         Class name to value, background = 0, consecutive; "ignore", if there is one, is the highest. Regions,
         which may overlap, have several values each: ``{"whole": (1, 2), "core": 2}``.
     file_ending : str
-        Of images and labels, with the dot. With `dimension` it selects a format of `formats`.
+        Of images and labels, with the dot. With `dimension` it selects the format that is written.
     official_counts : mapping
         Cases per part in the complete dataset, to tell a partial download.
     dimension : int
@@ -75,7 +75,7 @@ class DatasetDescription:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the list of datasets (``nnunet_ext convert --list``) says about one; words, not code.
+    """What the list of datasets (``nnunet_ext convert --list``) and the help say about one, in words.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class Facts:
     split : str
         Where the split comes from: "official test; 20 % of training, seeded, as validation".
     open_points : tuple of str
-        What could not be established and the user has to know or give; the help lists it.
+        What could not be established, which the user has to know or to give.
     """
 
     task: str = ""
@@ -105,31 +105,3 @@ class Facts:
     serves: str = ""
     split: str = ""
     open_points: tuple[str, ...] = ()
-
-
-#: (items, how many, what) -> the same items, shown as they go by
-Progress: TypeAlias = Callable[[Iterable[Any], int, str], Iterator[Any]]
-
-
-def silent(items: Iterable[Any], total: int, description: str) -> Iterator[Any]:
-    """Yield `items` and show nothing."""
-    yield from items
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What a look at the files showed before anything is written.
-
-    Attributes
-    ----------
-    cases : tuple of Case
-        The cases to convert.
-    description : DatasetDescription
-        What they have in common.
-    notes : tuple of Note
-        What is worth knowing about the dataset as a whole.
-    """
-
-    cases: tuple[Case, ...]
-    description: DatasetDescription
-    notes: tuple[Note, ...] = ()

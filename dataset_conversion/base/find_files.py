@@ -1,4 +1,4 @@
-"""Finding files in what a user has unpacked: extra folder levels, system litter, odd names."""
+"""Finding files in what a user has unpacked: extra folder levels, system files, letter case."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from nnunet_ext.errors import UserError
 
-_LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
+_SYSTEM_FILES = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
-def is_litter(path: Path) -> bool:
-    """Tell whether `path` is a file or folder an operating system left behind, or is hidden."""
-    return path.name.startswith(".") or path.name.lower() in _LITTER
+def is_system_file(path: Path) -> bool:
+    """Tell whether `path` is a file or folder that an operating system made, or is hidden."""
+    return path.name.startswith(".") or path.name.lower() in _SYSTEM_FILES
 
 
 def case_id(name: str) -> str:
@@ -25,12 +25,12 @@ def case_id(name: str) -> str:
 def list_files(folder: Path, pattern: str) -> list[Path]:
     """Return the files of `folder` whose whole name matches the regular expression, sorted by name.
 
-    Letter case is ignored and so is litter such as ``.DS_Store``. A missing folder has no files.
+    Letter case is ignored and system files such as ``.DS_Store`` are left out. A missing folder has no files.
     """
     name = re.compile(pattern, re.IGNORECASE)
     if not folder.is_dir():
         return []
-    files = (path for path in folder.iterdir() if path.is_file() and not is_litter(path))
+    files = (path for path in folder.iterdir() if path.is_file() and not is_system_file(path))
     return sorted(path for path in files if name.fullmatch(path.name))
 
 
@@ -40,22 +40,26 @@ def match_files(root: Path, pattern: str) -> list[tuple[Path, re.Match[str]]]:
     Parameters
     ----------
     root : Path
-        Folder to search with all its subfolders; litter and what lies in it is skipped.
+        Folder to search with all its subfolders; system files and folders are skipped.
     pattern : str
         Regular expression for the path below `root`, with forward slashes; letter case is ignored.
 
     Examples
     --------
-    >>> for path, found in match_files(root, r"(?:.*/)?(sub-\w+)_T1w\.nii\.gz"):  # doctest: +SKIP
-    ...     subject = found[1]
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("sub-1_T1w.nii.gz", "sub-2_t1w.NII.GZ", "notes.txt"):
+    ...         Path(folder, name).touch()
+    ...     [found[1] for _, found in match_files(Path(folder), r"(?:.*/)?(sub-\w+)_T1w\.nii\.gz")]
+    ['sub-1', 'sub-2']
     """
     wanted, hits = re.compile(pattern, re.IGNORECASE), []
     for folder, names, files in os.walk(root):
-        names[:] = [name for name in names if not is_litter(Path(name))]
+        names[:] = [name for name in names if not is_system_file(Path(name))]
         for name in files:
             path = Path(folder, name)
             found = wanted.fullmatch(path.relative_to(root).as_posix())
-            if found and not is_litter(path):
+            if found and not is_system_file(path):
                 hits.append((path, found))
     return sorted(hits, key=lambda hit: hit[0])
 
@@ -130,12 +134,14 @@ def check_folder(path: Path, wanted: str) -> None:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Return the folders in `folder`, sorted, without litter."""
-    return sorted(child for child in folder.iterdir() if child.is_dir() and not is_litter(child))
+    """Return the folders in `folder`, sorted, without those of operating systems."""
+    return sorted(child for child in folder.iterdir() if child.is_dir() and not is_system_file(child))
 
 
 def listing(folder: Path, limit: int = 10) -> str:
     """Return the names in `folder` for a message; at most `limit` of them."""
-    names = sorted(child.name + "/" * child.is_dir() for child in folder.iterdir() if not is_litter(child))
+    names = sorted(
+        child.name + "/" * child.is_dir() for child in folder.iterdir() if not is_system_file(child)
+    )
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more if names else "nothing"

@@ -1,4 +1,4 @@
-"""What the converters of nuclei in stained tissue share: colour pictures, a dealt split, kinds of nuclei."""
+"""What the converters of nuclei in stained tissue share: colour pictures, a seeded split, kinds of nuclei."""
 
 from __future__ import annotations
 
@@ -11,44 +11,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.dataset_conversion.base.case import Case, Note
-from nnunet_ext.dataset_conversion.base.converter import Dealt, option
+from nnunet_ext.dataset_conversion.base.converter import option
 from nnunet_ext.dataset_conversion.base.description import DatasetDescription
-from nnunet_ext.dataset_conversion.base.instance_checks import Look
-from nnunet_ext.dataset_conversion.base.instances import Ids, InstanceConverter
+from nnunet_ext.dataset_conversion.base.instance_headers import CaseHeaders
+from nnunet_ext.dataset_conversion.base.instance_ids import Ids
+from nnunet_ext.dataset_conversion.base.instances import InstanceConverter
+from nnunet_ext.dataset_conversion.base.seeded_split import SeededSplit
 from nnunet_ext.images.files import read_header, read_image
 from nnunet_ext.images.image import Grid, Header, Hints
 
 NUCLEI = "nuclei"
-_FLAT = Hints(dimension=2)
+_PICTURE = Hints(dimension=2)
 
 
 @dataclass(frozen=True)
 class PictureInstances(InstanceConverter):
-    """Base of the converters whose images are colour pictures and whose instances are not."""
+    """Base of the converters whose images are colour pictures and whose labels are no images."""
 
     def headers(self, case: Case, dimension: int | None) -> tuple[Header, Header | None]:
         """Return the picture's header."""
-        return read_header(case.images[0], _FLAT), None
+        return read_header(case.images[0], _PICTURE), None
 
     def read_pixels(self, case: Case, description: DatasetDescription) -> NDArray[Any]:
         """Return the colours, (3, y, x)."""
-        return read_image(case.images[0], _FLAT).pixels
+        return read_image(case.images[0], _PICTURE).pixels
 
 
 @dataclass(frozen=True)
-class SeededSplit(Dealt, InstanceConverter):
-    """Base of the converters of instances whose cases are dealt."""
+class SeededInstances(SeededSplit, InstanceConverter):
+    """Base of the converters of instances with a seeded split."""
 
-    def describe_from(self, looks: Sequence[Look]) -> DatasetDescription:
+    def describe_from(self, known: Sequence[CaseHeaders]) -> DatasetDescription:
         """Add the number of cases in the complete dataset."""
-        return replace(super().describe_from(looks), official_counts=self.counts())
+        return replace(super().describe_from(known), official_counts=self.counts())
 
 
 @dataclass(frozen=True)
 class KindsOfNuclei(InstanceConverter):
-    """Base of the converters of nuclei of several kinds, which may be the classes instead.
+    """Base of the converters of nuclei of several kinds, which may be the classes.
 
-    `target` is redeclared with its choices, the first of which is "nuclei".
+    A subclass declares `target` again, with its choices, the first of which is "nuclei".
     """
 
     target: str = option(NUCLEI, "what the classes say", (NUCLEI,))
@@ -60,15 +62,15 @@ class KindsOfNuclei(InstanceConverter):
 
     @abstractmethod
     def kinds(self) -> tuple[str, ...]:
-        """Return the names of the classes 1, 2, ... of `target`, if that is not "nuclei"."""
+        """Return the names of the classes 1, 2, ...; asked for if `target` is not "nuclei"."""
 
     @abstractmethod
     def read_kinds(self, case: Case) -> tuple[NDArray[np.uint8], tuple[Note, ...]]:
         """Return the kind of the nucleus at each pixel, (y, x), 0 = background, and notes on it."""
 
-    def describe_from(self, looks: Sequence[Look]) -> DatasetDescription:
-        """Name the kinds as classes, where they are."""
-        description = super().describe_from(looks)
+    def describe_from(self, known: Sequence[CaseHeaders]) -> DatasetDescription:
+        """Name the kinds as classes, if they are the target."""
+        description = super().describe_from(known)
         if self.target == NUCLEI:
             return description
         labels = {name: number for number, name in enumerate(("background", *self.kinds()))}
@@ -77,7 +79,7 @@ class KindsOfNuclei(InstanceConverter):
     def make_label(
         self, case: Case, instances: Ids, grid: Grid, description: DatasetDescription
     ) -> tuple[NDArray[np.uint8], tuple[Note, ...]]:
-        """Return the kinds, where they are wanted."""
+        """Return the kinds, if they are the target."""
         if self.target == NUCLEI:
             return super().make_label(case, instances, grid, description)
         return self.read_kinds(case)

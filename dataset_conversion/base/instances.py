@@ -12,46 +12,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.base.case import (
-    Case,
-    CaseError,
-    Note,
-    Sample,
-    SurveyError,
-)
-from nnunet_ext.dataset_conversion.base.converter import Converter, option
-from nnunet_ext.dataset_conversion.base.description import (
-    IGNORE,
-    DatasetDescription,
-    Progress,
-    Survey,
-    silent,
-)
-from nnunet_ext.dataset_conversion.base.instance_checks import (
-    FLOAT,
-    Look,
-    as_ids,
-    check_spacing,
+from nnunet_ext.dataset_conversion.base.case import Case, Note, Sample, UnusableCases
+from nnunet_ext.dataset_conversion.base.converter import Converter, Survey, option
+from nnunet_ext.dataset_conversion.base.description import IGNORE, DatasetDescription
+from nnunet_ext.dataset_conversion.base.instance_headers import (
+    CaseHeaders,
+    check_spacings,
     check_uniform,
-    instance_notes,
     join_channels,
-    may_be_wrong,
+    problems_with,
+    survey_notes,
+)
+from nnunet_ext.dataset_conversion.base.instance_ids import (
+    Ids,
+    allows_other_values,
+    as_ids,
+    instance_notes,
     number_from_one,
     pieces,
-    survey_notes,
-    wrong_with,
 )
-from nnunet_ext.errors import UserError
+from nnunet_ext.errors import UnusableCase, UserError
 from nnunet_ext.images.files import HDF5_ENDINGS, ending_of, read_header, read_image
 from nnunet_ext.images.hdf5 import library
 from nnunet_ext.images.image import Grid, Header, Hints
+from nnunet_ext.worker_pool import Progress, silent
 
 #: class name -> label; with fewer classes the last ones are left out
 CLASSES = {"background": 0, "cell": 1, "touching": 2, "gap": 3}
 DEFAULT_RADII = {"touching": 2.0, "gap": 7.0}  # voxels
 CONSTANT = "images of one grey value"
-
-Ids = NDArray[np.unsignedinteger[Any]]
+FLOAT = "labels stored as floating-point numbers"
 
 
 @dataclass(frozen=True)
@@ -123,49 +113,49 @@ class InstanceConverter(Converter):
         return False
 
     def ignored(self, case: Case, ids: Ids) -> NDArray[np.bool_] | None:
-        """Return where nothing is known (slices nobody annotated), as True, or None; cells win over it."""
+        """Return True where nothing is known (slices nobody annotated), or None; cells there stay cells."""
         return None
 
     def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
         """Read the headers, and the ids where their type allows what no instance id is."""
-        looks, problems, dimension = [], {}, None
+        known, problems, dimension = [], {}, None
         ordered = sorted(cases, key=lambda case: case.part == "test")
-        for case in progress(iter(ordered), len(ordered), "Looking at the files"):
+        for case in progress(iter(ordered), len(ordered), "Reading headers"):
             try:
-                look = Look(case, *self.headers(case, dimension))
-                wrong = wrong_with(look)
-                if not wrong and look.label is not None and may_be_wrong(look.label):
+                headers = CaseHeaders(case, *self.headers(case, dimension))
+                wrong = problems_with(headers)
+                if not wrong and headers.label is not None and allows_other_values(headers.label):
                     self.read_ids(case)
             except UserError as error:
                 wrong = [str(error)]
             if wrong:
                 problems[case.id] = wrong
             else:
-                dimension = dimension or look.dimension
-                looks.append(look)
+                dimension = dimension or headers.dimension
+                known.append(headers)
         if problems:
-            raise SurveyError(problems)
-        check_uniform(looks)
-        check_spacing(looks, self.spacing, self.physical_radii)
-        return Survey(tuple(cases), self.describe_from(looks), survey_notes(looks, self.spacing))
+            raise UnusableCases(problems)
+        check_uniform(known)
+        check_spacings(known, self.spacing, self.physical_radii)
+        return Survey(tuple(cases), self.describe_from(known), survey_notes(known, self.spacing))
 
-    def describe_from(self, looks: Sequence[Look]) -> DatasetDescription:
+    def describe_from(self, known: Sequence[CaseHeaders]) -> DatasetDescription:
         """Return channels and format: png where that loses nothing, NIfTI for NIfTI, else tif."""
-        dimension, channels = looks[0].dimension, looks[0].image.channels
-        are_bytes = all(look.image.dtype in (np.uint8, np.bool_) for look in looks)
-        if looks[0].is_nifti:
+        dimension, channels = known[0].dimension, known[0].image.channels
+        are_bytes = all(headers.image.dtype in (np.uint8, np.bool_) for headers in known)
+        if known[0].is_nifti:
             ending = ".nii.gz"
         else:
             ending = ".png" if dimension == 2 and are_bytes and channels in (1, 3) else ".tif"
         names = ("R", "G", "B") if ending == ".png" and channels == 3 else _numbered("channel", channels)
         labels = {name: value for name, value in CLASSES.items() if value < self.classes}
-        if self.has_ignore([look.case for look in looks]):
+        if self.has_ignore([headers.case for headers in known]):
             labels[IGNORE] = self.classes
         return DatasetDescription(names, labels, ending, dimension=dimension)
 
     def read_case(self, case: Case, description: DatasetDescription) -> Sample:
         """Read labels and image, and make the label map."""
-        grid = Look(case, *self.headers(case, description.dimension)).grid(self.spacing)
+        grid = CaseHeaders(case, *self.headers(case, description.dimension)).grid(self.spacing)
         label, instances, notes = None, None, ()
         if case.labels:
             ids, notes = self.read_ids(case)
@@ -181,8 +171,8 @@ class InstanceConverter(Converter):
     def make_label(
         self, case: Case, instances: Ids, grid: Grid, description: DatasetDescription
     ) -> tuple[NDArray[np.uint8], tuple[Note, ...]]:
-        """Return the label map and notes on it; here the classes of the instances, and what is ignored."""
-        label = self._semantic(instances, grid.spacing, case.images[0])
+        """Return the label map and notes on it; here the classes of the instances, and the ignore label."""
+        label = self.make_classes(instances, grid.spacing, case.images[0])
         unknown = self.ignored(case, instances)
         if unknown is not None:
             label[unknown & (instances == 0)] = description.labels[IGNORE]
@@ -193,7 +183,9 @@ class InstanceConverter(Converter):
         if self.classes != 4 or self.physical_radii or {self.touching_radius, self.gap_radius} != {None}:
             raise UserError(f"{reason}: leave out --classes and the radii.")
 
-    def _semantic(self, instances: Ids, spacing: tuple[float, ...] | None, file: Path) -> NDArray[np.uint8]:
+    def make_classes(
+        self, instances: Ids, spacing: tuple[float, ...] | None, file: Path
+    ) -> NDArray[np.uint8]:
         """Return the classes of instances; override it where single slices are labelled."""
         from nnunet_ext.targets import semantic_from_instances
 
@@ -205,29 +197,7 @@ class InstanceConverter(Converter):
         try:
             return semantic_from_instances(instances, touching, gap, self.classes, unit)
         except ValueError as error:  # a radius too large for this spacing
-            raise CaseError(f"{file}: {error}") from error
-
-
-def _numbered(word: str, count: int) -> tuple[str, ...]:
-    return (word,) if count == 1 else tuple(f"{word}{number}" for number in range(count))
-
-
-def _check_pixels(pixels: NDArray[Any], file: Path) -> tuple[Note, ...]:
-    """Refuse values nnU-Net cannot train on; note an image that shows nothing."""
-    if pixels.dtype.kind == "f" and not all(np.isfinite(plane).all() for plane in pixels):
-        raise CaseError(f"{file}: holds values that are not finite (NaN or infinity)")
-    constant = [i for i, channel in enumerate(pixels) if channel.min() == channel.max()]
-    return tuple(Note(CONSTANT, f"{file}: channel {number}") for number in constant)
-
-
-def _files(pixels: NDArray[Any], description: DatasetDescription) -> tuple[NDArray[Any], ...]:
-    """Return one array per nnU-Net file, in a type it reads: colours in one png, else one per channel."""
-    unknown_to_nnunet = {"bool": "uint8", "float16": "float32"}
-    native = pixels.dtype.name  # without a byte order
-    pixels = pixels.astype(np.dtype(unknown_to_nnunet.get(native, native)), copy=False)
-    if description.file_ending == ".png" and len(pixels) == 3:
-        return (np.ascontiguousarray(np.moveaxis(pixels, 0, -1)),)
-    return tuple(pixels)
+            raise UnusableCase(f"{file}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -252,7 +222,7 @@ class FileInstances(InstanceConverter):
         file = case.labels[0]
         labels = read_image(file, self.label_hints()).pixels
         if len(labels) != 1:
-            raise CaseError(f"{file}: labels of one channel are expected, found {len(labels)}")
+            raise UnusableCase(f"{file}: labels of one channel are expected, found {len(labels)}")
         notes = (Note(FLOAT, f"{file}: {labels.dtype}"),) if labels.dtype.kind == "f" else ()
         ids, more = self.adapt(as_ids(labels[0], file), file)
         return ids, (*notes, *more)
@@ -272,13 +242,13 @@ class FileInstances(InstanceConverter):
 
 @dataclass(frozen=True)
 class Hdf5Instances(FileInstances):
-    """The same for files that may be HDF5, in which images and labels have keys."""
+    """Base of the converters of files that may be HDF5, in which images and labels have keys."""
 
     image_key: str = option("raw", "dataset of the image in an HDF5 file")
     label_key: str = option("label", "dataset of the labels in an HDF5 file")
 
     def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
-        """See `InstanceConverter.survey`; a missing library is said once."""
+        """See `InstanceConverter.survey`; that h5py is missing is said once, not for every file."""
         if any(ending_of(file) in HDF5_ENDINGS for case in cases for file in case.files):
             library()
         return super().survey(cases, progress)
@@ -290,3 +260,25 @@ class Hdf5Instances(FileInstances):
     def label_hints(self) -> Hints:
         """Return the key of the labels, too."""
         return Hints(self.label_key, label=True)
+
+
+def _numbered(word: str, count: int) -> tuple[str, ...]:
+    return (word,) if count == 1 else tuple(f"{word}{number}" for number in range(count))
+
+
+def _check_pixels(pixels: NDArray[Any], file: Path) -> tuple[Note, ...]:
+    """Refuse values nnU-Net cannot train on; note an image that shows nothing."""
+    if pixels.dtype.kind == "f" and not all(np.isfinite(plane).all() for plane in pixels):
+        raise UnusableCase(f"{file}: holds values that are not finite (NaN or infinity)")
+    constant = [i for i, channel in enumerate(pixels) if channel.min() == channel.max()]
+    return tuple(Note(CONSTANT, f"{file}: channel {number}") for number in constant)
+
+
+def _files(pixels: NDArray[Any], description: DatasetDescription) -> tuple[NDArray[Any], ...]:
+    """Return one array per nnU-Net file, in a type it reads: colours in one png, else one per channel."""
+    unknown_to_nnunet = {"bool": "uint8", "float16": "float32"}
+    native = pixels.dtype.name  # without a byte order
+    pixels = pixels.astype(np.dtype(unknown_to_nnunet.get(native, native)), copy=False)
+    if description.file_ending == ".png" and len(pixels) == 3:
+        return (np.ascontiguousarray(np.moveaxis(pixels, 0, -1)),)
+    return tuple(pixels)

@@ -1,4 +1,4 @@
-"""Label maps as they come in files: 0/255 masks with stray values, 0.9999 for 1, other numbers than ours."""
+"""Label maps as files hold them: 0/255 masks with values between, 0.9999 for 1, other numbers than ours."""
 
 from __future__ import annotations
 
@@ -9,15 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.base.case import (
-    RELABELLED,
-    ROUNDED,
-    THRESHOLDED,
-    CaseError,
-    Note,
-)
+from nnunet_ext.dataset_conversion.base.case import RELABELLED, ROUNDED, THRESHOLDED, Note
+from nnunet_ext.errors import UnusableCase
 
 _CLOSE = 1e-3  # to a whole number
+_LISTED = 5  # values that a note names
 
 
 def as_labels(values: NDArray[Any], file: Path) -> tuple[NDArray[np.integer[Any]], tuple[Note, ...]]:
@@ -27,7 +23,7 @@ def as_labels(values: NDArray[Any], file: Path) -> tuple[NDArray[np.integer[Any]
 
     Raises
     ------
-    CaseError
+    UnusableCase
         If there are other fractions, or values that are not finite.
     """
     if values.dtype.kind in "bui":
@@ -36,7 +32,7 @@ def as_labels(values: NDArray[Any], file: Path) -> tuple[NDArray[np.integer[Any]
     with np.errstate(invalid="ignore"):
         odd = ~(np.abs(values - whole) <= _CLOSE)
     if odd.any():
-        raise CaseError(f"{file}: holds {values[odd][0]:g}, but labels are whole numbers")
+        raise UnusableCase(f"{file}: holds {values[odd][0]:g}, but labels are whole numbers")
     inexact = int(np.count_nonzero(values != whole))
     notes = (
         (Note(ROUNDED, f"{file}: {inexact} voxels such as {values[values != whole][0]!r}"),)
@@ -62,20 +58,17 @@ def relabel(
 
     Raises
     ------
-    CaseError
+    UnusableCase
         If the file holds other numbers.
     """
     found = np.unique(labels).tolist()
     if unknown := [value for value in found if value not in classes]:
-        raise CaseError(f"{file}: label values {unknown} are not among {sorted(classes)}")
+        raise UnusableCase(f"{file}: label values {unknown} are not among {sorted(classes)}")
     result = np.zeros(labels.shape, np.uint8)
     for value in found:
         result[labels == value] = classes[value]
     changed = [f"{value} to {classes[value]}" for value in found if classes[value] != value]
     return result, (Note(RELABELLED, f"{file}: {', '.join(changed)}"),) if changed else ()
-
-
-_LISTED = 5  # stray values that a note names
 
 
 def threshold_mask(
@@ -90,27 +83,27 @@ def threshold_mask(
     file : Path
         Where it was read, for the note.
     threshold : int
-        Values above it are foreground. Dividing by 255 would keep stray values.
+        Values above it are foreground. Dividing by 255 would turn the values between into fractions.
 
     Returns
     -------
     tuple of (ndarray, tuple of Note)
-        The labels, uint8 of the same shape, and a note if there were stray values.
+        The labels, uint8 of the same shape, and a note if there were values between.
 
     Raises
     ------
-    CaseError
+    UnusableCase
         If the mask is stored as 0/1, which a threshold would turn into an empty mask.
     """
     values, counts = np.unique(mask[(mask != 0) & (mask != 255)], return_counts=True)
-    stray = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
-    if stray and mask.max() == 1:
-        raise CaseError(f"{file}: a mask of 0 and 1, but 0 and 255 are expected")
+    between = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
+    if between and mask.max() == 1:
+        raise UnusableCase(f"{file}: a mask of 0 and 1, but 0 and 255 are expected")
     notes: tuple[Note, ...] = ()
-    if stray:
-        listed = ", ".join(f"value {value}: {count}" for value, count in list(stray.items())[:_LISTED])
-        more = f" and {len(stray) - _LISTED} more values" if len(stray) > _LISTED else ""
-        text = f"{file}: {sum(stray.values())} pixels ({listed}{more}), thresholded at {threshold}"
+    if between:
+        listed = ", ".join(f"value {value}: {count}" for value, count in list(between.items())[:_LISTED])
+        more = f" and {len(between) - _LISTED} more values" if len(between) > _LISTED else ""
+        text = f"{file}: {sum(between.values())} pixels ({listed}{more}), thresholded at {threshold}"
         notes = (Note(THRESHOLDED, text),)
     return (mask > threshold).astype(np.uint8), notes
 

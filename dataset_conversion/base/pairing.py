@@ -1,4 +1,4 @@
-"""Which label file belongs to which image, by name."""
+"""Which label file belongs to which image: by similar names, or by patterns that the user gives."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from pathlib import Path
 from nnunet_ext.dataset_conversion.base.find_files import match_files
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.files import stem_of
+
+#: what stands for the name of a case in a `PathPattern`
+CASE = "{case}"
 
 _LABEL = re.compile(r"[_.-](cp_masks?|masks?|labels?|instances?|seg|segmentation|gt)$", re.IGNORECASE)
 _IMAGE = re.compile(r"[_.-](images?|img|raw)$", re.IGNORECASE)
@@ -111,24 +114,6 @@ def has_channel_numbers(pair: Pair) -> bool:
     return all(stem_of(image) == f"{pair.name}_{i:04d}" for i, image in enumerate(pair.images))
 
 
-def _image_names(image: Path) -> list[str]:
-    """Return the names under which the label may be found, the whole stem first."""
-    stem = stem_of(image)
-    return list(dict.fromkeys([stem, _IMAGE.sub("", stem), _CHANNEL.sub("", stem)]))
-
-
-def _are_channels(files: Sequence[Path]) -> bool:
-    numbers = [_CHANNEL.search(stem_of(file)) for file in files]
-    return [int(found[1]) if found else -1 for found in numbers] == list(range(len(files)))
-
-
-def _listed(head: str, problems: Sequence[str]) -> str:
-    return "\n".join([head, *(f"  {line}" for line in sorted(problems))])
-
-
-CASE = "{case}"
-
-
 @dataclass(frozen=True)
 class PathPattern:
     """A path below a folder in which ``{case}`` stands for a case's name and ``*`` for any part of a name.
@@ -208,5 +193,21 @@ def part_of_name(name: str, pattern: str, flag: str) -> str:
     return found[1] if found else name
 
 
+def _image_names(image: Path) -> list[str]:
+    """Return the names under which the label may be found, the whole stem first."""
+    stem = stem_of(image)
+    return list(dict.fromkeys([stem, _IMAGE.sub("", stem), _CHANNEL.sub("", stem)]))
+
+
+def _are_channels(files: Sequence[Path]) -> bool:
+    numbers = [_CHANNEL.search(stem_of(file)) for file in files]
+    return [int(found[1]) if found else -1 for found in numbers] == list(range(len(files)))
+
+
+def _listed(head: str, problems: Sequence[str]) -> str:
+    return "\n".join([head, *(f"  {line}" for line in sorted(problems))])
+
+
 def _any(text: str) -> str:
+    """Return a regular expression for a text in which * is any part of a name."""
     return "[^/]*".join(map(re.escape, text.split("*")))

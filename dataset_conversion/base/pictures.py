@@ -1,4 +1,4 @@
-"""Colour pictures with a black and white mask each: reading, and the base of converters that deal them."""
+"""Colour pictures with a black and white mask each: reading, shrinking, and a base for their converters."""
 
 from __future__ import annotations
 
@@ -11,17 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.base.case import (
-    DROPPED,
-    Case,
-    CaseError,
-    Note,
-    Part,
-    Sample,
-)
-from nnunet_ext.dataset_conversion.base.converter import Dealt
+from nnunet_ext.dataset_conversion.base.case import DROPPED, RESIZED, Case, Note, Part, Sample
 from nnunet_ext.dataset_conversion.base.description import DatasetDescription
 from nnunet_ext.dataset_conversion.base.label_maps import threshold_mask
+from nnunet_ext.dataset_conversion.base.seeded_split import SeededSplit
+from nnunet_ext.errors import UnusableCase
 from nnunet_ext.images.files import read_header, read_image
 from nnunet_ext.images.image import Hints
 
@@ -38,14 +32,16 @@ def read_rgb(file: Path) -> tuple[NDArray[np.uint8], tuple[Note, ...]]:
 
     Raises
     ------
-    CaseError
+    UnusableCase
         If it is not 8-bit colour.
     UserError
         If the file cannot be read.
     """
     header, pixels = read_header(file, Hints(dimension=2)), read_image(file, Hints(dimension=2)).pixels
     if len(pixels) != 3 or pixels.dtype != np.uint8:
-        raise CaseError(f"{file}: 8-bit colour is expected, found {len(pixels)} channels of {pixels.dtype}")
+        raise UnusableCase(
+            f"{file}: 8-bit colour is expected, found {len(pixels)} channels of {pixels.dtype}"
+        )
     notes = (Note(DROPPED, f"{file}: alpha channel"),) if header.alpha else ()
     return np.ascontiguousarray(np.moveaxis(pixels, 0, -1)), notes
 
@@ -60,7 +56,7 @@ def read_mask(file: Path) -> tuple[NDArray[Any], tuple[Note, ...]]:
 
     Raises
     ------
-    CaseError
+    UnusableCase
         If the channels differ or the file is not 2D.
     UserError
         If the file cannot be read.
@@ -68,9 +64,9 @@ def read_mask(file: Path) -> tuple[NDArray[Any], tuple[Note, ...]]:
     image = read_image(file, Hints(dimension=2, label=True))
     first, *others = image.pixels
     if first.ndim != 2:
-        raise CaseError(f"{file}: a 2D mask is expected, found {first.ndim} axes")
+        raise UnusableCase(f"{file}: a 2D mask is expected, found {first.ndim} axes")
     if any((channel != first).any() for channel in others):
-        raise CaseError(
+        raise UnusableCase(
             f"{file}: a mask of one grey channel is expected, found {len(image.pixels)} that differ"
         )
     if not others:
@@ -83,14 +79,14 @@ def read_foreground(file: Path) -> tuple[NDArray[np.uint8], tuple[Note, ...]]:
 
     Raises
     ------
-    CaseError
+    UnusableCase
         If it is coloured, or a mask of 0 and 1 stored as grey values.
     """
     mask, notes = read_mask(file)
     if mask.dtype == bool:
         mask = mask.astype(np.uint8) * 255  # one bit per pixel: 1 is white
-    label, stray = threshold_mask(mask, file)
-    return label, (*notes, *stray)
+    label, thresholded = threshold_mask(mask, file)
+    return label, (*notes, *thresholded)
 
 
 def as_colour_png(file: Path) -> tuple[Path | NDArray[np.uint8], tuple[Note, ...]]:
@@ -100,14 +96,45 @@ def as_colour_png(file: Path) -> tuple[Path | NDArray[np.uint8], tuple[Note, ...
     return (file, ()) if is_rgb and file.suffix.lower() == ".png" else read_rgb(file)
 
 
+def shrink(
+    image: NDArray[np.uint8], label: NDArray[np.uint8], short_side: int, file: Path
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], tuple[Note, ...]]:
+    """Scale a picture and its label down to a length of the shorter side, if they are larger.
+
+    Parameters
+    ----------
+    image, label : ndarray
+        Shapes (y, x, 3) and (y, x); the label holds 0 and 1.
+    short_side : int
+        Pixels; 0 leaves the size as it is.
+    file : Path
+        Where the label was read, for the note.
+
+    Returns
+    -------
+    tuple of (ndarray, ndarray, tuple of Note)
+        Both, and a note if they were scaled. A pixel is labelled where the label covers half of it.
+    """
+    if label.shape != image.shape[:2] or not 0 < short_side < min(label.shape):
+        return image, label, ()
+    height, width = (max(1, round(side * short_side / min(label.shape))) for side in label.shape)
+    size = f"{label.shape[0]}x{label.shape[1]} to {height}x{width}"
+    small = _scaled(label * np.uint8(255), (width, height)) > 127
+    return (
+        _scaled(image, (width, height)),
+        small.astype(np.uint8),
+        (Note(RESIZED, f"{file}: {size}"),),
+    )
+
+
 def rgb_description(foreground: str, counts: Mapping[Part, int]) -> DatasetDescription:
     """Return RGB png of the given numbers of cases, with one class."""
     return DatasetDescription(("R", "G", "B"), {"background": 0, foreground: 1}, ".png", counts)
 
 
 @dataclass(frozen=True)
-class DealtPictures(Dealt):
-    """Base of the converters of colour pictures whose cases are dealt.
+class SeededPictures(SeededSplit):
+    """Base of the converters of colour pictures with one class and a seeded split.
 
     Attributes
     ----------
@@ -132,3 +159,10 @@ class DealtPictures(Dealt):
             return Sample((image,), None, notes)
         label, more = read_foreground(case.labels[0])
         return Sample((image,), label, (*notes, *more))
+
+
+def _scaled(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
+    import PIL.Image
+
+    # Pillow's box filter averages over all pixels that become one
+    return np.asarray(PIL.Image.fromarray(pixels).resize(size, PIL.Image.Resampling.BOX))

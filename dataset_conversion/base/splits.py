@@ -1,4 +1,4 @@
-"""Which cases validate and test: folds where nnU-Net's own random ones would not do, and seeded splits."""
+"""Which cases train, validate and test: nnU-Net's folds, a split drawn with a seed, a split from a file."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.base.case import PARTS, Case, Part
+from nnunet_ext.dataset_conversion.base.case import PARTS, Case, Part, Split
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import read_json
 
-#: folds nnU-Net makes by itself; it fails on fewer cases
+#: number of folds nnU-Net makes by itself; it fails on fewer cases
 NNUNET_FOLDS = 5
+NOT_NAMED = "not named in the split file"
+_LISTED = 5  # cases in a message
 
 
-def folds(
-    train: Sequence[str], val: Sequence[str], groups: Mapping[str, str]
-) -> list[dict[str, list[str]]] | None:
+def folds(train: Sequence[str], val: Sequence[str], groups: Mapping[str, str]) -> list[Split] | None:
     """Return the folds for ``splits_final.json``, or None to leave them to nnU-Net.
+
+    nnU-Net shuffles single cases into five folds. That does where there are at least five cases, no official
+    validation cases and no groups; folds are made here where one of these is not so.
 
     Parameters
     ----------
@@ -34,6 +37,11 @@ def folds(
     list of dict or None
         ``{"train": [...], "val": [...]}`` per fold. Of 2 to 4 cases each is left out once; a single one is
         trained and validated on.
+
+    Examples
+    --------
+    >>> folds(["a", "b"], [], {})
+    [{'train': ['b'], 'val': ['a']}, {'train': ['a'], 'val': ['b']}]
     """
     if val:
         return [{"train": list(train), "val": list(val)}]
@@ -44,21 +52,9 @@ def folds(
     if len(train) == 1:
         return [{"train": list(train), "val": list(train)}]
     return [
-        {"train": [case for case in train if case not in fold], "val": sorted(fold)}
-        for fold in _left_out(train, groups)
+        {"train": [case for case in train if case not in held_out], "val": sorted(held_out)}
+        for held_out in _held_out(train, groups)
     ]
-
-
-def _left_out(train: Sequence[str], groups: Mapping[str, str]) -> list[set[str]]:
-    """Deal out the groups, the largest first, each to the smallest fold."""
-    members: dict[tuple[str, str], list[str]] = {}
-    for case in train:
-        key = ("group", groups[case]) if case in groups else ("case", case)
-        members.setdefault(key, []).append(case)
-    dealt: list[set[str]] = [set() for _ in range(min(NNUNET_FOLDS, len(members)))]
-    for key in sorted(members, key=lambda key: (-len(members[key]), key)):
-        min(dealt, key=len).update(members[key])
-    return dealt
 
 
 def split_cases(
@@ -67,20 +63,22 @@ def split_cases(
     seed: int = 12345,
     strata: Callable[[Case], Hashable] = lambda case: 0,
 ) -> list[Case]:
-    """Deal cases to training, validation and test, at random but always alike.
+    """Assign cases to training, validation and test at random, the same way for the same seed.
+
+    The order in which cases are drawn is that of a hash of seed and group name. So it does not depend on the
+    version of Python or NumPy, nor on which other cases there are: a missing case moves few others.
 
     Parameters
     ----------
     cases : sequence of Case
-        Cases to deal; their own parts do not matter. Cases of one `Case.group` stay together.
+        The cases; their own parts do not matter. Cases of one `Case.group` stay together.
     sizes : mapping
         Cases per part in the complete dataset: ``{"train": 532, "val": 66, "test": 67}``. Of fewer or more
-        cases each part gets its share, of whole groups what comes near.
+        cases each part gets its share; of whole groups, as near to it as they allow.
     seed : int
-        Another one gives another split. The order depends on the seed and the groups' names alone: a case
-        that is missing does not deal all others anew.
+        Another one gives another split.
     strata : callable
-        Case -> kind; each kind is dealt in these proportions. Default: all are of one kind.
+        Case -> kind; each kind is split in these proportions. Default: all are of one kind.
 
     Returns
     -------
@@ -103,42 +101,8 @@ def split_cases(
         kinds[found.pop()].append(name)
     parts: dict[str, Part] = {}
     for names in kinds.values():
-        parts |= _dealt({name: len(groups[name]) for name in names}, sizes)
+        parts |= _fill_parts({name: len(groups[name]) for name in names}, sizes)
     return [replace(case, part=parts[case.group or case.id]) for case in cases]
-
-
-def _dealt(members: Mapping[str, int], sizes: Mapping[Part, int]) -> dict[str, Part]:
-    """Fill test, then validation, with the groups that fit, in their order; the rest trains."""
-    total = sum(members.values())
-    left, parts = dict(members), dict.fromkeys(members, PARTS[0])
-    for part in reversed(PARTS[1:]):
-        wanted = room = round(total * sizes.get(part, 0) / sum(sizes.values()))
-        for name in list(left):
-            # a part that should have cases gets some, even if every group is larger than it
-            is_needed = room == wanted > 0 and left[name] == min(left.values()) and len(left) > 1
-            if left[name] <= room or is_needed:
-                room -= left.pop(name)
-                parts[name] = part
-                if room <= 0:
-                    break
-    return parts
-
-
-NOT_NAMED = "not named in the split file"
-_LISTED = 5
-
-
-def deal_cases(
-    cases: Sequence[Case],
-    sizes: Mapping[Part, int],
-    seed: int,
-    split_file: Path | None,
-    strata: Callable[[Case], Hashable] = lambda case: 0,
-) -> list[Case]:
-    """Deal cases to parts as a file says or, without one, at random; see `folds.split_cases`."""
-    if split_file is None:
-        return split_cases(cases, sizes, seed, strata)
-    return split_from_file(cases, split_file, tuple(sizes))
 
 
 def split_from_file(cases: Sequence[Case], file: Path, parts: Sequence[Part]) -> list[Case]:
@@ -166,8 +130,8 @@ def split_from_file(cases: Sequence[Case], file: Path, parts: Sequence[Part]) ->
     if unknown := sorted(set(content) - set(parts)):
         raise UserError(f"{form}; found {', '.join(unknown)}.")
     named = Counter(case_id for ids in content.values() for case_id in map(str, ids))
-    _check(file, [case_id for case_id, times in named.items() if times > 1], "named more than once")
-    _check(file, sorted(set(named) - {case.id for case in cases}), "not in the dataset")
+    _refuse(file, [case_id for case_id, times in named.items() if times > 1], "named more than once")
+    _refuse(file, sorted(set(named) - {case.id for case in cases}), "not in the dataset")
     part_of = {str(case_id): part for part in parts for case_id in content.get(part, ())}
     return [
         replace(case, part=part_of[case.id]) if case.id in part_of else replace(case, left_out=NOT_NAMED)
@@ -175,7 +139,36 @@ def split_from_file(cases: Sequence[Case], file: Path, parts: Sequence[Part]) ->
     ]
 
 
-def _check(file: Path, wrong: Sequence[str], what: str) -> None:
+def _held_out(train: Sequence[str], groups: Mapping[str, str]) -> list[set[str]]:
+    """Assign the groups to folds, the largest first, each to the fold that is smallest then."""
+    members: dict[tuple[str, str], list[str]] = {}
+    for case in train:
+        key = ("group", groups[case]) if case in groups else ("case", case)
+        members.setdefault(key, []).append(case)
+    held_out: list[set[str]] = [set() for _ in range(min(NNUNET_FOLDS, len(members)))]
+    for key in sorted(members, key=lambda key: (-len(members[key]), key)):
+        min(held_out, key=len).update(members[key])
+    return held_out
+
+
+def _fill_parts(members: Mapping[str, int], sizes: Mapping[Part, int]) -> dict[str, Part]:
+    """Fill test, then validation, with the groups that fit, in their order; the rest trains."""
+    total = sum(members.values())
+    left, parts = dict(members), dict.fromkeys(members, PARTS[0])
+    for part in reversed(PARTS[1:]):
+        wanted = room = round(total * sizes.get(part, 0) / sum(sizes.values()))
+        for name in list(left):
+            # a part that should have cases gets some, even if every group is larger than it
+            is_needed = room == wanted > 0 and left[name] == min(left.values()) and len(left) > 1
+            if left[name] <= room or is_needed:
+                room -= left.pop(name)
+                parts[name] = part
+                if room <= 0:
+                    break
+    return parts
+
+
+def _refuse(file: Path, wrong: Sequence[str], what: str) -> None:
     if wrong:
         more = f" and {len(wrong) - _LISTED} more" if len(wrong) > _LISTED else ""
         raise UserError(f"{file}: cases {what}: {', '.join(wrong[:_LISTED])}{more}.")

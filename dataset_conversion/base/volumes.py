@@ -10,17 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.base.case import (
-    FILLED,
-    RESIZED,
-    Case,
-    CaseError,
-    Note,
-    Sample,
-)
+from nnunet_ext.dataset_conversion.base.case import FILLED, RESIZED, Case, Note, Sample
 from nnunet_ext.dataset_conversion.base.converter import Converter
 from nnunet_ext.dataset_conversion.base.description import DatasetDescription
 from nnunet_ext.dataset_conversion.base.label_maps import as_labels
+from nnunet_ext.errors import UnusableCase
 from nnunet_ext.images.files import read_header, read_image
 from nnunet_ext.images.geometry import difference
 from nnunet_ext.images.image import Grid, Hints, Image
@@ -30,15 +24,36 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class VolumeConverter(Converter):
+    """Base of the converters whose cases are one NIfTI file per channel and one of labels.
+
+    All files of a case must lie on the same voxels. Labels stored as almost whole numbers are rounded and
+    values of an image that are not finite set to 0, which is noted; labels that are not finite are refused.
+    """
+
+    def read_case(self, case: Case, description: DatasetDescription) -> Sample:
+        """Read channels and label."""
+        volume, notes = self.read_files(case)
+        if volume.label is None:
+            return Sample(volume.channels, None, notes, grid=volume.grid)
+        label, more = as_labels(volume.label, case.labels[0])
+        return Sample(volume.channels, label, (*notes, *more), grid=volume.grid)
+
+    def read_files(self, case: Case) -> tuple[Volume, tuple[Note, ...]]:
+        """Read the files of a case, with notes on what was done to bring them together."""
+        return read_filled(case)
+
+
+@dataclass(frozen=True)
 class Volume:
-    """What the files of a case hold.
+    """The files of a case as read.
 
     Attributes
     ----------
     channels : tuple of ndarray
         One (z, y, x) array per channel, for `Sample.images`.
     label : ndarray or None
-        The values of the label file as stored; see `reading.as_labels`.
+        The values of the label file as stored; see `as_labels`.
     grid : Grid
         That of the first channel, for `Sample.grid`.
     """
@@ -55,7 +70,7 @@ def read_volume(case: Case, hints: Hints = Hints(dimension=3)) -> Volume:  # noq
 
     Raises
     ------
-    CaseError
+    UnusableCase
         If they do not, or a file holds several channels.
     UserError
         If a file cannot be read or is not whole.
@@ -80,13 +95,34 @@ def read_filled(case: Case) -> tuple[Volume, tuple[Note, ...]]:
     return replace(volume, channels=channels), tuple(note for _, notes in filled for note in notes)
 
 
+def read_resampled(case: Case) -> tuple[Volume, tuple[Note, ...]]:
+    """Read a labelled case; channels on other voxels than the label are resampled, which is noted.
+
+    Raises
+    ------
+    UserError
+        If a file cannot be read, is not whole, or holds several channels.
+    """
+    label = read_volume(replace(case, images=case.labels, labels=()))
+    (values,), channels, notes = label.channels, [], list[Note]()
+    for file in case.images:
+        found, filled = read_filled(replace(case, images=(file,), labels=()))
+        pixels = found.channels[0]
+        notes += filled
+        if words := difference(found.grid, label.grid, pixels.shape, values.shape):
+            pixels = resample(Image(pixels[None], found.grid), label.grid, values.shape).pixels[0]
+            notes.append(Note(RESIZED, f"{file}: resampled onto the voxels of the label: {words}"))
+        channels.append(pixels)
+    return Volume(tuple(channels), values, label.grid), tuple(notes)
+
+
 def check_grids(files: Sequence[Path], images: Sequence[Image]) -> None:
-    """Raise `CaseError` unless all images lie on the voxels of the first."""
+    """Raise `UnusableCase` unless all images lie on the voxels of the first."""
     first = images[0]
     for file, image in zip(files[1:], images[1:], strict=True):
         found = difference(image.grid, first.grid, image.pixels.shape[1:], first.pixels.shape[1:])
         if found:
-            raise CaseError(f"{file}: does not lie on the voxels of {files[0]}: {found}")
+            raise UnusableCase(f"{file}: does not lie on the voxels of {files[0]}: {found}")
 
 
 def grid_problem(file: Path, reference: Path) -> str:
@@ -106,55 +142,7 @@ def fill(pixels: NDArray[Any], file: Path, value: float = 0) -> tuple[NDArray[An
     )
 
 
-def _one_channel(file: Path, image: Image) -> Image:
-    if len(image.pixels) != 1:
-        raise CaseError(f"{file}: one channel is expected, found {len(image.pixels)}")
-    return image
-
-
-@dataclass(frozen=True)
-class VolumeConverter(Converter):
-    """Base of the converters whose cases are one NIfTI file per channel and one of labels.
-
-    All files of a case must lie on the same voxels. Labels stored as almost whole numbers are rounded and
-    values of an image that are not finite set to 0, which is noted; labels that are not finite are refused.
-    """
-
-    def read_case(self, case: Case, description: DatasetDescription) -> Sample:
-        """Read channels and label."""
-        volume, notes = self.read_files(case)
-        if volume.label is None:
-            return Sample(volume.channels, None, notes, grid=volume.grid)
-        label, more = as_labels(volume.label, case.labels[0])
-        return Sample(volume.channels, label, (*notes, *more), grid=volume.grid)
-
-    def read_files(self, case: Case) -> tuple[Volume, tuple[Note, ...]]:
-        """Read the files of a case, with notes on what was done to bring them together."""
-        return read_filled(case)
-
-
-def read_resampled(case: Case) -> tuple[Volume, tuple[Note, ...]]:
-    """Read a labelled case; channels on other voxels than the label are resampled, which is noted.
-
-    Raises
-    ------
-    UserError
-        If a file cannot be read, is not whole, or holds several channels.
-    """
-    label = read_volume(replace(case, images=case.labels, labels=()))
-    (values,), channels, notes = label.channels, [], list[Note]()
-    for file in case.images:
-        found, filled = read_filled(replace(case, images=(file,), labels=()))
-        pixels = found.channels[0]
-        notes += filled
-        if words := difference(found.grid, label.grid, pixels.shape, values.shape):
-            pixels = onto(Image(pixels[None], found.grid), label.grid, values.shape).pixels[0]
-            notes.append(Note(RESIZED, f"{file}: resampled onto the voxels of the label: {words}"))
-        channels.append(pixels)
-    return Volume(tuple(channels), values, label.grid), tuple(notes)
-
-
-def onto(image: Image, grid: Grid, shape: tuple[int, ...]) -> Image:
+def resample(image: Image, grid: Grid, shape: tuple[int, ...]) -> Image:
     """Resample an image linearly onto other voxels.
 
     Parameters
@@ -162,16 +150,15 @@ def onto(image: Image, grid: Grid, shape: tuple[int, ...]) -> Image:
     image : Image
         One channel, 3D, whose grid states spacing, origin and direction.
     grid : Grid
-        Where the voxels shall lie, likewise.
+        Where the voxels are to lie, likewise.
     shape : tuple of int
         Their number, (z, y, x).
 
     Returns
     -------
     Image
-        float32; where the image does not reach, its smallest value (air in CT, nothing in a map).
+        float32; where the image does not reach, its smallest value, which is air in CT.
     """
-    import numpy as np
     import SimpleITK as sitk
 
     pixels = image.pixels[0].astype(np.float32)
@@ -181,6 +168,12 @@ def onto(image: Image, grid: Grid, shape: tuple[int, ...]) -> Image:
         _place(target, where)
     moved = sitk.Resample(moving, reference, sitk.Transform(), sitk.sitkLinear, float(pixels.min()))
     return Image(sitk.GetArrayFromImage(moved)[None], grid)
+
+
+def _one_channel(file: Path, image: Image) -> Image:
+    if len(image.pixels) != 1:
+        raise UnusableCase(f"{file}: one channel is expected, found {len(image.pixels)}")
+    return image
 
 
 def _place(image: sitk.Image, grid: Grid) -> None:

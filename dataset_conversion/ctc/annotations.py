@@ -1,4 +1,8 @@
-"""Truth files of the Cell Tracking Challenge: which there are of a frame, and the cells they hold."""
+"""Annotations of the Cell Tracking Challenge: a frame's truth files, its cells, and what is background.
+
+Gold truth need not have all cells of a frame or slice. Markers (``man_track``) were set in all of them, so
+a marker that lies in no cell tells that a cell is missing: background there is not known to be background.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +14,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.base.case import Case, CaseError, Note
-from nnunet_ext.dataset_conversion.base.find_files import list_files
-from nnunet_ext.dataset_conversion.base.instance_checks import as_ids
-from nnunet_ext.dataset_conversion.base.instances import Ids
-from nnunet_ext.dataset_conversion.base.label_maps import size_text
-from nnunet_ext.images.files import read_header, read_image
-from nnunet_ext.images.image import Hints
+from nnunet_ext.dataset_conversion import (
+    Case,
+    Hints,
+    Ids,
+    Note,
+    UnusableCase,
+    as_ids,
+    list_files,
+    read_header,
+    read_image,
+    size_text,
+)
 
 TRUTHS = ("gold", "silver", "both")
 _FOLDERS = {"gold": "GT", "silver": "ST"}
 _SEG = re.compile(r"man_seg_?(\d{3,4})(?:_(\d{3,4}))?\.tiff?", re.IGNORECASE)
+PARTLY, NO_MARKERS = "partly annotated", "no markers to check the annotation by"
+_LISTED = 5  # markers in a note
 
 
 def truth_files(root: Path, sequence: str, truth: str) -> dict[str, tuple[Path, ...]]:
@@ -60,7 +71,7 @@ def read_cells(case: Case) -> tuple[Ids, tuple[Note, ...]]:
 
     Raises
     ------
-    CaseError
+    UnusableCase
         If a slice is not one of the frame, or the ids are none.
     """
     if len(case.labels) == 1 and slice_of(case.labels[0]) is None:
@@ -71,7 +82,7 @@ def read_cells(case: Case) -> tuple[Ids, tuple[Note, ...]]:
         number, plane = slice_of(file), _read_ids(file)
         if number is None or len(shape) != 3 or number >= shape[0] or plane.shape != shape[1:]:
             found = "for the whole frame, as there are slices" if number is None else f"slice {number}"
-            raise CaseError(
+            raise UnusableCase(
                 f"{file}: {size_text(plane.shape)}, {found}; {case.images[0]} is {size_text(shape)}"
             )
         ids[number] = np.where(plane, plane + largest, 0)
@@ -80,22 +91,14 @@ def read_cells(case: Case) -> tuple[Ids, tuple[Note, ...]]:
     return ids, (Note("single slices", text),)
 
 
-def _read_ids(file: Path) -> Ids:
-    return as_ids(read_image(file, Hints(label=True)).pixels[0], file)
-
-
-PARTLY, NO_MARKERS = "partly annotated", "no markers to check the annotation by"
-_LISTED = 5
-
-
 @dataclass(frozen=True)
-class Trust:
-    """What background is taken for background.
+class Background:
+    """Which background of an annotated frame is known to be background.
 
     Attributes
     ----------
-    background : str
-        "checked": of frames and slices each of whose markers lies in a cell; "all"; "none".
+    known : str
+        "checked": that of frames and slices each of whose markers lies in a cell; "all"; "none".
     border : int
         In gold truth background this near to the edges in y and x is unknown, and markers there do not count.
     radius : float or None
@@ -104,7 +107,7 @@ class Trust:
         Edge of a voxel along z, in such pixels.
     """
 
-    background: str = "checked"
+    known: str = "checked"
     border: int = 0
     radius: float | None = None
     depth: float = 1.0
@@ -121,7 +124,7 @@ class Trust:
 
         Raises
         ------
-        CaseError
+        UnusableCase
             If the markers do not have the shape of the frame.
         """
         slices = {number: file for file in case.labels if (number := slice_of(file)) is not None}
@@ -130,12 +133,12 @@ class Trust:
         unknown[list(slices)] = False
         at_border = _border(cells.shape, self.border if is_gold(case.labels[0]) else 0)
         notes: list[Note] = []
-        if self.background == "checked" and not case.others:
+        if self.known == "checked" and not case.others:
             notes.append(Note(NO_MARKERS, f"{case.labels[0]}: the background is ignored"))
-        markers = _markers(case, cells.shape) if self.background == "checked" else None
+        markers = _markers(case, cells.shape) if self.known == "checked" else None
         for part, file in parts.items():
             if markers is None:
-                unknown[part] |= self.background != "all"
+                unknown[part] |= self.known != "all"
                 continue
             seen = np.where(at_border[part], 0, markers[part])
             missing = np.setdiff1d(seen, seen[cells[part] > 0])
@@ -164,13 +167,17 @@ class Trust:
         return Note(PARTLY, text)
 
 
+def _read_ids(file: Path) -> Ids:
+    return as_ids(read_image(file, Hints(label=True)).pixels[0], file)
+
+
 def _markers(case: Case, shape: tuple[int, ...]) -> NDArray[Any] | None:
     if not case.others:
         return None
     (file,) = case.others
     markers = read_image(file, Hints(dimension=len(shape), label=True)).pixels[0]
     if markers.shape != shape:
-        raise CaseError(f"{file}: is {size_text(markers.shape)}, its frame {size_text(shape)}")
+        raise UnusableCase(f"{file}: is {size_text(markers.shape)}, its frame {size_text(shape)}")
     return markers
 
 

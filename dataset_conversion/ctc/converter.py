@@ -12,31 +12,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.base.case import Case, CaseError, Note
-from nnunet_ext.dataset_conversion.base.converter import option
-from nnunet_ext.dataset_conversion.base.description import (
+from nnunet_ext.dataset_conversion import (
     IGNORE,
+    Case,
     DatasetDescription,
     Facts,
+    Grid,
+    Header,
+    Hints,
+    Ids,
+    InstanceConverter,
+    Note,
     Progress,
     Survey,
+    UnusableCase,
+    UserError,
+    find_folder,
+    match_files,
+    option,
+    read_header,
+    read_image,
     silent,
+    size_text,
+    subfolders,
 )
-from nnunet_ext.dataset_conversion.base.find_files import find_folder, match_files, subfolders
-from nnunet_ext.dataset_conversion.base.instances import Ids, InstanceConverter
-from nnunet_ext.dataset_conversion.base.label_maps import size_text
 from nnunet_ext.dataset_conversion.ctc.annotations import (
     TRUTHS,
-    Trust,
+    Background,
     is_gold,
     read_cells,
     slice_of,
     truth_files,
 )
 from nnunet_ext.dataset_conversion.ctc.table import About, about
-from nnunet_ext.errors import UserError
-from nnunet_ext.images.files import read_header, read_image
-from nnunet_ext.images.image import Grid, Header, Hints
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ class Ctc(InstanceConverter):
 
     Gold truth (GT) is drawn by people, in some frames or single slices, not always of all cells; silver truth
     (ST) is a vote of algorithms on nearly all cells. Where background is not known to be background it is
-    ignored, see `ctc_trust.Trust`. The two sequences are the folds.
+    ignored, see `annotations.Background`. The two sequences are the folds.
     """
 
     name = "CTC"
@@ -141,7 +149,7 @@ class Ctc(InstanceConverter):
         """Return the headers, with the voxel size of the table; single slices are compared in `read_ids`."""
         known, image = self._about(case), read_header(case.images[0])
         if known.dimension and len(image.shape) != known.dimension:
-            raise CaseError(
+            raise UnusableCase(
                 f"{case.images[0]}: is {size_text(image.shape)}, but the data are {known.dimension}D"
             )
         spacing = known.of_sequence.get(case.images[0].parent.name, known.spacing)
@@ -155,51 +163,53 @@ class Ctc(InstanceConverter):
         return read_image(case.images[0], Hints(dimension=description.dimension)).pixels
 
     def read_ids(self, case: Case) -> tuple[Ids, tuple[Note, ...]]:
-        """Read the frame's segmentation, or place its slices; the cells of each slice are others."""
+        """Read the frame's segmentation, or put its slices in their places."""
         return read_cells(case)
 
-    def _trust(self, case: Case) -> Trust:
+    def _background(self, case: Case) -> Background:
         known, background = self._about(case), self.background
         if known.kind == "lineages":
             background = "none"
         elif known.kind == "simulated" and background == "checked" and not case.others:
             background = "all"
         z, *_, x = self.spacing or known.spacing or (1.0, 1.0)
-        return Trust(
+        return Background(
             background, known.border if self.border is None else self.border, self.missing_radius, z / x
         )
 
     def has_ignore(self, cases: Sequence[Case]) -> bool:
-        """Tell whether slices, a border or background that cannot be trusted will be ignored."""
+        """Tell whether slices, a border, or background that may hold cells will be ignored."""
         return any(self._may_ignore(case) for case in cases if case.labels)
 
     def _may_ignore(self, case: Case) -> bool:
-        trust, is_exact = self._trust(case), self._about(case).kind == "simulated"
-        is_cut = slice_of(case.labels[0]) is not None or (trust.border > 0 and is_gold(case.labels[0]))
-        return is_cut or trust.background == "none" or (trust.background == "checked" and not is_exact)
+        background, is_exact = self._background(case), self._about(case).kind == "simulated"
+        is_cut = slice_of(case.labels[0]) is not None or (background.border > 0 and is_gold(case.labels[0]))
+        return is_cut or background.known == "none" or (background.known == "checked" and not is_exact)
 
     def make_label(
         self, case: Case, instances: Ids, grid: Grid, description: DatasetDescription
     ) -> tuple[NDArray[np.uint8], tuple[Note, ...]]:
         """Ignore what is not known to be background, and say why."""
         label, _ = super().make_label(case, instances, grid, description)
-        unknown, notes = self._trust(case).unknown(case, instances)
+        unknown, notes = self._background(case).unknown(case, instances)
         unknown &= instances == 0
         if IGNORE not in description.labels:
             if unknown.any():
-                raise CaseError(f"{notes[0].text}, but simulated truth is complete")
+                raise UnusableCase(f"{notes[0].text}, but simulated truth is complete")
             return label, ()
         label[unknown] = description.values[-1]
         return label, notes
 
-    def _semantic(self, instances: Ids, spacing: tuple[float, ...] | None, file: Path) -> NDArray[np.uint8]:
-        """Return the classes; of single slices each for itself, as a closing in 3D finds no gap in one."""
+    def make_classes(
+        self, instances: Ids, spacing: tuple[float, ...] | None, file: Path
+    ) -> NDArray[np.uint8]:
+        """Return the classes; single slices one by one, as a closing in 3D finds no gap in a slice."""
         files = truth_files(file.parents[1], file.parent.name, self.truth).get(file.stem[1:], ())
         if instances.ndim == 2 or slice_of(files[0]) is None:
-            return super()._semantic(instances, spacing, file)
+            return super().make_classes(instances, spacing, file)
         label = np.zeros(instances.shape, np.uint8)
         for number in np.flatnonzero(instances.any(axis=(1, 2))):
-            label[number] = super()._semantic(instances[number], spacing and spacing[1:], file)
+            label[number] = super().make_classes(instances[number], spacing and spacing[1:], file)
         return label
 
 

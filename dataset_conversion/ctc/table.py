@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nnunet_ext.errors import UserError
+from nnunet_ext.dataset_conversion import UserError
 
 
 @dataclass(frozen=True)

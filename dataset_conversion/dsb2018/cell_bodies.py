@@ -10,35 +10,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.base.case import (
+from nnunet_ext.dataset_conversion import (
     Case,
-    CaseError,
+    Hints,
+    Ids,
     Note,
-    SurveyError,
+    UnusableCase,
+    UnusableCases,
+    UserError,
+    allows_other_values,
+    as_ids,
+    check_folder,
+    examples,
+    list_files,
+    read_header,
+    read_image,
+    size_text,
 )
-from nnunet_ext.dataset_conversion.base.find_files import check_folder, list_files
-from nnunet_ext.dataset_conversion.base.instance_checks import as_ids, examples, may_be_wrong
-from nnunet_ext.dataset_conversion.base.label_maps import size_text
-from nnunet_ext.errors import UserError
-from nnunet_ext.images.files import read_header, read_image, stem_of
-from nnunet_ext.images.image import Hints
+from nnunet_ext.images.files import stem_of
 
 LABELS = {"background": 0, "cell": 1, "nucleus": 2}
 NESTING: dict[str, Any] = {"cell": {"nucleus": {}}}
-STRAY_CHOICES = ("keep", "clip", "error")
+OUTSIDE_CHOICES = ("keep", "clip", "error")
 OUTSIDE = "nuclei outside cells"
 _LABEL = Hints(dimension=2, label=True)
-
-Ids = NDArray[np.unsignedinteger[Any]]
 
 
 def check_names(folder: Path, ids: Collection[str]) -> None:
     """Raise `UserError` if there is no such folder, or masks in it belong to none of the dataset's cases."""
     check_folder(folder, "the folder of the cell masks with --cells")
     masks = _masks(folder)
-    if strangers := [mask for mask in masks if stem_of(mask) not in ids]:
+    if unmatched := [mask for mask in masks if stem_of(mask) not in ids]:
         raise UserError(
-            f"{len(strangers)} of {len(masks)} cell masks belong to no image: {examples(strangers)}. "
+            f"{len(unmatched)} of {len(masks)} cell masks belong to no image: {examples(unmatched)}. "
             "Call a mask like its image, ID.png or ID.tif."
         )
 
@@ -48,7 +52,7 @@ def with_masks(cases: Sequence[Case], folder: Path) -> list[Case]:
 
     Raises
     ------
-    SurveyError
+    UnusableCases
         If a mask is missing, there are two of one case, or one cannot be read or does not fit its image.
     """
     masks, found, problems = _masks(folder), [], {}
@@ -65,7 +69,7 @@ def with_masks(cases: Sequence[Case], folder: Path) -> list[Case]:
         else:
             found.append(replace(case, others=(own[0], *case.others)))
     if problems:
-        raise SurveyError(problems)
+        raise UnusableCases(problems)
     return found
 
 
@@ -74,17 +78,17 @@ def read_cells(mask: Path) -> NDArray[np.bool_]:
 
     Raises
     ------
-    CaseError
+    UnusableCase
         If it holds negative or fractional values.
     """
     inside: NDArray[np.bool_] = as_ids(read_image(mask, _LABEL).pixels[0], mask) > 0
     return inside
 
 
-def treat_stray(
+def treat_outside(
     nuclei: Ids, cells: NDArray[np.bool_], choice: str, mask: Path
 ) -> tuple[Ids, tuple[Note, ...]]:
-    """Look for pixels of nuclei outside every cell.
+    """Find pixels of nuclei outside every cell, and treat them as the user chose.
 
     Parameters
     ----------
@@ -104,23 +108,23 @@ def treat_stray(
 
     Raises
     ------
-    CaseError
+    UnusableCase
         If there are such pixels and the choice is "error".
     """
-    stray = (nuclei > 0) & ~cells
-    if not stray.any():
+    outside = (nuclei > 0) & ~cells
+    if not outside.any():
         return nuclei, ()
-    concerned, pixels = np.unique(nuclei[stray]), np.count_nonzero(stray)
+    concerned, pixels = np.unique(nuclei[outside]), np.count_nonzero(outside)
     whole = len(np.setdiff1d(concerned, nuclei[cells]))
     number = f"{len(concerned)} nucle{'us' if len(concerned) == 1 else 'i'}"
     text = f"{mask}: {pixels} pixels of {number}, {whole} of them whole, lie outside every cell"
     if 2 * pixels > np.count_nonzero(nuclei):
         text += " (is the mask inverted?)"
     if choice == "error":
-        raise CaseError(f"{text}: mend the mask, or choose --stray-nuclei keep or clip")
+        raise UnusableCase(f"{text}: correct the mask, or choose --stray-nuclei keep or clip")
     if choice == "keep":
         return nuclei, (Note(OUTSIDE, f"{text}; kept as nucleus"),)
-    return np.where(stray, nuclei.dtype.type(0), nuclei), (Note(OUTSIDE, f"{text}; made background"),)
+    return np.where(outside, nuclei.dtype.type(0), nuclei), (Note(OUTSIDE, f"{text}; made background"),)
 
 
 def nested_labels(nuclei: Ids, cells: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -139,7 +143,7 @@ def _wrong_with(mask: Path, case: Case) -> str:
             return f"{mask}: a cell mask of one channel is expected, found {header.channels}"
         if header.shape != shape:
             return f"{mask}: is {size_text(header.shape)}, its image {case.images[0]} {size_text(shape)}"
-        if may_be_wrong(header):
+        if allows_other_values(header):
             read_cells(mask)
     except UserError as error:
         return str(error)

@@ -11,22 +11,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.base.case import (
+from nnunet_ext.dataset_conversion import (
     Case,
-    CaseError,
+    DatasetDescription,
+    Facts,
+    Grid,
+    Header,
+    Ids,
+    InstanceConverter,
     Note,
     Part,
-    SurveyError,
+    Progress,
+    Survey,
+    UnusableCase,
+    UnusableCases,
+    UserError,
+    find_folder,
+    list_files,
+    option,
+    read_header,
+    read_image,
+    silent,
+    size_text,
+    subfolders,
+    threshold_mask,
 )
-from nnunet_ext.dataset_conversion.base.converter import option
-from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts, Progress, Survey, silent
-from nnunet_ext.dataset_conversion.base.find_files import find_folder, list_files, subfolders
-from nnunet_ext.dataset_conversion.base.instances import Ids, InstanceConverter
-from nnunet_ext.dataset_conversion.base.label_maps import size_text, threshold_mask
 from nnunet_ext.dataset_conversion.dsb2018 import cell_bodies
-from nnunet_ext.errors import UserError
-from nnunet_ext.images.files import read_header, read_image
-from nnunet_ext.images.image import Grid, Header
 
 #: kind of image -> how many there are in the corrected release
 _OFFICIAL = {"fluorescence": 541, "brightfield": 16, "histology": 107}
@@ -74,7 +84,7 @@ class Dsb2018(InstanceConverter):
         "keep",
         "pixels of nuclei outside every cell of --cells, which are reported; keep: they stay nucleus; "
         "clip: they become background, in the instances too; error: such a case is refused",
-        cell_bodies.STRAY_CHOICES,
+        cell_bodies.OUTSIDE_CHOICES,
     )
 
     def __post_init__(self) -> None:
@@ -115,9 +125,9 @@ class Dsb2018(InstanceConverter):
         return cases
 
     def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
-        """Look at the pixels to choose the images of the modality asked for."""
+        """Read the pixels to choose the images of the modality asked for."""
         problems, modalities = {}, {}
-        for case in progress(iter(cases), len(cases), "Looking at the images"):
+        for case in progress(iter(cases), len(cases), "Reading images"):
             try:
                 modalities[case.id] = modality_of(read_image(case.images[0]).pixels)
                 if not case.labels:
@@ -125,7 +135,7 @@ class Dsb2018(InstanceConverter):
             except UserError as error:
                 problems[case.id] = [str(error)]
         if problems:
-            raise SurveyError(problems)
+            raise UnusableCases(problems)
         counts = Counter(modalities.values())
         found = ", ".join(f"{counts[modality]} {modality}" for modality in MODALITIES)
         wanted = MODALITIES if self.modality == "all" else (self.modality,)
@@ -156,13 +166,13 @@ class Dsb2018(InstanceConverter):
         return pixels[:count] if len(pixels) >= count else np.repeat(pixels, count, axis=0)
 
     def read_ids(self, case: Case) -> tuple[Ids, tuple[Note, ...]]:
-        """Number the masks, a pixel in several belonging to the first; see to what lies outside the cells."""
+        """Number the masks, a pixel in several belonging to the first; treat what lies outside the cells."""
         ids, notes = _numbered(case)
         if self.cells is None:
             return ids, notes
         mask = case.others[0]
-        ids, stray = cell_bodies.treat_stray(ids, cell_bodies.read_cells(mask), self.stray_nuclei, mask)
-        return ids, notes + stray
+        ids, outside = cell_bodies.treat_outside(ids, cell_bodies.read_cells(mask), self.stray_nuclei, mask)
+        return ids, notes + outside
 
     def make_label(
         self, case: Case, instances: Ids, grid: Grid, description: DatasetDescription
@@ -204,13 +214,13 @@ def _numbered(case: Case) -> tuple[Ids, tuple[Note, ...]]:
     for number, file in enumerate(case.labels, 1):
         mask = read_image(file).pixels[0]
         if mask.shape != ids.shape:
-            raise CaseError(f"{file}: is {size_text(mask.shape)}, its image {size_text(ids.shape)}")
-        label, stray = threshold_mask(mask, file)
+            raise UnusableCase(f"{file}: is {size_text(mask.shape)}, its image {size_text(ids.shape)}")
+        label, thresholded = threshold_mask(mask, file)
         free = (label > 0) & (ids == 0)
         overlap += np.count_nonzero(label) - np.count_nonzero(free)
         hidden += not free.any()
         ids[free] = number
-        notes += stray
+        notes += thresholded
     if overlap:
         notes.append(Note(OVERLAP, f"{case.images[0]}: {overlap} pixels, given to the first mask by name"))
     if hidden:

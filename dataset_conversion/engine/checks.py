@@ -26,7 +26,7 @@ def check_sample(sample: Sample, case: Case, description: DatasetDescription) ->
 
     Raises
     ------
-    CaseError
+    UnusableCase
         If an image that is to be copied cannot be decoded.
     """
     image_format = format_of(description)

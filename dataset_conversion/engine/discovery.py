@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.base.case import Case, SurveyError
-from nnunet_ext.dataset_conversion.base.converter import Converter
-from nnunet_ext.dataset_conversion.base.description import Progress, Survey
+from nnunet_ext.dataset_conversion.base.case import Case, UnusableCases
+from nnunet_ext.dataset_conversion.base.converter import Converter, Survey
 from nnunet_ext.dataset_conversion.engine.checks import check_ids
 from nnunet_ext.dataset_conversion.engine.output import Record, fingerprint
 from nnunet_ext.dataset_conversion.engine.worker import below, problem_record
 from nnunet_ext.errors import UserError
+from nnunet_ext.worker_pool import Progress
 
 
 @dataclass
@@ -100,7 +100,7 @@ def look(converter: Converter, root: Path, overwrite: bool, skip: bool, progress
     while sound := [case for case in cases if case.id not in problems]:
         try:
             survey = converter.survey(sound, progress)
-        except SurveyError as error:
+        except UnusableCases as error:
             problems |= _records(error.problems, cases, root)
             if not skip:
                 raise UnusableCasesError(problems, f"{listed(problems, root)}\n{nothing}") from error

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.base.case import CaseError
 from nnunet_ext.dataset_conversion.base.description import DatasetDescription
+from nnunet_ext.errors import UnusableCase
 from nnunet_ext.images import nifti, tif
 from nnunet_ext.images.image import Grid, Hints
 
@@ -61,7 +61,7 @@ def read_image(path: Path) -> NDArray[Any]:
 
     Raises
     ------
-    CaseError
+    UnusableCase
         If the file cannot be decoded.
     """
     from skimage import io
@@ -71,7 +71,7 @@ def read_image(path: Path) -> NDArray[Any]:
     except Exception as error:  # the decoders raise OSError, SyntaxError, ValueError, ...
         # The last decoder that was tried may not be the one that fits: its words would mislead.
         state = "empty file" if not path.stat().st_size else "damaged, or another format"
-        raise CaseError(f"{path}: cannot be read as an image ({state})") from error
+        raise UnusableCase(f"{path}: cannot be read as an image ({state})") from error
 
 
 def _write_image(path: Path, pixels: NDArray[Any], grid: Grid) -> None:

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from nnunet_ext.dataset_conversion.base.case import Case, Part, Split
 from nnunet_ext.dataset_conversion.base.description import DatasetDescription
-from nnunet_ext.dataset_conversion.base.find_files import is_litter
+from nnunet_ext.dataset_conversion.base.find_files import is_system_file
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import read_json, write_json
 from nnunet_ext.images.instance_files import ENDING
@@ -90,7 +90,7 @@ class DatasetFolder:
         """
         earlier = self._earlier_identity() if not overwrite else None
         if not self._is_ours():
-            if self.path.is_dir() and not all(is_litter(entry) for entry in self.path.iterdir()):
+            if self.path.is_dir() and not all(is_system_file(entry) for entry in self.path.iterdir()):
                 raise UserError(
                     f"{self.path} exists and was not made by 'nnunet_ext convert'. "
                     "Choose another id, or move it away."
@@ -165,7 +165,7 @@ class DatasetFolder:
         """Tell whether there is nothing here but the report of a conversion that did not begin."""
         if not self.path.is_dir():
             return True
-        names = {entry.name for entry in self.path.iterdir() if not is_litter(entry)}
+        names = {entry.name for entry in self.path.iterdir() if not is_system_file(entry)}
         started = (self.partial / _IDENTITY).exists()
         return not started and (not names or (names == {REPORT} and self._earlier_identity() is None))
 
@@ -203,7 +203,7 @@ class DatasetFolder:
                 expected = {case.id for case in cases if places[case.part] == place}
                 for path in sorted((self.path / place).glob("*")):
                     found = re.fullmatch(pattern, path.name)
-                    if not is_litter(path) and (found is None or found[1] not in expected):
+                    if not is_system_file(path) and (found is None or found[1] not in expected):
                         strangers.append(f"{place}/{path.name}")
         if strangers:
             raise UserError(

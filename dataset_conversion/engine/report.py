@@ -19,7 +19,7 @@ from nnunet_ext.dataset_conversion.base.case import (
 )
 from nnunet_ext.dataset_conversion.base.converter import Converter
 from nnunet_ext.dataset_conversion.base.description import DatasetDescription
-from nnunet_ext.dataset_conversion.base.find_files import is_litter
+from nnunet_ext.dataset_conversion.base.find_files import is_system_file
 from nnunet_ext.dataset_conversion.base.splits import NNUNET_FOLDS
 from nnunet_ext.dataset_conversion.engine.discovery import Found, left_out_texts
 from nnunet_ext.dataset_conversion.engine.formats import format_of
@@ -161,7 +161,7 @@ def unused_files(cases: Sequence[Case], root: Path) -> list[str]:
         os.path.relpath(path, root)
         for folder in folders
         for path in folder.iterdir()
-        if path.is_file() and path not in used and not is_litter(path)
+        if path.is_file() and path not in used and not is_system_file(path)
     )
 
 

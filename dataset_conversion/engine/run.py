@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from nnunet_ext.dataset_conversion.base.converter import Converter
-from nnunet_ext.dataset_conversion.base.description import Progress, silent
 from nnunet_ext.dataset_conversion.engine.discovery import (
     Found,
     UnusableCasesError,
@@ -33,7 +32,7 @@ from nnunet_ext.dataset_conversion.engine.report import (
 from nnunet_ext.dataset_conversion.engine.worker import convert_case
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import read_json
-from nnunet_ext.worker_pool import as_they_finish
+from nnunet_ext.worker_pool import Progress, as_they_finish, silent
 
 _REMEDY = "Run the command again with a smaller -np: finished cases are kept."
 OnError: TypeAlias = Literal["stop", "skip"]

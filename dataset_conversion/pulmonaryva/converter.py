@@ -10,35 +10,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.base.alignment import check_brighter
-from nnunet_ext.dataset_conversion.base.case import (
+from nnunet_ext.dataset_conversion import (
+    IGNORE,
     RESIZED,
     Case,
-    CaseError,
-    Note,
-    Part,
-)
-from nnunet_ext.dataset_conversion.base.converter import option
-from nnunet_ext.dataset_conversion.base.description import (
-    IGNORE,
     DatasetDescription,
     Facts,
+    Note,
+    Part,
+    PathPattern,
     Progress,
     Survey,
+    UnusableCase,
+    UserError,
+    Volume,
+    VolumeConverter,
+    as_labels,
+    case_id,
+    check_brighter,
+    check_folder,
+    option,
+    pair_by_pattern,
+    part_of_name,
+    read_filled,
+    relabel,
     silent,
 )
-from nnunet_ext.dataset_conversion.base.find_files import case_id, check_folder
-from nnunet_ext.dataset_conversion.base.label_maps import as_labels, relabel
-from nnunet_ext.dataset_conversion.base.pairing import PathPattern, pair_by_pattern, part_of_name
-from nnunet_ext.dataset_conversion.base.volumes import Volume, VolumeConverter, read_filled
 from nnunet_ext.dataset_conversion.pulmonaryva.halves import (
     HALVES,
     cut,
     half_of,
+    ignore_half,
     keep_labelled,
-    open_half,
 )
-from nnunet_ext.errors import UserError
 from nnunet_ext.images.files import NIFTI_ENDINGS, ending_of
 
 _IGNORED = 3
@@ -134,7 +138,7 @@ class PulmonaryVA(VolumeConverter):
         return replace(survey, cases=tuple(kept), notes=tuple(notes))
 
     def read_files(self, case: Case) -> tuple[Volume, tuple[Note, ...]]:
-        """Read image and label, see that they belong together, and deal with a half that is not labelled."""
+        """Read image and label, see that they belong together, and treat a half that is not labelled."""
         file, (volume, filled) = case.labels[0], read_filled(case)
         volume = self._spaced(volume, case.images[0])
         values, rounded = as_labels(np.asarray(volume.label), file)
@@ -144,8 +148,8 @@ class PulmonaryVA(VolumeConverter):
         notes: tuple[Note, ...] = (*filled, *rounded, *numbered)
         if self.lungs in ("check", "ignore"):
             ignored = _IGNORED if self.lungs == "ignore" else None
-            label, opened = open_half(label, volume.grid, self.share, ignored, file)
-            notes += opened
+            label, ignored_half = ignore_half(label, volume.grid, self.share, ignored, file)
+            notes += ignored_half
         volume = replace(volume, label=label)
         if self.lungs == "cut" and (half := half_of(case)) is not None:
             return cut(volume, half), (*notes, Note(RESIZED, f"{file}: cut to half {half + 1} of 2"))
@@ -158,12 +162,12 @@ class PulmonaryVA(VolumeConverter):
         classes = {number: value for value, numbers in enumerate(groups) for number in numbers}
         try:
             return relabel(values, classes, file)
-        except CaseError as error:
-            raise CaseError(f"{error}; see --artery, --vein, --background") from error
+        except UnusableCase as error:
+            raise UnusableCase(f"{error}; see --artery, --vein, --background") from error
 
     def _spaced(self, volume: Volume, file: Path) -> Volume:
         if ending_of(file) in NIFTI_ENDINGS:
             return volume
         if not self.spacing:
-            raise CaseError(f"{file}: its voxel size in mm is not known: give it with --spacing Z Y X")
+            raise UnusableCase(f"{file}: its voxel size in mm is not known: give it with --spacing Z Y X")
         return replace(volume, grid=replace(volume.grid, spacing=self.spacing))

@@ -1,4 +1,4 @@
-"""Chest volumes of which one half may not be labelled: finding that half, cutting it off, leaving it open."""
+"""Chest volumes of which one half may not be labelled: finding that half, cutting it off, or ignoring it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.base.case import (
+from nnunet_ext.dataset_conversion import (
     Case,
-    CaseError,
+    Grid,
+    Hints,
     Note,
-    SurveyError,
+    Progress,
+    UnusableCase,
+    UnusableCases,
+    UserError,
+    Volume,
+    read_image,
 )
-from nnunet_ext.dataset_conversion.base.description import Progress
-from nnunet_ext.dataset_conversion.base.volumes import Volume
-from nnunet_ext.errors import UserError
-from nnunet_ext.images.files import read_image
-from nnunet_ext.images.image import Grid, Hints
 
 #: how the case ids of the two halves of a volume end
 HALVES = ("_half1", "_half2")
@@ -54,21 +55,21 @@ def labelled_halves(vessels: NDArray[np.bool_], grid: Grid, share: float) -> tup
     return low, high
 
 
-def open_half(
+def ignore_half(
     label: NDArray[np.uint8], grid: Grid, share: float, ignored: int | None, file: Path
 ) -> tuple[NDArray[np.uint8], tuple[Note, ...]]:
     """Give the background of a half without vessels the label `ignored`, and note it.
 
     Raises
     ------
-    CaseError
+    UnusableCase
         If there is such a half and `ignored` is None.
     """
     labelled = labelled_halves(label > 0, grid, share)
     if all(labelled) or not any(labelled):
         return label, ()
     if ignored is None:
-        raise CaseError(
+        raise UnusableCase(
             f"{file}: all vessels, or nearly, lie in one half of the volume: the other lung seems not to be "
             "labelled, which is not background. See --lungs"
         )
@@ -105,14 +106,14 @@ def keep_labelled(
 
     Raises
     ------
-    SurveyError
+    UnusableCases
         If labels cannot be read or have no vessels.
     """
     volumes: dict[Path, list[Case]] = defaultdict(list)
     for case in cases:
         volumes[case.labels[0]].append(case)
     kept, notes, problems = list[Case](), list[Note](), dict[str, list[str]]()
-    for file, parts in progress(volumes.items(), len(volumes), "Looking for labelled halves"):
+    for file, parts in progress(volumes.items(), len(volumes), "Reading labels"):
         try:
             label = read_image(file, Hints(dimension=3))
             found = labelled_halves(np.isin(np.rint(label.pixels[0]), numbers), label.grid, share)
@@ -129,7 +130,7 @@ def keep_labelled(
             if not found[half_of(case) or 0]
         ]
     if problems:
-        raise SurveyError(problems)
+        raise UnusableCases(problems)
     return kept, notes
 
 

@@ -44,8 +44,8 @@ def source(tmp_path: Path) -> Path:
     stray = brick_wall(163)
     stray[0, :6] = 8
     save(root / "dataset/test/accurate/163.png", stray)
-    for litter in ("train/images/.DS_Store", "train/images/._001.png", "test/accurate/Thumbs.db"):
-        (root / "dataset" / litter).write_bytes(b"litter")
+    for name in ("train/images/.DS_Store", "train/images/._001.png", "test/accurate/Thumbs.db"):
+        (root / "dataset" / name).write_bytes(b"no image")
     (root / "dataset/dataset_types.txt").write_text("ID,group\n071,indistr\n163,angles\n")
     return root
 

@@ -11,9 +11,9 @@ import pytest
 import SimpleITK as sitk
 from nifti_files import BLOB, noise, read_volume, set_slope, write_volume
 
+from nnunet_ext.dataset_conversion import UserError
 from nnunet_ext.dataset_conversion.atlas2 import Atlas2
 from nnunet_ext.dataset_conversion.engine.run import convert
-from nnunet_ext.errors import UserError
 
 SPACE = "space-MNI152NLin2009aSym"
 TRAIN = [("R001", "001", 1), ("R001", "001", 2), ("R001", "002", 1), ("R002", "003", 1), ("R002", "004", 1)]
@@ -42,7 +42,7 @@ def source(tmp_path: Path) -> Path:
         (root / "Training" / cohort / ".bidsignore").write_text("*")
     write_case(root / "Testing/R044", "R044", "001", mask=False)
     hidden = root / "Training/R001/sub-r001s002/ses-1/anat" / f"._{stem('R001', '002')}_{SPACE}_T1w.nii.gz"
-    hidden.write_bytes(b"litter")
+    hidden.write_bytes(b"no image")
     (root / "20211112_ATLAS_2.0_SupplementaryInfo.csv").write_text("")
     write_volume(root / "MNI152NLin2009aSym.nii.gz", noise())
     return root

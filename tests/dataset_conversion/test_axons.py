@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 import tifffile
 
+from nnunet_ext.dataset_conversion import UnusableCase, UserError, axes_of
 from nnunet_ext.dataset_conversion.axons import Axons
-from nnunet_ext.dataset_conversion.base.alignment import axes_of
-from nnunet_ext.dataset_conversion.base.case import CaseError
 from nnunet_ext.dataset_conversion.engine.run import convert
-from nnunet_ext.errors import UserError
 
 h5py = pytest.importorskip("h5py")
 scipy_io = pytest.importorskip("scipy.io")
@@ -70,7 +68,7 @@ def tissue(tmp_path: Path) -> Path:
     for place in PLACES:
         save_sample(root / place, "HM")
     (root / "README.docx").write_bytes(b"voxel sizes")
-    (root / "Sham_25_contra/._HM_25_contra.h5").write_bytes(b"litter")
+    (root / "Sham_25_contra/._HM_25_contra.h5").write_bytes(b"no image")
     return root
 
 
@@ -132,9 +130,9 @@ def test_axes_of_equal_length_are_told_by_the_pixels() -> None:
     assert axes_of(axons.T, image, file) == "xyz"
     assert axes_of(axons.transpose(1, 2, 0), image, file) == "yxz"
     assert axes_of(myelin, image, file) == "zyx"
-    with pytest.raises(CaseError, match=r"a.mat: the axes could be .* Say which with --label-axes"):
+    with pytest.raises(UnusableCase, match=r"a.mat: the axes could be .* Say which with --label-axes"):
         axes_of(axons.T, np.full_like(image, 7), file)
-    with pytest.raises(CaseError, match=r"a.mat: 20x20x9 voxels do not fit the image's 10x20x20 in any"):
+    with pytest.raises(UnusableCase, match=r"a.mat: 20x20x9 voxels do not fit the image's 10x20x20 in any"):
         axes_of(axons.T[..., 1:], image, file)
 
 

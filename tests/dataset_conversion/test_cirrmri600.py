@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from nifti_files import BLOB, noise, read_volume, write_volume
 
+from nnunet_ext.dataset_conversion import UserError
 from nnunet_ext.dataset_conversion.cirrmri600 import CirrMRI600
 from nnunet_ext.dataset_conversion.engine.run import convert
-from nnunet_ext.errors import UserError
 
 T2 = {"train": (1, 2, 3, 4, 5, 10, 11, 12), "valid": (6, 7), "test": (8, 9)}
 T1 = {"train": (1, 2, 3, 4, 8, 10), "valid": (5, 6), "test": (9, 12)}  # 5, 8, 12 are elsewhere in T2
@@ -36,7 +36,7 @@ def source(tmp_path: Path) -> Path:
     for sequence, number in (("T1", 1), ("T2", 1), ("T2", 2)):
         write_pair(root / f"Healthy_subjects/{sequence}_W_Healthy", sequence, str(number), 900)
     write_pair(root / "Cirrhosis_T2_2D/Cirrhosis_T2_2D", "train", "1_17", 50)
-    (root / "Cirrhosis_T2_3D/Cirrhosis_T2_3D/train_images/._1.nii.gz").write_bytes(b"litter")
+    (root / "Cirrhosis_T2_3D/Cirrhosis_T2_3D/train_images/._1.nii.gz").write_bytes(b"no image")
     (root / "Metadata").mkdir()
     (root / "Metadata/healthy.csv").write_text("Patient ID,Sex\n1,2\n", encoding="utf-8-sig")
     return root

@@ -14,14 +14,18 @@ import numpy as np
 import pytest
 from skimage import io
 
-from nnunet_ext.dataset_conversion import CATALOGUE, load
-from nnunet_ext.dataset_conversion.base.case import Case, Sample
-from nnunet_ext.dataset_conversion.base.converter import Converter
-from nnunet_ext.dataset_conversion.base.description import DatasetDescription
+from nnunet_ext.dataset_conversion import (
+    CATALOGUE,
+    Case,
+    Converter,
+    DatasetDescription,
+    Sample,
+    UserError,
+    load,
+)
 from nnunet_ext.dataset_conversion.engine import worker
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.topomortar import TopoMortar
-from nnunet_ext.errors import UserError
 
 NAME = "Dataset501_TopoMortar"
 

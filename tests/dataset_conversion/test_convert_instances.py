@@ -13,12 +13,10 @@ import pytest
 import SimpleITK as sitk
 import tifffile
 
-from nnunet_ext.dataset_conversion.base.case import Case
-from nnunet_ext.dataset_conversion.base.instances import Ids
+from nnunet_ext.dataset_conversion import Case, Ids, UserError
 from nnunet_ext.dataset_conversion.engine.report import Conversion
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.instances import Instances
-from nnunet_ext.errors import UserError
 from nnunet_ext.images.instance_files import read_instances
 
 NAME = "Dataset510_Instances"

@@ -15,24 +15,31 @@ import SimpleITK as sitk
 import tifffile
 from skimage import io
 
-from nnunet_ext.dataset_conversion.base.case import (
+from nnunet_ext.dataset_conversion import (
     RELABELLED,
     Case,
+    Converter,
+    DatasetDescription,
+    Facts,
+    FileInstances,
+    Grid,
+    Header,
+    Ids,
     Note,
     Part,
     Sample,
+    UserError,
+    as_labels,
+    list_files,
+    match_files,
+    option,
+    read_mask,
+    read_rgb,
+    read_volume,
+    split_cases,
+    threshold_mask,
 )
-from nnunet_ext.dataset_conversion.base.converter import Converter, option
-from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts
-from nnunet_ext.dataset_conversion.base.find_files import list_files, match_files
-from nnunet_ext.dataset_conversion.base.instances import FileInstances, Ids
-from nnunet_ext.dataset_conversion.base.label_maps import as_labels, threshold_mask
-from nnunet_ext.dataset_conversion.base.pictures import read_mask, read_rgb
-from nnunet_ext.dataset_conversion.base.splits import split_cases
-from nnunet_ext.dataset_conversion.base.volumes import read_volume
 from nnunet_ext.dataset_conversion.engine.run import convert
-from nnunet_ext.errors import UserError
-from nnunet_ext.images.image import Grid, Header
 from nnunet_ext.images.instance_files import read_instances
 
 # --- pictures with masks ------------------------------------------------------------------------
@@ -198,7 +205,7 @@ def lesions(tmp_path: Path) -> Path:
         space = "" if number == 2 else "space-ncct_"
         scale = 0.99999999977 if number == 3 else 1
         save_volume(folder / f"{stem}_ses-02_{space}lesion-msk.nii.gz", LESION * scale)
-        (folder / f"._{stem}_ses-02_lesion-msk.nii.gz").write_bytes(b"litter")
+        (folder / f"._{stem}_ses-02_lesion-msk.nii.gz").write_bytes(b"no image")
     return root
 
 

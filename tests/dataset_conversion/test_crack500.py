@@ -10,9 +10,9 @@ import PIL.Image
 import pytest
 from skimage import io
 
+from nnunet_ext.dataset_conversion import UserError
 from nnunet_ext.dataset_conversion.crack500 import Crack500
 from nnunet_ext.dataset_conversion.engine.run import convert
-from nnunet_ext.errors import UserError
 
 SHAPE = (48, 64)
 FULL = {

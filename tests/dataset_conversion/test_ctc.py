@@ -11,10 +11,10 @@ import pytest
 import tifffile
 from skimage import io
 
+from nnunet_ext.dataset_conversion import UserError
 from nnunet_ext.dataset_conversion.ctc.converter import Ctc
 from nnunet_ext.dataset_conversion.ctc.table import TABLE
 from nnunet_ext.dataset_conversion.engine.run import convert
-from nnunet_ext.errors import UserError
 from nnunet_ext.images.instance_files import read_instances
 
 FLAT, STACK = (96, 100), (6, 40, 44)
@@ -58,7 +58,7 @@ def hela(tmp_path: Path) -> Path:
         for number in range(4):
             write(root / f"{sequence}_ST/SEG/man_seg{number:03d}.tif", flat([*CORNERS, (5, 5)]))
         (root / f"{sequence}_GT/TRA/man_track.txt").write_text("7 0 4 0\n8 0 4 0\n")
-        (root / f"{sequence}_GT/SEG/Thumbs.db").write_bytes(b"litter")
+        (root / f"{sequence}_GT/SEG/Thumbs.db").write_bytes(b"no image")
     return root
 
 

@@ -11,9 +11,9 @@ import PIL.Image
 import pytest
 from skimage import io
 
+from nnunet_ext.dataset_conversion import UserError
 from nnunet_ext.dataset_conversion.deepgloberoads import DeepGlobeRoads
 from nnunet_ext.dataset_conversion.engine.run import convert
-from nnunet_ext.errors import UserError
 
 SHAPE = (24, 20)
 IDS = [10005, 100034, 2, 333, 4096, 55, 61, 7, 8080, 99999]

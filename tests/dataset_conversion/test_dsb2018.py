@@ -10,10 +10,10 @@ import PIL.Image
 import pytest
 import tifffile
 
+from nnunet_ext.dataset_conversion import UserError
 from nnunet_ext.dataset_conversion.dsb2018.converter import Dsb2018, modality_of
 from nnunet_ext.dataset_conversion.engine.report import Conversion
 from nnunet_ext.dataset_conversion.engine.run import convert
-from nnunet_ext.errors import UserError
 from nnunet_ext.images.instance_files import read_instances
 
 SHAPE = (40, 36)
@@ -51,7 +51,7 @@ def source(tmp_path: Path) -> Path:
         save(root / name / "images" / f"{name}.png", image_of(modality))
         save(root / name / "masks" / "b.png", box(5, 15, 14, 25))
         save(root / name / "masks" / "a.png", box(5, 15, 5, 15))
-        (root / name / "masks" / ".DS_Store").write_text("litter")
+        (root / name / "masks" / ".DS_Store").write_text("no image")
     (root / "readme.txt").write_text("not a case")
     return root
 
@@ -167,7 +167,7 @@ def cells(source: Path, tmp_path: Path) -> Path:
     ids = np.zeros(SHAPE, np.uint16)
     ids[2:20, 2:15], ids[2:20, 15:30] = 7, 4000
     tifffile.imwrite(folder / f"{4:064x}.tif", ids)
-    (folder / ".DS_Store").write_text("litter")
+    (folder / ".DS_Store").write_text("no image")
     return folder
 
 
@@ -216,7 +216,7 @@ def test_stray_nuclei_may_be_refused(source: Path, cells: Path, raw: Path) -> No
     with pytest.raises(UserError) as caught:
         convert(nested(cells=cells, stray_nuclei="error"), source, 513)
     text = str(caught.value)
-    assert f"{3:064x}.png: 60 pixels of 1 nucleus, 0 of them whole, lie outside every cell: mend the" in text
+    assert f"{3:064x}.png: 60 pixels of 1 nucleus, 0 of them whole, lie outside every cell: correct the" in text
     assert f"{4:064x}" not in text
     assert not (raw / "Dataset513_DSB2018/dataset.json").exists()
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from skimage import io
 
+from nnunet_ext.dataset_conversion import UserError
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.fives import Fives
-from nnunet_ext.errors import UserError
 
 SHAPE = (24, 20)
 TOP = "FIVES A Fundus Image Dataset for AI-based Vessel Segmentation"
@@ -40,7 +40,7 @@ def fives(tmp_path: Path) -> Path:
             name = f"{number}_{'ADGN'[(number - 1) // count]}.png"
             save(root / part / "Original" / name, rng.integers(0, 256, (*SHAPE, 3)))
             save(root / part / "Ground truth" / name, vessel(number))
-    (root / "train/Original/Thumbs.db").write_bytes(b"litter")
+    (root / "train/Original/Thumbs.db").write_bytes(b"no image")
     (root / "Quality Assessment.xlsx").write_bytes(b"a table")
     return root
 

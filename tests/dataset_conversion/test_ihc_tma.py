@@ -10,10 +10,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from nnunet_ext.dataset_conversion import UserError
 from nnunet_ext.dataset_conversion.engine.report import Conversion
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.ihc_tma import IhcTma
-from nnunet_ext.errors import UserError
 from nnunet_ext.images.instance_files import read_instances
 
 SHAPE = (32, 32)
@@ -37,7 +37,7 @@ def source(tmp_path: Path) -> Path:
     for number, name in enumerate(NAMES):
         PIL.Image.fromarray(rng.integers(0, 256, (*SHAPE, 3), np.uint8)).save(root / "images" / f"{name}.png")
         np.save(root / "masks" / f"{name}.npy", maps("float64" if number == 1 else "int32"))
-    (root / "images/.DS_Store").write_bytes(b"litter")
+    (root / "images/.DS_Store").write_bytes(b"no image")
     return root
 
 
@@ -74,9 +74,9 @@ def test_staining_as_classes(source: Path, raw: Path) -> None:
 
 
 def test_other_splits(source: Path) -> None:
-    dealt = IhcTma(split="paper").find_cases(source)
-    assert sorted(case.part for case in dealt) == ["test", *["train"] * 6, "val"]
-    assert [case.part for case in dealt] != [
+    split = IhcTma(split="paper").find_cases(source)
+    assert sorted(case.part for case in split) == ["test", *["train"] * 6, "val"]
+    assert [case.part for case in split] != [
         case.part for case in IhcTma(split="paper", seed=1).find_cases(source)
     ]
     assert {case.part for case in IhcTma(split="folds").find_cases(source)} == {"train"}

@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 from nifti_files import BLOB, LAS, cut, noise, read_volume, set_slope, write_volume
 
-from nnunet_ext.dataset_conversion.base.volumes import onto
+from nnunet_ext.dataset_conversion import UserError
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.isles24 import Isles24
-from nnunet_ext.errors import UserError
-from nnunet_ext.images.image import Grid, Image
 
 LPS = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 OBLIQUE = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
@@ -147,16 +145,6 @@ def test_resampling(source: Path, raw: Path) -> None:
     assert text.endswith("resampled onto the voxels of the label: 6 x 24 x 20 voxels against 12 x 24 x 20")
     adc = read_volume(result.folder / "imagesTr/sub-stroke0002_0000.nii.gz")
     np.testing.assert_array_equal(adc, noise(1000))
-
-
-def test_onto_the_same_voxels_in_another_order() -> None:
-    pixels = noise(50)[None]
-    there = Grid((2.0, 0.5, 0.4), (0.0, 0.0, 0.0), LPS)
-    turned = Grid((2.0, 0.5, 0.4), (19 * 0.4, 0.0, 0.0), (-1.0, *LPS[1:]))
-    moved = onto(Image(pixels, turned), there, pixels.shape[1:])
-    np.testing.assert_allclose(moved.pixels, pixels[..., ::-1], rtol=1e-5)
-    with pytest.raises(ValueError, match="We expect a grid with spacing, origin and direction"):
-        onto(Image(pixels, Grid()), there, pixels.shape[1:])
 
 
 def test_early_batches_and_documented_names(source: Path, raw: Path) -> None:

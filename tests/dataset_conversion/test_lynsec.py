@@ -10,10 +10,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from nnunet_ext.dataset_conversion import UserError
 from nnunet_ext.dataset_conversion.engine.report import Conversion
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.lynsec import Lynsec
-from nnunet_ext.errors import UserError
 from nnunet_ext.images.instance_files import read_instances
 
 SHAPE = (32, 32)
@@ -34,7 +34,7 @@ def source(tmp_path: Path) -> Path:
         (root / f"lynsec {folder}").mkdir(parents=True)
         for number in numbers:
             np.save(root / f"lynsec {folder}" / f"{number}_l{folder}.npy", array(channels))
-    (root / "lynsec 1/.DS_Store").write_bytes(b"litter")
+    (root / "lynsec 1/.DS_Store").write_bytes(b"no image")
     np.save(root / "lynsec 1/1_l1.npy", array(5, "int64"))
     return root
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tifffile
 
+from nnunet_ext.dataset_conversion import UserError
 from nnunet_ext.dataset_conversion.engine.report import Conversion
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.meristem import Meristem, resolution
-from nnunet_ext.errors import UserError
 from nnunet_ext.images.instance_files import read_instances
 
 SHAPE = (8, 24, 24)
@@ -59,7 +59,7 @@ def source(tmp_path: Path) -> Path:
         tifffile.imwrite(home / "processed_tiffs" / f"{other}.tif", np.zeros(SHAPE, np.uint8))
         tifffile.imwrite(home / "segmentation_tiffs" / f"{labels}.tif", IDS)
         (home / "tracking_data/0hrs_to_4hrs.txt").write_text("7 : 2, 3000")
-    (root / "plant1/processed_tiffs/.DS_Store").write_bytes(b"litter")
+    (root / "plant1/processed_tiffs/.DS_Store").write_bytes(b"no image")
     return root
 
 

@@ -11,10 +11,10 @@ import PIL.Image
 import pytest
 import tifffile
 
+from nnunet_ext.dataset_conversion import UserError
 from nnunet_ext.dataset_conversion.engine.report import Conversion
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.monuseg import MoNuSeg
-from nnunet_ext.errors import UserError
 from nnunet_ext.images.instance_files import read_instances
 
 SHAPE = (40, 40)
@@ -74,7 +74,7 @@ def source(tmp_path: Path) -> Path:
         write(root, name, outlines(), test=True)
     twin = root / "__MACOSX/MoNuSeg 2018 Training Data/Annotations"
     twin.mkdir(parents=True)
-    (twin / f"._{TRAIN[0]}.xml").write_bytes(b"litter")
+    (twin / f"._{TRAIN[0]}.xml").write_bytes(b"no image")
     return root
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from nifti_files import BLOB, cut, noise, read_volume, write_volume
 
+from nnunet_ext.dataset_conversion import UserError
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.mslesseg import MSLesSeg
-from nnunet_ext.errors import UserError
 
 SCANS = {"P1": 2, "P2": 1, "P3": 4, "P10": 1, "P11": 2}  # patient -> time points
 MEANS = {"T1": 100, "T2": 300, "FLAIR": 500}
@@ -33,7 +33,7 @@ def source(tmp_path: Path) -> Path:
         for point in range(1, points + 1):
             write_scan(root / "train" / patient / f"T{point}", f"{patient}_T{point}")
     write_scan(root / "test/P54", "P54")
-    (root / "test/P54/.DS_Store").write_bytes(b"litter")
+    (root / "test/P54/.DS_Store").write_bytes(b"no image")
     (root / "info_dataset").mkdir()
     (root / "info_dataset/clinical_data.csv").write_text("Patient;EDSS\nP1;1,5\n", encoding="utf-8-sig")
     return outer

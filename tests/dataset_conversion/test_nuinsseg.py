@@ -11,10 +11,10 @@ import PIL.Image
 import pytest
 import tifffile
 
+from nnunet_ext.dataset_conversion import UserError
 from nnunet_ext.dataset_conversion.engine.report import Conversion
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.nuinsseg import NuInsSeg
-from nnunet_ext.errors import UserError
 from nnunet_ext.images.instance_files import read_instances
 
 SHAPE = (32, 40)
@@ -47,7 +47,7 @@ def source(tmp_path: Path) -> Path:
             save(folder / "mask binary" / f"{name}.png", (IDS > 0).astype(np.uint8) * 255)
             if name != "03":
                 save(folder / "vague areas/mask binary" / f"{name}.png", VAGUE)
-        (root / organ / "tissue images" / ".DS_Store").write_bytes(b"litter")
+        (root / organ / "tissue images" / ".DS_Store").write_bytes(b"no image")
     return root
 
 

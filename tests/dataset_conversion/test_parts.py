@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from skimage import io
 
+from nnunet_ext.dataset_conversion import UserError
 from nnunet_ext.dataset_conversion.engine.output import DatasetFolder
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.topomortar import TopoMortar
-from nnunet_ext.errors import UserError
 
 NAME = "Dataset501_TopoMortar"
 IDS = ["001", "002", "003", "051", "052", "071", "163"]

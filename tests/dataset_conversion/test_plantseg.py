@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tifffile
 
+from nnunet_ext.dataset_conversion import UserError
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.plantseg import PlantSeg, empty_ends, find_outside
-from nnunet_ext.errors import UserError
 from nnunet_ext.images.instance_files import read_instances
 
 h5py = pytest.importorskip("h5py")

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from nnunet_ext.dataset_conversion.base.polygons import draw_discs
+from nnunet_ext.dataset_conversion import UserError
 from nnunet_ext.dataset_conversion.engine.report import Conversion
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.post_nat_brca import PostNatBrca, presumed_slides
-from nnunet_ext.errors import UserError
 from nnunet_ext.images.instance_files import read_instances
 
 SHAPE = (36, 48)
@@ -111,14 +110,6 @@ def test_discs(source: Path, raw: Path) -> None:
 def test_discs_need_a_radius(options: dict) -> None:
     with pytest.raises(UserError, match="--truth discs needs --disc-radius above 0"):
         PostNatBrca(**options)
-
-
-def test_discs_against_distances() -> None:
-    points = np.array([[3.0, 4.0], [6.5, 4.0], [15.0, 11.0]])
-    y, x = np.indices((12, 16))
-    distance = np.stack([np.hypot(x - px, y - py) for px, py in points])
-    expected = np.where(distance.min(axis=0) <= 3, distance.argmin(axis=0) + 1, 0)
-    np.testing.assert_array_equal(draw_discs(points, (12, 16), 3), expected)
 
 
 def test_masks_from_elsewhere(source: Path, raw: Path) -> None:

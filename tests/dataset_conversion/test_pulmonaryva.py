@@ -11,9 +11,9 @@ import pytest
 import SimpleITK as sitk
 import tifffile
 
+from nnunet_ext.dataset_conversion import UserError
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.pulmonaryva.converter import PulmonaryVA
-from nnunet_ext.errors import UserError
 
 SHAPE = (12, 24, 20)  # z, y, x
 WHERE = {"images": "images/{case}_ct.nii.gz", "labels": "labels/{case}_*.nii.gz"}
@@ -56,7 +56,7 @@ def scans(tmp_path: Path) -> Path:
         if number == 4:
             labels[2, 5, 15] = 2
         save_case(root, f"P{number:02d}", labels)
-    (root / "images/.DS_Store").write_bytes(b"litter")
+    (root / "images/.DS_Store").write_bytes(b"no image")
     return root
 
 

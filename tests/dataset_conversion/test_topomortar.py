@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from skimage import io
 
+from nnunet_ext.dataset_conversion import UserError
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.topomortar import TopoMortar
-from nnunet_ext.errors import UserError
 
 TRAIN, VAL, TEST = ["001", "002", "003"], ["051", "052"], ["071", "163"]
 

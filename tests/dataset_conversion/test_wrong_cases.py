@@ -12,11 +12,18 @@ import numpy as np
 import pytest
 from skimage import io
 
-from nnunet_ext.dataset_conversion.base.case import Case, Sample, SurveyError
-from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Progress, Survey, silent
+from nnunet_ext.dataset_conversion import (
+    Case,
+    DatasetDescription,
+    Progress,
+    Sample,
+    Survey,
+    UnusableCases,
+    UserError,
+    silent,
+)
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.topomortar import TopoMortar
-from nnunet_ext.errors import UserError
 
 NAME = "Dataset501_TopoMortar"
 
@@ -179,7 +186,7 @@ class Surveyed(TopoMortar):
     def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
         odd = [case for case in cases if case.id in ("003", "051")]
         if odd:
-            raise SurveyError({case.id: [f"{case.images[0]}: odd"] for case in odd})
+            raise UnusableCases({case.id: [f"{case.images[0]}: odd"] for case in odd})
         return super().survey(cases, progress)
 
 

@@ -8,17 +8,14 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from nnunet_ext.dataset_conversion.base.case import Case, CaseError, SurveyError
-from nnunet_ext.dataset_conversion.base.description import silent
-from nnunet_ext.dataset_conversion.base.volumes import Volume
+from nnunet_ext.dataset_conversion import Case, Grid, UnusableCase, UnusableCases, Volume, silent
 from nnunet_ext.dataset_conversion.pulmonaryva.halves import (
     cut,
     halves,
+    ignore_half,
     keep_labelled,
     labelled_halves,
-    open_half,
 )
-from nnunet_ext.images.image import Grid
 
 #: x of the array runs along the patient's y, and y along -x
 TURNED = Grid((2.0, 0.5, 1.0), (10.0, 20.0, 30.0), (0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0))
@@ -50,16 +47,16 @@ def test_which_halves_are_labelled() -> None:
     assert labelled_halves(vessels, Grid(), 0.2) == (True, False)
 
 
-def test_the_other_half_is_left_open() -> None:
+def test_the_other_half_is_ignored() -> None:
     label = np.array([[[0, 1, 2, 0, 0, 0]]], np.uint8)
-    opened, notes = open_half(label, Grid(), 0.1, 3, Path("a.nii"))
-    assert opened.tolist() == [[[0, 1, 2, 3, 3, 3]]]
+    ignored, notes = ignore_half(label, Grid(), 0.1, 3, Path("a.nii"))
+    assert ignored.tolist() == [[[0, 1, 2, 3, 3, 3]]]
     assert label.tolist() == [[[0, 1, 2, 0, 0, 0]]]
     assert [note.text for note in notes] == ["a.nii: its background is ignored"]
-    both, notes = open_half(label[..., :4], Grid(), 0.1, None, Path("a.nii"))
+    both, notes = ignore_half(label[..., :4], Grid(), 0.1, None, Path("a.nii"))
     assert (both.tolist(), notes) == ([[[0, 1, 2, 0]]], ())
-    with pytest.raises(CaseError, match=r"a.nii: all vessels, or nearly, lie in one half"):
-        open_half(label, Grid(), 0.1, None, Path("a.nii"))
+    with pytest.raises(UnusableCase, match=r"a.nii: all vessels, or nearly, lie in one half"):
+        ignore_half(label, Grid(), 0.1, None, Path("a.nii"))
 
 
 def test_labels_that_cannot_be_cut(tmp_path: Path) -> None:
@@ -71,7 +68,7 @@ def test_labels_that_cannot_be_cut(tmp_path: Path) -> None:
         for file in (empty, damaged)
         for half in ("_half1", "_half2")
     ]
-    with pytest.raises(SurveyError) as caught:
+    with pytest.raises(UnusableCases) as caught:
         keep_labelled(cases, (1, 2), 0.1, silent)
     assert sorted(caught.value.problems) == ["da_half1", "da_half2", "em_half1", "em_half2"]
     assert caught.value.problems["em_half1"] == [f"{empty}: no artery and no vein"]

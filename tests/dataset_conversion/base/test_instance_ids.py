@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnunet_ext.dataset_conversion.base.case import CaseError
-from nnunet_ext.dataset_conversion.base.instance_checks import (
+from nnunet_ext.dataset_conversion.base.instance_ids import (
     PIECES,
     SINGLE,
     as_ids,
@@ -14,6 +13,7 @@ from nnunet_ext.dataset_conversion.base.instance_checks import (
     number_from_one,
     pieces,
 )
+from nnunet_ext.errors import UnusableCase
 
 FILE = Path("labels/a.tif")
 
@@ -49,7 +49,7 @@ def test_ids_beyond_16_bits_are_fine(largest, dtype):
     ],
 )
 def test_what_is_no_id_is_refused_by_file(values, dtype, said):
-    with pytest.raises(CaseError, match=f"labels/a.tif: .*{said}"):
+    with pytest.raises(UnusableCase, match=f"labels/a.tif: .*{said}"):
         as_ids(np.array([values], dtype), FILE)
 
 

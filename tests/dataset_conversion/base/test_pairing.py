@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_ext.dataset_conversion.base.pairing import (
+from nnunet_ext.dataset_conversion import (
     Pair,
+    UserError,
     has_channel_numbers,
     is_label_name,
     pair_by_name,
     without_labels,
 )
-from nnunet_ext.errors import UserError
 
 
 def images(*names):

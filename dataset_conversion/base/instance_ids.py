@@ -1,0 +1,99 @@
+"""Instance ids as files hold them: checked, numbered from 1, and counted in connected pieces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunet_ext.dataset_conversion.base.case import Note
+from nnunet_ext.errors import UnusableCase
+from nnunet_ext.images.image import Header
+from nnunet_ext.images.instance_files import instance_dtype
+
+#: instance ids of a case, 0 = background, in an unsigned type of at most 32 bits
+Ids: TypeAlias = NDArray[np.unsignedinteger[Any]]
+
+PIECES = "instances in several pieces"
+SINGLE = "a single instance"
+_LARGEST_ID = int(np.iinfo(np.uint32).max)
+
+
+def allows_other_values(header: Header) -> bool:
+    """Tell whether the type of a label file allows values that are no instance ids: fractions, -1, 2**40."""
+    return header.dtype.kind not in "bu" or header.dtype.itemsize > 4
+
+
+def as_ids(labels: NDArray[Any], file: Path) -> Ids:
+    """Return labels as unsigned integers of at most 32 bits.
+
+    Parameters
+    ----------
+    labels : ndarray
+        Shape (*spatial), any type of number.
+    file : Path
+        Where they were read, for the message.
+
+    Raises
+    ------
+    UnusableCase
+        If there are negative, fractional or non-finite values, or values beyond 32 bits.
+    """
+    kind = labels.dtype.kind
+    if kind not in "buif":
+        raise UnusableCase(f"{file}: labels are {labels.dtype}, but integers are expected")
+    if kind == "f":
+        odd = [plane[np.trunc(plane) != plane] for plane in labels]  # not a number is among them
+        if any(values.size for values in odd):
+            example = next(float(values[0]) for values in odd if values.size)
+            raise UnusableCase(f"{file}: holds {example:g}, but instance ids are whole numbers from 0")
+    smallest, largest = labels.min(), labels.max()
+    if smallest < 0:
+        raise UnusableCase(f"{file}: holds {smallest:g}, but instance ids are whole numbers from 0")
+    if largest > _LARGEST_ID:
+        raise UnusableCase(f"{file}: holds {largest:.0f}, but instance ids end at {_LARGEST_ID} (32 bits)")
+    return labels.astype(instance_dtype(int(largest)), copy=False)
+
+
+def number_from_one(ids: Ids) -> Ids:
+    """Renumber instances 1 to n in the order of their ids, 0 staying 0; uint16, or uint32 for large n.
+
+    Examples
+    --------
+    >>> number_from_one(np.array([[0, 900], [7, 7]], np.uint16)).tolist()
+    [[0, 2], [1, 1]]
+    """
+    from skimage.segmentation import relabel_sequential
+
+    numbered: Ids = relabel_sequential(ids)[0]
+    return numbered.astype(instance_dtype(int(numbered.max())), copy=False)
+
+
+def pieces(ids: Ids) -> Ids:
+    """Number the connected pieces (diagonals count) of all instances from 1.
+
+    Examples
+    --------
+    >>> pieces(np.array([[4, 4, 0, 4, 5]], np.uint16)).tolist()
+    [[1, 1, 0, 2, 3]]
+    """
+    from nnunet_ext.arrays.components import label_components
+
+    return label_components(ids)[0]
+
+
+def instance_notes(instances: Ids, file: Path) -> tuple[Note, ...]:
+    """Return a note if some of the instances, numbered 1 to n, are in several pieces."""
+    numbered = pieces(instances)
+    number, total = int(instances.max(initial=0)), int(numbered.max(initial=0))
+    if total == number:
+        return ()
+    if number == 1:
+        return (Note(SINGLE, f"{file}: one id in {total} pieces. A mask of all cells? --split-components"),)
+    owner = np.zeros(total + 1, instances.dtype)
+    for plane, plane_pieces in zip(instances, numbered, strict=True):
+        owner[plane_pieces] = plane
+    split = int((np.bincount(owner[1:]) > 1).sum())
+    return (Note(PIECES, f"{file}: {split} of {number} instances, {total} pieces in all"),)
