@@ -156,7 +156,8 @@ class InstanceConverter(Converter):
     def read_case(self, case: Case, description: DatasetDescription) -> Sample:
         """Read labels and image, and make the label map."""
         grid = CaseHeaders(case, *self.headers(case, description.dimension)).grid(self.spacing)
-        label, instances, notes = None, None, ()
+        label, instances = None, None
+        notes: tuple[Note, ...] = ()
         if case.labels:
             ids, notes = self.read_ids(case)
             instances = pieces(ids) if self.split_components else number_from_one(ids)

@@ -216,7 +216,7 @@ def test_stray_nuclei_may_be_refused(source: Path, cells: Path, raw: Path) -> No
     with pytest.raises(UserError) as caught:
         convert(nested(cells=cells, stray_nuclei="error"), source, 513)
     text = str(caught.value)
-    assert f"{3:064x}.png: 60 pixels of 1 nucleus, 0 of them whole, lie outside every cell: correct the" in text
+    assert f"{3:064x}.png: 60 pixels of 1 nucleus, 0 of them whole, lie outside every cell: correct" in text
     assert f"{4:064x}" not in text
     assert not (raw / "Dataset513_DSB2018/dataset.json").exists()
 
