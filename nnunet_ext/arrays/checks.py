@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def _check_axes(array: NDArray[Any], name: str) -> None:
+def check_axes(array: NDArray[Any], name: str) -> None:
+    """Raise unless `array` is a numpy array in 2D or 3D."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} is a numpy array; got {type(array).__name__}")
     if array.ndim not in (2, 3):
@@ -20,7 +21,7 @@ def _check_axes(array: NDArray[Any], name: str) -> None:
 
 def unsigned_instances(instances: NDArray[Any]) -> NDArray[np.unsignedinteger]:
     """`instances` in C order and an unsigned dtype of at most 32 bits; a copy only where one is needed."""
-    _check_axes(instances, "instances")
+    check_axes(instances, "instances")
     if not np.issubdtype(instances.dtype, np.integer):
         hint = " (a mask without ids: see touching_from_binary)" if instances.dtype == bool else ""
         raise TypeError(f"instances holds integer ids, 0 for background; got {instances.dtype}{hint}")
@@ -37,7 +38,7 @@ def unsigned_instances(instances: NDArray[Any]) -> NDArray[np.unsignedinteger]:
 
 def binary_mask(mask: NDArray[Any]) -> NDArray[np.bool_]:
     """`mask` as bool; integers may only be two values, the lower one 0."""
-    _check_axes(mask, "mask")
+    check_axes(mask, "mask")
     if mask.dtype == bool:
         return mask
     if not np.issubdtype(mask.dtype, np.integer):

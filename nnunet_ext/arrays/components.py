@@ -1,4 +1,4 @@
-"""Connected components and skeletons, the one way every room computes them."""
+"""Connected components and skeletons, computed in one way everywhere."""
 
 from __future__ import annotations
 
@@ -17,6 +17,15 @@ NEIGHBOURS: dict[tuple[int, int], Literal[4, 6, 8, 18, 26]] = {
     (3, 2): 18,
     (3, 3): 26,
 }
+
+
+def check_connectivity(connectivity: int | None, ndim: int) -> int:
+    """Return the connectivity, full where None; a `ValueError` if these dimensions have no such one."""
+    if connectivity is None:
+        return ndim
+    if (ndim, connectivity) not in NEIGHBOURS:
+        raise ValueError(f"connectivity: expected 1 to {ndim} in {ndim}D, got {connectivity}")
+    return connectivity
 
 
 def label_components(

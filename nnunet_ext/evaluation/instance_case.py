@@ -16,7 +16,7 @@ from nnunet_ext.metrics.aggregated_jaccard import JaccardSums, jaccard_sums
 from nnunet_ext.metrics.checks import check_instances
 from nnunet_ext.metrics.contingency import instance_overlap
 from nnunet_ext.metrics.contours import ContourCounts, contour_counts
-from nnunet_ext.metrics.matching import Matching, PanopticCounts, match_instances
+from nnunet_ext.metrics.panoptic import Matching, PanopticCounts, match_instances
 
 PQ_IOU = 0.5  # the threshold that PQ is defined with
 ENDINGS = (".tif", ".tiff", ".nii.gz", ".nii", ".png")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nnunet_ext.arrays.checks import check_radius
 from nnunet_ext.errors import UserError
 from nnunet_ext.evaluation.folders import check_folders, evaluate_cases, match_cases
 from nnunet_ext.evaluation.instance_case import (
@@ -23,7 +24,7 @@ from nnunet_ext.evaluation.instance_case import (
     shape_metrics,
 )
 from nnunet_ext.evaluation.summary import Summary, summarize
-from nnunet_ext.metrics.checks import check_iou, check_tolerance
+from nnunet_ext.metrics.panoptic import check_iou
 from nnunet_ext.worker_pool import Progress, silent
 
 PathLike = str | os.PathLike[str]
@@ -130,7 +131,7 @@ def _check_options(evaluator: InstanceCaseEvaluator, size_bins: Sequence[float])
         for iou in evaluator.ious:
             check_iou(iou)
         for tolerance in evaluator.tolerances:
-            check_tolerance(tolerance)
+            check_radius(tolerance, "tolerance")
     except ValueError as error:
         raise UserError(f"--{error}.") from error
     check_edges(size_bins)

@@ -20,7 +20,7 @@ from nnunet_ext.arrays.blocks import (
     split,
     whole,
 )
-from nnunet_ext.arrays.components import NEIGHBOURS, label_components
+from nnunet_ext.arrays.components import label_components
 from nnunet_ext.arrays.nearest import (
     NO_CORE,
     CoreTree,
@@ -56,15 +56,6 @@ class Cores:
     codes: NDArray[np.uint32]
     core_of: NDArray[np.uint32]
     first: NDArray[np.int64]
-
-
-def check_connectivity(connectivity: int | None, ndim: int) -> int:
-    """Return the connectivity, full where None; a `ValueError` if these dimensions have no such one."""
-    if connectivity is None:
-        return ndim
-    if (ndim, connectivity) not in NEIGHBOURS:
-        raise ValueError(f"connectivity: expected 1 to {ndim} in {ndim}D, got {connectivity}")
-    return connectivity
 
 
 def find_cores(

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.arrays.blocks import Box, block_edges, workplace
-from nnunet_ext.instances.cores import CELL, TOUCHING, assemble, check_connectivity
+from nnunet_ext.arrays.checks import check_axes
+from nnunet_ext.arrays.components import check_connectivity
+from nnunet_ext.instances.cores import CELL, TOUCHING, assemble
 
 
 def from_semantic(
@@ -83,8 +85,7 @@ def from_semantic(
     """
     if labels.dtype.kind not in "bui":
         raise ValueError(f"labels: expected integers, got {labels.dtype}")
-    if labels.ndim not in (2, 3):
-        raise ValueError(f"labels: expected a 2D or 3D array, got shape {labels.shape}")
+    check_axes(labels, "labels")
     if cell == touching:
         raise ValueError(f"cell and touching: expected two labels, got {cell} for both")
 

@@ -1,8 +1,8 @@
 """What a segmentation is worth: overlap, topology, instances, and whether a difference is more than chance.
 
-Array functions take boolean arrays (prediction first), those about instances integer arrays (reference
-first, as StarDist's `matching`), `containment` a label map. The functions about folders are in
-`nnunet_ext.evaluation`, a room above this one; they can be had under their names from here, too.
+Functions of arrays: boolean ones (prediction first) or, about instances, integer ones (reference first, as in
+StarDist's `matching`); `containment` takes a label map. The functions of folders live in
+`nnunet_ext.evaluation` and can be imported from here, too.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from nnunet_ext.metrics.aggregated_jaccard import aggregated_jaccard_index
 from nnunet_ext.metrics.containment import Containment, containment
 from nnunet_ext.metrics.contingency import InstanceOverlap, instance_overlap
 from nnunet_ext.metrics.contours import contour_f1, instance_contours
-from nnunet_ext.metrics.matching import Matching, match_instances
 from nnunet_ext.metrics.overlap import Confusion, cl_dice, confusion, dice
-from nnunet_ext.metrics.panoptic import panoptic_quality
+from nnunet_ext.metrics.panoptic import Matching, match_instances, panoptic_quality
 from nnunet_ext.metrics.statistics import PairedTest, paired_test
 from nnunet_ext.metrics.topology import betti_0_error, betti_1_error, betti_numbers
 
@@ -62,7 +61,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Look up a function about folders where it lives; nothing here imports that room otherwise."""
+    """Look up a function of folders where it lives. Late: that package imports this one."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module("nnunet_ext.evaluation"), name)

@@ -1,4 +1,4 @@
-"""The checks that every array metric begins with."""
+"""The checks of arrays that the metrics begin with."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunet_ext.arrays.checks import check_axes
+
 BoolArray = NDArray[np.bool_]
 
 
@@ -14,8 +16,22 @@ def check_boolean(array: BoolArray, name: str) -> None:
     """Raise `ValueError` unless `array` is a boolean array in 2D or 3D."""
     if array.dtype != np.bool_:
         raise ValueError(f"{name}: expected a boolean array (e.g. `labels == 1`), got dtype {array.dtype}")
-    if array.ndim not in (2, 3):
-        raise ValueError(f"{name}: expected a 2D or 3D array, got shape {array.shape}")
+    check_axes(array, name)
+
+
+def check_mask(mask: BoolArray, shape: tuple[int, ...]) -> None:
+    """Raise `ValueError` unless `mask` is boolean and of this shape."""
+    check_boolean(mask, "mask")
+    if mask.shape != shape:
+        raise ValueError(f"mask: expected shape {shape}, got {mask.shape}")
+
+
+def check_one_shape(prediction: NDArray[Any], reference: NDArray[Any]) -> None:
+    """Raise `ValueError` unless the shapes are equal."""
+    if prediction.shape != reference.shape:
+        raise ValueError(
+            f"expected prediction and reference of one shape, got {prediction.shape} and {reference.shape}"
+        )
 
 
 def counted_pair(
@@ -27,18 +43,8 @@ def counted_pair(
     check_one_shape(prediction, reference)
     if mask is None:
         return prediction, reference
-    check_boolean(mask, "mask")
-    if mask.shape != reference.shape:
-        raise ValueError(f"mask: expected shape {reference.shape}, got {mask.shape}")
+    check_mask(mask, reference.shape)
     return prediction & mask, reference & mask
-
-
-def check_one_shape(prediction: NDArray[Any], reference: NDArray[Any]) -> None:
-    """Raise `ValueError` unless the shapes are equal."""
-    if prediction.shape != reference.shape:
-        raise ValueError(
-            f"expected prediction and reference of one shape, got {prediction.shape} and {reference.shape}"
-        )
 
 
 def check_instances(array: NDArray[Any], name: str) -> None:
@@ -47,15 +53,3 @@ def check_instances(array: NDArray[Any], name: str) -> None:
         raise ValueError(f"{name}: expected instance ids, an array of integers, got dtype {array.dtype}")
     if array.dtype.kind == "i" and array.min(initial=0) < 0:
         raise ValueError(f"{name}: expected 0 for background and ids above, got {array.min()}")
-
-
-def check_iou(iou: float) -> None:
-    """Raise `ValueError` unless a match at IoU > `iou` is possible."""
-    if not 0 <= iou < 1:  # NaN too
-        raise ValueError(f"iou: expected a threshold from 0 to below 1, got {iou}")
-
-
-def check_tolerance(tolerance: float) -> None:
-    """Raise `ValueError` unless `tolerance` is a distance."""
-    if not 0 <= tolerance < float("inf"):
-        raise ValueError(f"tolerance: expected a distance of 0 or more, got {tolerance}")

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunet_ext.arrays.checks import check_axes
 from nnunet_ext.arrays.components import label_components
-from nnunet_ext.metrics.checks import BoolArray, check_boolean
+from nnunet_ext.metrics.checks import BoolArray, check_mask
 
 
 @dataclass(frozen=True)
@@ -131,17 +132,14 @@ def containment(
 
 
 def _check(labels: NDArray[Any], inner: Sequence[int], outer: Sequence[int], mask: BoolArray | None) -> None:
-    if labels.ndim not in (2, 3):
-        raise ValueError(f"labels: expected a 2D or 3D array, got shape {labels.shape}")
+    check_axes(labels, "labels")
     if not inner or not set(inner) < set(outer):
         raise ValueError(
             "expected the inner class's labels, and as outer the same and at least one more, "
             f"got inner {tuple(inner)} and outer {tuple(outer)}"
         )
     if mask is not None:
-        check_boolean(mask, "mask")
-        if mask.shape != labels.shape:
-            raise ValueError(f"mask: expected shape {labels.shape}, got {mask.shape}")
+        check_mask(mask, labels.shape)
 
 
 def _voxels_of(wanted: Sequence[int], labels: NDArray[Any], mask: BoolArray | None) -> BoolArray:

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from nnunet_ext.metrics.checks import check_instances, check_one_shape
 
 _IDS = 2**32  # two ids below it fit into one 64-bit key
-_BLOCK = (
-    2**18
-)  # voxels at a time: what is compared stays in the cache, and memory does not grow with the image
+# Voxels at a time: what is compared stays in the cache, and memory does not grow with the image.
+_BLOCK = 2**18
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -61,7 +60,10 @@ class InstanceOverlap:
 def instance_overlap(reference: NDArray[Any], prediction: NDArray[Any]) -> InstanceOverlap:
     """Count the voxels that every two instances share.
 
-    Time grows with the voxels and the pairs that do overlap, not with R × P.
+    The two ids of a voxel are packed into one number; equal numbers are counted, runs along a row first.
+    Time grows with the voxels and the pairs that do overlap, not with R × P as in a dense table or with masks
+    (2048² pixels, 5000 cells: 38 times faster than StarDist's table, in 1/290 of its memory;
+    ``benchmarks/instance_metrics.py``).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Do the outlines of instances lie where they should: F1 of contour voxels within a tolerance."""
+"""F1 of the contours of instances: do they lie where they should, within a tolerance."""
 
 from __future__ import annotations
 
@@ -10,110 +10,10 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.arrays.checks import check_spacing
-from nnunet_ext.metrics.checks import (
-    BoolArray,
-    check_instances,
-    check_one_shape,
-    check_tolerance,
-)
+from nnunet_ext.arrays.checks import check_axes, check_radius, check_spacing
+from nnunet_ext.metrics.checks import BoolArray, check_instances, check_one_shape
 
 _ROUNDING = 1 + 1e-6  # the distances are float32: 3 steps of 0.1 are within 0.3
-
-
-@dataclass(frozen=True)
-class ContourCounts:
-    """Contour voxels within one tolerance of the other map's contour; those of several images add up.
-
-    Attributes
-    ----------
-    tolerance : float
-        In the unit the distances were measured in.
-    prediction_near, prediction_all, reference_near, reference_all : int
-        Contour voxels of each map: those near the other's, and all.
-    """
-
-    tolerance: float
-    prediction_near: int
-    prediction_all: int
-    reference_near: int
-    reference_all: int
-
-    def __add__(self, other: ContourCounts) -> ContourCounts:
-        if self.tolerance != other.tolerance:
-            raise ValueError(f"counts at tolerance {self.tolerance} and {other.tolerance} do not add up")
-        return ContourCounts(
-            self.tolerance,
-            self.prediction_near + other.prediction_near,
-            self.prediction_all + other.prediction_all,
-            self.reference_near + other.reference_near,
-            self.reference_all + other.reference_all,
-        )
-
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of precision and recall; NaN without contours in either map, 0 if one has none."""
-        if not self.prediction_all and not self.reference_all:
-            return math.nan
-        if not self.prediction_near or not self.reference_near:
-            return 0.0
-        precision = self.prediction_near / self.prediction_all
-        recall = self.reference_near / self.reference_all
-        return 2 * precision * recall / (precision + recall)
-
-
-def instance_contours(instances: NDArray[Any]) -> BoolArray:
-    """Voxels of an instance that share a face with a voxel of another instance or of the background.
-
-    The border of the image is no contour. Equal to scikit-image's ``find_boundaries(mode="inner")``.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> instance_contours(np.array([[0, 1, 1, 1, 2, 2, 2, 2]])).astype(int)
-    array([[0, 1, 0, 1, 1, 0, 0, 0]])
-    """
-    # scikit-image filters the labels twice, which takes about ten times as long as comparing neighbours.
-    contours = np.zeros(instances.shape, bool)
-    for axis in range(instances.ndim):
-        labels, found = np.moveaxis(instances, axis, 0), np.moveaxis(contours, axis, 0)
-        change = labels[1:] != labels[:-1]
-        found[1:] |= change
-        found[:-1] |= change
-    return contours & (instances != 0)
-
-
-def contour_counts(
-    reference: NDArray[Any],
-    prediction: NDArray[Any],
-    tolerances: Sequence[float],
-    spacing: Sequence[float] | None = None,
-) -> list[ContourCounts]:
-    """Count contour voxels within each of the tolerances; parameters as in `contour_f1`."""
-    contours = [instance_contours(instances) for instances in (prediction, reference)]
-    to_reference, to_prediction = (
-        _distances(here, there, spacing) for here, there in (contours, contours[::-1])
-    )
-    return [
-        ContourCounts(
-            tolerance,
-            int(np.count_nonzero(to_reference <= tolerance * _ROUNDING)),
-            to_reference.size,
-            int(np.count_nonzero(to_prediction <= tolerance * _ROUNDING)),
-            to_prediction.size,
-        )
-        for tolerance in tolerances
-    ]
-
-
-def _distances(here: BoolArray, there: BoolArray, spacing: Sequence[float] | None) -> NDArray[np.float32]:
-    """Distance of every contour voxel of one map to the nearest contour voxel of the other."""
-    if not here.any() or not there.any():
-        return np.full(np.count_nonzero(here), np.inf, np.float32)
-    import edt
-
-    distance: NDArray[np.float32] = edt.edt(~there, anisotropy=spacing, black_border=False, parallel=1)
-    return distance[here]
 
 
 @overload
@@ -183,13 +83,107 @@ def contour_f1(
     """
     for name, array in (("reference", reference), ("prediction", prediction)):
         check_instances(array, name)
-        if array.ndim not in (2, 3):
-            raise ValueError(f"{name}: expected a 2D or 3D array, got shape {array.shape}")
+        check_axes(array, name)
     check_one_shape(prediction, reference)
     tolerances = np.ravel(tolerance).tolist()
     for value in tolerances:
-        check_tolerance(value)
+        check_radius(value, "tolerance")
     if spacing is not None:
         check_spacing(spacing, reference.ndim)
     scores = [counts.f1 for counts in contour_counts(reference, prediction, tolerances, spacing)]
     return scores if np.ndim(tolerance) else scores[0]
+
+
+def instance_contours(instances: NDArray[Any]) -> BoolArray:
+    """Voxels of an instance that share a face with a voxel of another instance or of the background.
+
+    The border of the image is no contour. Equal to scikit-image's ``find_boundaries(mode="inner")``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> instance_contours(np.array([[0, 1, 1, 1, 2, 2, 2, 2]])).astype(int)
+    array([[0, 1, 0, 1, 1, 0, 0, 0]])
+    """
+    # scikit-image filters the labels twice, which takes about ten times as long as comparing neighbours.
+    contours = np.zeros(instances.shape, bool)
+    for axis in range(instances.ndim):
+        labels, found = np.moveaxis(instances, axis, 0), np.moveaxis(contours, axis, 0)
+        change = labels[1:] != labels[:-1]
+        found[1:] |= change
+        found[:-1] |= change
+    return contours & (instances != 0)
+
+
+@dataclass(frozen=True)
+class ContourCounts:
+    """Contour voxels within one tolerance of the other map's contour; those of several images add up.
+
+    Attributes
+    ----------
+    tolerance : float
+        In the unit the distances were measured in.
+    prediction_near, prediction_all, reference_near, reference_all : int
+        Contour voxels of each map: those near the other's, and all.
+    """
+
+    tolerance: float
+    prediction_near: int
+    prediction_all: int
+    reference_near: int
+    reference_all: int
+
+    def __add__(self, other: ContourCounts) -> ContourCounts:
+        if self.tolerance != other.tolerance:
+            raise ValueError(f"counts at tolerance {self.tolerance} and {other.tolerance} do not add up")
+        return ContourCounts(
+            self.tolerance,
+            self.prediction_near + other.prediction_near,
+            self.prediction_all + other.prediction_all,
+            self.reference_near + other.reference_near,
+            self.reference_all + other.reference_all,
+        )
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall; NaN without contours in either map, 0 if one has none."""
+        if not self.prediction_all and not self.reference_all:
+            return math.nan
+        if not self.prediction_near or not self.reference_near:
+            return 0.0
+        precision = self.prediction_near / self.prediction_all
+        recall = self.reference_near / self.reference_all
+        return 2 * precision * recall / (precision + recall)
+
+
+def contour_counts(
+    reference: NDArray[Any],
+    prediction: NDArray[Any],
+    tolerances: Sequence[float],
+    spacing: Sequence[float] | None = None,
+) -> list[ContourCounts]:
+    """Count contour voxels within each of the tolerances; parameters as in `contour_f1`."""
+    contours = [instance_contours(instances) for instances in (prediction, reference)]
+    to_reference, to_prediction = (
+        _distances(here, there, spacing) for here, there in (contours, contours[::-1])
+    )
+    return [
+        ContourCounts(
+            tolerance,
+            int(np.count_nonzero(to_reference <= tolerance * _ROUNDING)),
+            to_reference.size,
+            int(np.count_nonzero(to_prediction <= tolerance * _ROUNDING)),
+            to_prediction.size,
+        )
+        for tolerance in tolerances
+    ]
+
+
+def _distances(here: BoolArray, there: BoolArray, spacing: Sequence[float] | None) -> NDArray[np.float32]:
+    """Distance of every contour voxel of one map to the nearest contour voxel of the other."""
+    if not here.any() or not there.any():
+        return np.full(np.count_nonzero(here), np.inf, np.float32)
+    import edt
+
+    distance: NDArray[np.float32] = edt.edt(~there, anisotropy=spacing, black_border=False, parallel=1)
+    return distance[here]

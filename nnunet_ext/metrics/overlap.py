@@ -1,4 +1,4 @@
-"""Overlap of two binary segmentations."""
+"""Overlap of two binary segmentations: of all their voxels (Dice, IoU), or of their centre lines (clDice)."""
 
 from __future__ import annotations
 
@@ -107,10 +107,6 @@ def dice(prediction: BoolArray, reference: BoolArray, mask: BoolArray | None = N
     return confusion(prediction, reference, mask).dice
 
 
-def _ratio(numerator: int, denominator: int) -> float:
-    return numerator / denominator if denominator else math.nan
-
-
 def cl_dice(prediction: BoolArray, reference: BoolArray, mask: BoolArray | None = None) -> float:
     """Centre-line Dice: the harmonic mean of topology precision and topology sensitivity.
 
@@ -138,7 +134,7 @@ def cl_dice(prediction: BoolArray, reference: BoolArray, mask: BoolArray | None 
     Notes
     -----
     In 3D scikit-image's thinning deletes some objects altogether, such as straight tubes of even width
-    (scikit-image#3757). Such a component stands for its own skeleton here; dropped, it would not count.
+    (scikit-image#3757). Here such an object counts as its own skeleton; it would not count at all otherwise.
 
     References
     ----------
@@ -163,3 +159,7 @@ def cl_dice(prediction: BoolArray, reference: BoolArray, mask: BoolArray | None 
     if precision + sensitivity == 0:
         return 0.0
     return 2 * precision * sensitivity / (precision + sensitivity)
+
+
+def _ratio(numerator: int, denominator: int) -> float:
+    return numerator / denominator if denominator else math.nan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from skimage.measure import euler_number
 
-from nnunet_ext.arrays.components import NEIGHBOURS, label_components
+from nnunet_ext.arrays.components import check_connectivity, label_components
 from nnunet_ext.metrics.checks import BoolArray, check_boolean, counted_pair
 
 
@@ -49,7 +49,7 @@ def betti_numbers(foreground: BoolArray, connectivity: int | None = None) -> tup
     ((1, 0), (3, 0))
     """
     check_boolean(foreground, "foreground")
-    connectivity = _check_connectivity(connectivity, foreground.ndim)
+    connectivity = check_connectivity(connectivity, foreground.ndim)
     if foreground.ndim == 3 and connectivity == 2:
         raise ValueError(
             "connectivity: expected 1 or 3 for Betti numbers in 3D, got 2 "
@@ -102,7 +102,7 @@ def betti_0_error(
     2
     """
     prediction, reference = counted_pair(prediction, reference, mask)
-    connectivity = _check_connectivity(connectivity, prediction.ndim)
+    connectivity = check_connectivity(connectivity, prediction.ndim)
     return abs(label_components(prediction, connectivity)[1] - label_components(reference, connectivity)[1])
 
 
@@ -143,11 +143,3 @@ def betti_1_error(
     """
     prediction, reference = counted_pair(prediction, reference, mask)
     return abs(betti_numbers(prediction, connectivity)[1] - betti_numbers(reference, connectivity)[1])
-
-
-def _check_connectivity(connectivity: int | None, ndim: int) -> int:
-    if connectivity is None:
-        return ndim
-    if (ndim, connectivity) not in NEIGHBOURS:
-        raise ValueError(f"connectivity: expected 1 to {ndim} in {ndim}D, got {connectivity}")
-    return connectivity

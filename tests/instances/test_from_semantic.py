@@ -207,8 +207,8 @@ def test_a_larger_volume_equals_itself_in_tiles_on_disk(tmp_path, spacing):
     ("labels", "options", "text"),
     [
         (np.zeros((3, 3), np.float32), {}, "expected integers, got float32"),
-        (np.zeros(3, np.uint8), {}, "2D or 3D"),
-        (np.zeros((2, 2, 2, 2), np.uint8), {}, "2D or 3D"),
+        (np.zeros(3, np.uint8), {}, "two or three axes"),
+        (np.zeros((2, 2, 2, 2), np.uint8), {}, "two or three axes"),
         (np.zeros((3, 3), np.uint8), {"cell": 2}, "got 2 for both"),
         (np.zeros((3, 3), np.uint8), {"connectivity": 3}, "expected 1 to 2 in 2D, got 3"),
         (np.zeros((3, 3), np.uint8), {"spacing": (1.0, 1.0, 1.0)}, "expected 2 positive numbers"),

@@ -112,8 +112,8 @@ def test_without_instances():
     [
         ({"reference": np.ones((2, 2))}, "reference: expected instance ids"),
         ({"prediction": np.ones((2, 3), int)}, "one shape"),
-        ({"reference": np.ones(4, int), "prediction": np.ones(4, int)}, "expected a 2D or 3D array"),
-        ({"tolerance": [2, -1]}, "tolerance: expected a distance.* got -1"),
+        ({"reference": np.ones(4, int), "prediction": np.ones(4, int)}, "two or three axes"),
+        ({"tolerance": [2, -1]}, "tolerance is 0 or more.* got -1"),
         ({"spacing": (1, 1, 1)}, "spacing: expected 2 positive numbers.*1 1 1"),
         ({"spacing": (1, 0)}, "spacing: expected 2 positive numbers"),
     ],

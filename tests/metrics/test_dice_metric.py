@@ -58,7 +58,7 @@ def test_inputs_are_not_mutated_and_any_memory_order_works():
     [
         (np.zeros((2, 2)), np.zeros((2, 2), bool), None, "prediction: expected a boolean array.*float64"),
         (np.zeros((2, 2), bool), np.zeros((2, 2), int), None, "reference: expected a boolean array"),
-        (np.zeros(4, bool), np.zeros(4, bool), None, r"2D or 3D array, got shape \(4,\)"),
+        (np.zeros(4, bool), np.zeros(4, bool), None, r"two or three axes.* got shape \(4,\)"),
         (np.zeros((2, 2), bool), np.zeros((2, 3), bool), None, r"got \(2, 2\) and \(2, 3\)"),
         (
             np.zeros((2, 2), bool),

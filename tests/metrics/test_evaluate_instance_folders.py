@@ -276,7 +276,7 @@ def test_missing_cases_and_folders(tmp_path):
     ("options", "message"),
     [
         ({"ious": [1]}, "--iou: expected a threshold from 0 to below 1, got 1"),
-        ({"tolerances": [-2]}, "--tolerance: expected a distance"),
+        ({"tolerances": [-2]}, "--tolerance is 0 or more"),
         ({"size_bins": [100, 20]}, "--size-bins 100 20: .*increase"),
         ({"size_bins": [0, 20]}, "--size-bins 0 20"),
         ({"spacing": (1, 1, 1)}, "case0.tif: spacing: expected 2 positive numbers"),
