@@ -37,7 +37,7 @@ def small_plans(
 
     Example: nnunet_ext small-plans -d 501 -c 2d, then nnUNetv2_train 501 2d 0 -p nnUNetPlansSmall -device cpu
     """
-    from nnunet_ext.nnunet_files.small_plans import write_small_plans
+    from nnunet_ext.nnunet_files.plans import write_small_plans
 
     path, small = write_small_plans(
         dataset, configurations or (), patch, batch, features, plans, name, overwrite

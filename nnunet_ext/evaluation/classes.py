@@ -1,9 +1,10 @@
-"""A folder of predictions against a folder of references."""
+"""A folder of predicted classes or regions against a folder of references."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from nnunet_ext.nnunet_files.reading import find_reader, read_labels
 from nnunet_ext.worker_pool import Progress, silent
 
 PathLike = str | os.PathLike[str]
+Metrics = dict[str, float]
 
 
 def evaluate_folders(
@@ -95,6 +97,7 @@ def evaluate_folders(
     names = match_cases(reference, prediction, content["file_ending"], chill)
     files = [(reference / name, prediction / name) for name in names]
 
+    @cache
     def make_evaluator() -> CaseEvaluator:
         # Only this imports nnU-Net (10 s): a wrong path is reported at once, the bar starts at once.
         classes = read_classes(content, json_file)
@@ -102,21 +105,9 @@ def evaluate_folders(
         return CaseEvaluator(find_reader(content, files[0][0]), classes, connectivity, nesting)
 
     cases = evaluate_cases(make_evaluator, files, processes, progress)
-    classes = read_classes(content, json_file)
-    nesting = read_nesting(content, classes, containment)
-    return {**summarize(cases, classes.names, connectivity), **_nested_part(cases, nesting)}
-
-
-def _nested_part(cases: list[dict[str, Any]], nesting: Nesting) -> Summary:
-    if not nesting:
-        return {}
-    return {
-        "nesting": {key: asdict(nested) for key, nested in nesting.items()},
-        "pooled": {key: pooled_containment(case["metrics"][key] for case in cases) for key in nesting},
-    }
-
-
-Metrics = dict[str, float]
+    evaluator = make_evaluator()
+    summary = summarize(cases, evaluator.classes.names, connectivity)
+    return {**summary, **_nested_part(cases, evaluator.nesting)}
 
 
 @dataclass(frozen=True)
@@ -131,14 +122,14 @@ class CaseEvaluator:
         What to evaluate.
     connectivity : int or None
         As in `nnunet_ext.metrics.betti_numbers`.
-    nesting : dict, optional
+    nesting : dict
         The classes whose containment is measured, by their key in the summary.
     """
 
     reader: Any
     classes: Classes
-    connectivity: int | None = None
-    nesting: Nesting | None = None
+    connectivity: int | None
+    nesting: Nesting
 
     def __call__(self, files: tuple[Path, Path]) -> dict[str, Any] | UnusableCase:
         """Evaluate a (reference, prediction) pair of files: an entry of ``metric_per_case``, or why not."""
@@ -182,6 +173,15 @@ def case_metrics(
         for key, values in metrics.items():
             values.update(containment_metrics(prediction, reference, nesting.get(key), counted))
     return metrics
+
+
+def _nested_part(cases: list[dict[str, Any]], nesting: Nesting) -> Summary:
+    if not nesting:
+        return {}
+    return {
+        "nesting": {key: asdict(nested) for key, nested in nesting.items()},
+        "pooled": {key: pooled_containment(case["metrics"][key] for case in cases) for key in nesting},
+    }
 
 
 def _class_metrics(

@@ -1,4 +1,4 @@
-"""Pairs of equally named files in two folders, and one evaluation of each, in one process or several."""
+"""Pairs of files of one name in two folders, each evaluated, in one process or several."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One case of instances: read the two files, count everything that can be pooled over cases."""
+"""One case of instances: the two files read, and counts that give its metrics and add up over cases."""
 
 from __future__ import annotations
 

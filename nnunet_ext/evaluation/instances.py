@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from functools import reduce
-from operator import add
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,13 @@ from nnunet_ext.evaluation.instance_case import (
     panoptic_metrics,
     shape_metrics,
 )
-from nnunet_ext.evaluation.summary import Summary, summarize
+from nnunet_ext.evaluation.summary import Summary, pool, summarize
 from nnunet_ext.metrics.panoptic import check_iou
 from nnunet_ext.worker_pool import Progress, silent
 
 PathLike = str | os.PathLike[str]
-CLASS = "instances"  # the one class of such a summary
-TOLERANCES = (2, 3, 4, 5, 6, 7)  # voxels, as in the paper
+_CLASS = "instances"  # the one class of such a summary
+_TOLERANCES = (2, 3, 4, 5, 6, 7)  # voxels, as in the paper of the contour F1
 
 
 def evaluate_instance_folders(
@@ -106,9 +105,9 @@ def evaluate_instance_folders(
     files = [(reference / name, prediction / name) for name in names]
     cases: list[InstanceCase] = evaluate_cases(lambda: evaluator, files, processes, progress)
     return {
-        **summarize([_entry(case) for case in cases], {CLASS: ""}),
-        "pooled": pooled_metrics(cases),
-        "by_size": metrics_by_size(cases, thirds(cases) if size_bins is None else size_bins),
+        **summarize([_entry(case) for case in cases], {_CLASS: ""}),
+        "pooled": _pooled_metrics(cases),
+        "by_size": _metrics_by_size(cases, _thirds(cases) if size_bins is None else size_bins),
         "settings": {
             "ious": list(evaluator.ious),
             "tolerances": list(evaluator.tolerances),
@@ -122,7 +121,7 @@ def _tolerances(tolerances: Sequence[float] | None, physical: bool) -> tuple[flo
     if tolerances is None:
         if physical:
             raise UserError("--physical: the tolerances of contours default to voxels; give --tolerance too.")
-        tolerances = TOLERANCES
+        tolerances = _TOLERANCES
     return tuple(sorted(set(map(float, tolerances))))
 
 
@@ -134,7 +133,11 @@ def _check_options(evaluator: InstanceCaseEvaluator, size_bins: Sequence[float])
             check_radius(tolerance, "tolerance")
     except ValueError as error:
         raise UserError(f"--{error}.") from error
-    check_edges(size_bins)
+    if not all(low < high for low, high in pairwise((0, *size_bins, math.inf))):
+        raise UserError(
+            f"--size-bins {' '.join(f'{edge:g}' for edge in size_bins)}: give sizes above 0 that increase, "
+            "such as 100 1000."
+        )
 
 
 def _find_ending(folder: Path) -> str:
@@ -150,44 +153,32 @@ def _entry(case: InstanceCase) -> dict[str, object]:
     return {
         "reference_file": reference,
         "prediction_file": prediction,
-        "metrics": {CLASS: case.metrics()},
+        "metrics": {_CLASS: case.metrics()},
     }
 
 
-def pooled_metrics(cases: Sequence[InstanceCase]) -> dict[str, float]:
+def _pooled_metrics(cases: Sequence[InstanceCase]) -> dict[str, float]:
     """The metrics that follow from the counts of all cases together."""
-    jaccard = reduce(add, (case.jaccard for case in cases))
-    contours = [reduce(add, counts) for counts in zip(*(case.contours for case in cases), strict=True)]
-    return {**_panoptic(cases), **shape_metrics(jaccard, contours)}
+    (jaccard,) = pool([case.jaccard] for case in cases)
+    return {**_panoptic(cases), **shape_metrics(jaccard, pool(case.contours for case in cases))}
 
 
-def metrics_by_size(cases: Sequence[InstanceCase], edges: Sequence[float]) -> list[dict[str, Any]]:
+def _metrics_by_size(cases: Sequence[InstanceCase], edges: Sequence[float]) -> list[dict[str, Any]]:
     """Pooled panoptic metrics of each bin, with its bounds ``from`` and ``below`` (None: no bound)."""
-    bounds = zip((0.0, *edges), (*edges, math.inf), strict=True)
     return [
         {"from": low, "below": None if high == math.inf else high, **_panoptic(cases, low, high)}
-        for low, high in bounds
+        for low, high in pairwise((0.0, *edges, math.inf))
     ]
 
 
-def thirds(cases: Sequence[InstanceCase]) -> list[float]:
+def _panoptic(cases: Sequence[InstanceCase], low: float = 0, high: float = math.inf) -> dict[str, float]:
+    return panoptic_metrics(pool(case.counts(low, high) for case in cases))
+
+
+def _thirds(cases: Sequence[InstanceCase]) -> list[float]:
     """Sizes that cut the reference instances of all cases into thirds; fewer where many have one size."""
     sizes = np.concatenate([case.matchings[0].reference_sizes * case.voxel_size for case in cases])
     if not sizes.size:
         return []
     edges = np.unique(np.quantile(sizes, [1 / 3, 2 / 3], method="higher"))
     return [float(edge) for edge in edges if edge > sizes.min()]
-
-
-def check_edges(edges: Sequence[float]) -> None:
-    """Raise `UserError` unless sizes are positive and increase."""
-    if not all(low < high for low, high in zip((0, *edges), (*edges, math.inf), strict=True)):
-        raise UserError(
-            f"--size-bins {' '.join(f'{edge:g}' for edge in edges)}: give sizes above 0 that increase, "
-            "such as 100 1000."
-        )
-
-
-def _panoptic(cases: Sequence[InstanceCase], low: float = 0, high: float = math.inf) -> dict[str, float]:
-    per_case = (case.counts(low, high) for case in cases)
-    return panoptic_metrics(reduce(add, counts) for counts in zip(*per_case, strict=True))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import reduce
-from operator import add
 from typing import Any
 
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.evaluation.summary import pool
 from nnunet_ext.metrics.checks import BoolArray
 from nnunet_ext.metrics.containment import Containment, containment
 from nnunet_ext.nnunet_files.dataset_json import Classes
@@ -84,8 +83,7 @@ def containment_metrics(
 
 def pooled_containment(cases: Iterable[Mapping[str, float]]) -> dict[str, float]:
     """The shares that follow from the counts of all cases together, and these counts."""
-    pairs = [tuple(_counts_of(metrics, suffix) for suffix in ("pred", "ref")) for metrics in cases]
-    return _metrics(*(reduce(add, counts) for counts in zip(*pairs, strict=True)))
+    return _metrics(*pool([_counts_of(metrics, suffix) for suffix in ("pred", "ref")] for metrics in cases))
 
 
 def _read_hierarchy(dataset_json: Mapping[str, Any], classes: Classes, wanted: bool) -> Hierarchy | None:

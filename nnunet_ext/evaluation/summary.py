@@ -1,4 +1,4 @@
-"""The summary of an evaluation: nnU-Net's summary.json, and a table of it as CSV."""
+"""The summary of an evaluation: means over cases, nnU-Net's summary.json, and a table of it as CSV."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from operator import add
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import read_json, write_texts
 
 Summary = dict[str, Any]
+Counts = TypeVar("Counts")  # has +
 
 
 def summarize(
@@ -112,6 +115,11 @@ def nan_mean(values: Iterable[float]) -> float:
     """Mean of the values that are not NaN; NaN (and no warning) if there is none."""
     numbers = [value for value in values if not math.isnan(value)]
     return math.fsum(numbers) / len(numbers) if numbers else math.nan
+
+
+def pool(cases: Iterable[Iterable[Counts]]) -> list[Counts]:
+    """Sum the counts of all cases: the first of every case, the second of every case, and so on."""
+    return [reduce(add, counts) for counts in zip(*cases, strict=True)]
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from nnunet_ext.arrays.nearest import (
+    NO_CORE,
     CoreTree,
     look_around,
     near_offsets,
     squared_steps,
 )
-from nnunet_ext.instances.cores import NO_CORE
 
 SPACINGS = [None, (2.5, 1.0), (0.1, 0.7), (1.0, 1.0, 1.0), (5.0, 1.0, 1.0), (0.3, 0.21, 0.17)]
 

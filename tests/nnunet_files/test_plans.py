@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from nnunet_ext.cli.app import app
 from nnunet_ext.errors import UserError
-from nnunet_ext.nnunet_files.small_plans import shrink, write_small_plans
+from nnunet_ext.nnunet_files.plans import shrink, write_small_plans
 
 
 def configuration(patch, strides, blocks="n_conv_per_stage"):
