@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+from scipy.ndimage import find_objects
 
 Box = tuple[slice, ...]
 T = TypeVar("T")
@@ -42,6 +43,20 @@ def split(window: Box, edges: Sequence[int]) -> list[Box]:
 def whole(shape: Sequence[int]) -> Box:
     """Return the box of a whole array."""
     return tuple(slice(0, length) for length in shape)
+
+
+def grown(box: Box, margin: int | Sequence[int], shape: Sequence[int]) -> Box:
+    """`box` with a margin, one for all axes or one per axis, cut at the border of an array of `shape`."""
+    widths = (margin,) * len(box) if isinstance(margin, int) else margin
+    return tuple(
+        slice(max(0, part.start - width), min(length, part.stop + width))
+        for part, width, length in zip(box, widths, shape, strict=True)
+    )
+
+
+def label_boxes(labels: NDArray[Any]) -> list[tuple[int, Box]]:
+    """Every label above 0 that occurs, with its bounding box."""
+    return [(label, box) for label, box in enumerate(find_objects(labels), start=1) if box is not None]
 
 
 def read_padded(array: NDArray[Any], box: Box, margin: Sequence[int], fill: int) -> NDArray[Any]:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_LARGEST_TABLE = 2**22  # ids up to here are renumbered by a table, larger ones by sorting
+
 
 def check_axes(array: NDArray[Any], name: str) -> None:
     """Raise unless `array` is a numpy array in 2D or 3D."""
@@ -34,6 +36,35 @@ def unsigned_instances(instances: NDArray[Any]) -> NDArray[np.unsignedinteger]:
         ids, dense = np.unique(native, return_inverse=True)
         native = dense.reshape(native.shape) + (ids[0] != 0)
     return native.astype(np.uint32)
+
+
+def dense_instances(instances: NDArray[Any]) -> tuple[NDArray[np.unsignedinteger], int]:
+    """`unsigned_instances` renumbered 1 … n in the order of their ids, and n; not copied if they are so."""
+    ids = unsigned_instances(instances)
+    if ids.size == 0:
+        return ids, 0
+    if ids.max() > _LARGEST_TABLE:
+        found, ids = np.unique(ids, return_inverse=True)
+        ids = (ids.reshape(instances.shape) + (found[0] != 0)).astype(np.uint32)
+        return ids, int(ids.max())
+    present = np.zeros(int(ids.max()) + 1, bool)
+    present[ids] = True
+    present[0] = False
+    count = int(np.count_nonzero(present))
+    if count < len(present) - 1:
+        new = np.where(present, np.cumsum(present), 0).astype(ids.dtype)
+        ids = new[ids]
+    return ids, count
+
+
+def class_labels(labels: NDArray[Any]) -> NDArray[np.integer]:
+    """`labels` in C order; a mask is classes 0 and 1."""
+    check_axes(labels, "labels")
+    if labels.dtype == bool:
+        labels = labels.view(np.uint8)
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise TypeError(f"labels holds integer classes, 0 for background; got {labels.dtype}")
+    return np.ascontiguousarray(labels)
 
 
 def binary_mask(mask: NDArray[Any]) -> NDArray[np.bool_]:
@@ -65,8 +96,20 @@ def check_spacing(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ..
 
 def check_radius(radius: float, name: str) -> float:
     """A finite number that is not negative."""
-    if isinstance(radius, bool) or not isinstance(radius, Real):
-        raise TypeError(f"{name} is a number; got {radius!r}")
+    _check_number(radius, name)
     if not isfinite(radius) or radius < 0:
         raise ValueError(f"{name} is 0 or more, and finite; got {radius!r}")
     return float(radius)
+
+
+def check_positive(value: float, name: str) -> float:
+    """A finite number above 0."""
+    _check_number(value, name)
+    if not isfinite(value) or value <= 0:
+        raise ValueError(f"{name} is above 0, and finite; got {value!r}")
+    return float(value)
+
+
+def _check_number(value: float, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} is a number; got {value!r}")

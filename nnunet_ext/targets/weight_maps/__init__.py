@@ -14,8 +14,7 @@ Distances are in voxels, or in the units of `spacing` where that is given.
 
 from nnunet_ext.targets.weight_maps.balance import class_balance
 from nnunet_ext.targets.weight_maps.distance import distance
-from nnunet_ext.targets.weight_maps.parameters import default_parameters
 from nnunet_ext.targets.weight_maps.shape_aware import shape_aware
 from nnunet_ext.targets.weight_maps.unet import unet
 
-__all__ = ["class_balance", "default_parameters", "distance", "shape_aware", "unet"]
+__all__ = ["class_balance", "distance", "shape_aware", "unet"]

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.targets.weight_maps.arguments import MOST_CLASSES, class_labels
+from nnunet_ext.arrays.checks import class_labels
 
+_MOST_CLASSES = 2**16
 Counts = Mapping[int, float] | Sequence[float] | NDArray[Any]
 
 
@@ -57,9 +58,9 @@ def class_balance(
     labels = class_labels(labels)
     if labels.size == 0:
         return np.zeros(labels.shape, np.float32)
-    if labels.min() < 0 or labels.max() >= MOST_CLASSES:
+    if labels.min() < 0 or labels.max() >= _MOST_CLASSES:
         raise ValueError(
-            f"labels holds classes from 0 to {MOST_CLASSES - 1}; got {labels.min()} to {labels.max()}"
+            f"labels holds classes from 0 to {_MOST_CLASSES - 1}; got {labels.min()} to {labels.max()}"
         )
     found = np.bincount(labels.ravel())
     if ignore_label is not None and 0 <= ignore_label < len(found):

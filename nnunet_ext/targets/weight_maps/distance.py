@@ -9,8 +9,7 @@ import edt
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.arrays.checks import check_spacing
-from nnunet_ext.targets.weight_maps.arguments import class_labels, positive
+from nnunet_ext.arrays.checks import check_positive, check_spacing, class_labels
 from nnunet_ext.targets.weight_maps.balance import Counts, class_balance
 
 
@@ -62,7 +61,7 @@ def distance(
     >>> distance(np.array([[1, 0, 0, 0, 0, 0]]), beta=4, counts=[1, 1])
     array([[1.  , 0.75, 0.5 , 0.25, 0.  , 0.  ]], dtype=float32)
     """
-    beta = positive(beta, "beta")
+    beta = check_positive(beta, "beta")
     weight = class_balance(labels, counts, ignore_label=ignore_label)
     edges = check_spacing(spacing, weight.ndim)
     if weight.size == 0:

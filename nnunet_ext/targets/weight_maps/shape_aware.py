@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from nnunet_ext.arrays.checks import check_radius, check_spacing
-from nnunet_ext.targets.weight_maps.arguments import dense_ids, positive
+from nnunet_ext.arrays.blocks import grown, label_boxes
+from nnunet_ext.arrays.checks import check_positive, check_radius, check_spacing, dense_instances
+from nnunet_ext.arrays.components import skeleton
 from nnunet_ext.targets.weight_maps.balance import Counts, class_balance
-from nnunet_ext.targets.weight_maps.outlines import outlines
+from nnunet_ext.targets.weight_maps.convex_hull import convex_hull
+
+_Mask = NDArray[np.bool_]
 
 
 def shape_aware(
@@ -32,7 +35,7 @@ def shape_aware(
               w_c(v) = 1 - \varphi_K(v) / \tau \text{ for } v \in \Gamma, \text{ else } 0
 
     Γ is the union of the contours, and K that of the skeletons, of every cell t and of its concave complement
-    hull(t) \\ t. φ_K is the distance to K, G_σ a Gaussian that sees copies of the border beyond it.
+    hull(t) without t. φ_K is the distance to K, G_σ a Gaussian that sees copies of the border beyond it.
 
     Parameters
     ----------
@@ -101,13 +104,13 @@ def shape_aware(
            [0. , 0. , 0. , 0. , 0. , 0. , 0. , 0. , 0. , 0. ]], dtype=float32)
     """
     sigma = check_radius(sigma, "sigma")
-    ids, count = dense_ids(instances)
+    ids, count = dense_instances(instances)
     edges = check_spacing(spacing, ids.ndim)
     classes = ids != 0 if labels is None else labels
     if np.shape(classes) != ids.shape:
         raise ValueError(f"labels has the shape of instances, {ids.shape}; got {np.shape(classes)}")
     weight = class_balance(classes, counts, ignore_label=ignore_label)
-    tau = None if tau is None else positive(tau, "tau")
+    tau = None if tau is None else check_positive(tau, "tau")
     if count:
         complexity = _outline_weight(ids, tau, edges)
         per_axis = [sigma / edge for edge in edges]
@@ -120,10 +123,49 @@ def shape_aware(
 def _outline_weight(
     ids: NDArray[np.unsignedinteger], tau: float | None, spacing: tuple[float, ...]
 ) -> NDArray[np.float32]:
-    """w_c."""
-    contours, skeletons = outlines(ids)
+    """w_c: the outlines, each voxel by its distance to the skeletons."""
+    contours, skeletons = _outlines(ids)
     away = edt.edt((~skeletons).view(np.uint8), anisotropy=spacing, parallel=1)[contours]
     weight = np.zeros(ids.shape, np.float32)
     tau = float(away.max(initial=0)) if tau is None else tau
     weight[contours] = np.maximum(0, 1 - away / np.float32(tau)) if tau > 0 else 1
     return weight
+
+
+def _outlines(ids: NDArray[np.unsignedinteger]) -> tuple[_Mask, _Mask]:
+    """Γ and K: contours and skeletons of all cells and of their concave complements, hull without cell.
+
+    Each is taken on its own, so that those of touching cells stay apart and those that overlap unite.
+    """
+    contours, skeletons = np.zeros(ids.shape, bool), np.zeros(ids.shape, bool)
+    for number, box in label_boxes(ids):
+        around = grown(box, 1, ids.shape)
+        cell = ids[around] == number
+        for part in (cell, convex_hull(cell) & ~cell):
+            if part.any():
+                contours[around] |= _contour(part)
+                skeletons[around] |= _skeleton(part)
+    return contours, skeletons
+
+
+def _contour(part: _Mask) -> _Mask:
+    """Voxels of `part` with a voxel outside of it beyond a face; the image's border is none."""
+    inner = part.copy()
+    for axis in range(part.ndim):
+        along, lines = np.moveaxis(inner, axis, 0), np.moveaxis(part, axis, 0)
+        along[1:] &= lines[:-1]
+        along[:-1] &= lines[1:]
+    return part & ~inner
+
+
+def _skeleton(part: _Mask) -> _Mask:
+    """Thinned `part`, each of its boxes by itself.
+
+    A part of a volume that is one voxel thick is thinned in its plane, where the 3D thinning would delete it.
+    """
+    result = np.zeros(part.shape, bool)
+    for _, box in label_boxes(part.view(np.uint8)):
+        inside = part[box]
+        thin = tuple(axis for axis, length in enumerate(inside.shape) if length == 1)[: part.ndim - 2]
+        result[box] = np.expand_dims(skeleton(inside.squeeze(thin)), thin)
+    return result

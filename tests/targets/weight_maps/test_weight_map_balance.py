@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from slow_weight_maps import random_instances, slow_class_balance
 
-from nnunet_ext.targets.weight_maps import class_balance, default_parameters
+from nnunet_ext.targets.weight_maps import class_balance
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -83,12 +83,3 @@ def test_the_input_stays_as_it_is():
 def test_errors_say_what_is_expected(labels, counts, error, message):
     with pytest.raises(error, match=message):
         class_balance(labels, counts)
-
-
-def test_default_parameters_by_name():
-    assert default_parameters("class_balance") == {}
-    assert default_parameters("unet") == {"w0": 10, "sigma": 5}
-    assert default_parameters("distance") == {"beta": 30}
-    assert default_parameters("shape_aware") == {"sigma": 2, "tau": None}
-    with pytest.raises(ValueError, match="class_balance, unet, distance, shape_aware; got 'saw'"):
-        default_parameters("saw")

@@ -15,9 +15,10 @@ from slow_weight_maps import (
     slow_skeleton,
 )
 
-from nnunet_ext.targets.weight_maps import class_balance, hulls, shape_aware
-from nnunet_ext.targets.weight_maps.hulls import convex_hull
-from nnunet_ext.targets.weight_maps.outlines import inner_contour, outlines, skeleton
+from nnunet_ext.targets.weight_maps import class_balance, shape_aware
+from nnunet_ext.targets.weight_maps import convex_hull as _convex_hull
+from nnunet_ext.targets.weight_maps.convex_hull import convex_hull
+from nnunet_ext.targets.weight_maps.shape_aware import _contour, _outlines, _skeleton
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -40,7 +41,7 @@ def test_a_concave_cell():
         ".##...##..",
         "..........",
     )
-    contours, skeletons = outlines(cell.astype(np.uint8))
+    contours, skeletons = _outlines(cell.astype(np.uint8))
     hollow = np.zeros_like(cell)
     hollow[3:5, 3:6] = True  # the concavity: all of it is contour
     np.testing.assert_array_equal(contours, slow_contour(cell) | hollow)
@@ -71,12 +72,12 @@ def test_a_cell_cut_by_the_border_has_no_contour_there():
         "###...",
         "......",
     )
-    np.testing.assert_array_equal(outlines(cell)[0], expected)
+    np.testing.assert_array_equal(_outlines(cell)[0], expected)
 
 
 def test_touching_cells_keep_an_outline_each():
     cells = np.repeat(np.repeat(np.array([[1, 2]], np.uint8), 5, 0), 5, 1)
-    contours, skeletons = outlines(cells)
+    contours, skeletons = _outlines(cells)
     np.testing.assert_array_equal(contours, mask(*["....##...."] * 5))
     assert skeletons[:, :5].any()
     assert skeletons[:, 5:].any()
@@ -176,7 +177,7 @@ def test_hull_equals_convex_combinations(seed, monkeypatch):
     part = rng.random(shape) < rng.uniform(0.05, 0.5)
     expected = slow_hull(part)
     np.testing.assert_array_equal(convex_hull(part), expected)
-    monkeypatch.setattr(hulls, "_AT_A_TIME", 1)  # row by row, as of large cells
+    monkeypatch.setattr(_convex_hull, "_AT_A_TIME", 1)  # row by row, as of large cells
     np.testing.assert_array_equal(convex_hull(part), expected)
 
 
@@ -231,14 +232,14 @@ def test_contour_and_skeleton_equal_the_loop(shape):
     rng = np.random.default_rng(0)
     for share in (0.2, 0.5, 0.8, 1.0):
         part = rng.random(shape) < share
-        np.testing.assert_array_equal(inner_contour(part), slow_contour(part))
-        np.testing.assert_array_equal(skeleton(part), slow_skeleton(part))
+        np.testing.assert_array_equal(_contour(part), slow_contour(part))
+        np.testing.assert_array_equal(_skeleton(part), slow_skeleton(part))
 
 
 def test_a_tube_that_thinning_deletes_is_its_own_skeleton():
     tube = np.zeros((4, 4, 9), bool)
     tube[1:3, 1:3, 1:8] = True
-    assert skeleton(tube).any()
+    assert _skeleton(tube).any()
     weight = without_balance(tube.astype(int), sigma=0)
     np.testing.assert_allclose(weight, slow_outline_weight(tube.astype(int)), atol=1e-6)
 
@@ -248,16 +249,16 @@ def test_a_plate_in_a_volume_is_thinned_in_its_plane():
     plate[2, 2:7, 1:7] = True
     expected = np.zeros_like(plate)
     expected[2] = slow_skeleton(plate[2])
-    np.testing.assert_array_equal(skeleton(plate), expected)
+    np.testing.assert_array_equal(_skeleton(plate), expected)
     assert 0 < np.count_nonzero(expected) < np.count_nonzero(plate) / 3
 
 
 def test_skeletons_of_masks_that_cc3d_mislabels_as_bool():
     part = mask("...", "...", "...", "#.#", "###")  # cc3d 4.1.1 labels the empty second row
-    np.testing.assert_array_equal(skeleton(part), slow_skeleton(part))
+    np.testing.assert_array_equal(_skeleton(part), slow_skeleton(part))
     pair = np.array([[[1]], [[0]], [[1]]], bool)  # here it fails
-    np.testing.assert_array_equal(skeleton(pair), pair)
-    assert not skeleton(np.zeros((3, 3), bool)).any()
+    np.testing.assert_array_equal(_skeleton(pair), pair)
+    assert not _skeleton(np.zeros((3, 3), bool)).any()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from slow_weight_maps import random_instances, slow_class_balance, slow_unet
 from nnunet_ext.arrays import slabs as _slabs
 from nnunet_ext.data.cells import crowded_cells
 from nnunet_ext.targets.weight_maps import unet
-from nnunet_ext.targets.weight_maps.two_nearest import _codes, _colours
+from nnunet_ext.targets.weight_maps.unet import _codes, _colours
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -1,4 +1,19 @@
-"""The digital convex hull of a cell: the voxels whose centre lies in the hull of its voxels' centres."""
+"""The digital convex hull of a cell: the voxels whose centre lies in the hull of its voxels' centres.
+
+`skimage.morphology.convex_hull_image(offset_coordinates=False)` computes the same, but not of voxels that all
+lie in a line or, in 3D, in a plane: their hull is empty there, with a warning. Of the 136 cells of three
+PlantSeg stacks 7 are like that. And in 3D it compares every voxel of the box with every facet; here each line
+of voxels is cut by the facets near it. Seconds on one core, with scikit-image 0.26 for all cells that it can do,
+which gave the same hulls and the same maps:
+
+========================  =====  ==========  =============  =================  ====================
+cells of                         hulls here  scikit-image   shape_aware, here  with scikit-image
+========================  =====  ==========  =============  =================  ====================
+52 DSB2018 images          4136        1.31           1.06               3.40                  3.30
+three PlantSeg stacks       136        0.61           2.50               1.62                  3.08
+a synthetic field, 128³     262        0.79           3.26               1.76                  4.23
+========================  =====  ==========  =============  =================  ====================
+"""
 
 from __future__ import annotations
 
@@ -10,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
-Points = NDArray[np.int64]
+_Points = NDArray[np.int64]
 
 _TOLERANCE = 1e-7  # voxels; lattice points beside a plane through three others are farther off than that
 _AT_A_TIME = 2**20  # numbers in a temporary array
@@ -25,7 +40,7 @@ def convex_hull(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return hull
 
 
-def _ends(mask: NDArray[np.bool_]) -> Points:
+def _ends(mask: NDArray[np.bool_]) -> _Points:
     """First and last voxel of `mask` in every line along the last axis: they have the same hull."""
     lines = np.argwhere(mask.any(-1))
     runs = mask[tuple(lines.T)]
@@ -33,7 +48,7 @@ def _ends(mask: NDArray[np.bool_]) -> Points:
     return np.concatenate([np.column_stack([lines, end]) for end in (first, last)])
 
 
-def _lattice_points(points: Points) -> Iterator[Points]:
+def _lattice_points(points: _Points) -> Iterator[_Points]:
     """All lattice points in the convex hull of lattice `points` (m, d), in parts."""
     offsets = points - points[0]
     axes = _independent_axes(offsets)
@@ -44,7 +59,8 @@ def _lattice_points(points: Points) -> Iterator[Points]:
     if len(axes) == points.shape[1]:
         yield from (inside + points[0] for inside in _points_in_full_hull(spanned))
         return
-    # Flat: seen along the other axes it is a hull of fewer dimensions, of which we need the voxels' heights.
+    # Flat: project it along the other axes, fill that hull, and lift its points back into the line or plane.
+    # Where they come to lie between voxels there is none.
     slopes = np.linalg.lstsq(spanned.astype(float), offsets.astype(float), rcond=None)[0]
     for inside in _points_in_full_hull(spanned):
         places = inside @ slopes
@@ -52,14 +68,14 @@ def _lattice_points(points: Points) -> Iterator[Points]:
         yield lattice[(np.abs(places - lattice) < _TOLERANCE).all(1)] + points[0]
 
 
-def _independent_axes(offsets: Points) -> list[int]:
+def _independent_axes(offsets: _Points) -> list[int]:
     """Axes along which nothing of the affine hull is lost; as many as it has dimensions."""
     rank = int(np.linalg.matrix_rank(offsets)) if offsets.any() else 0
     choices = (list(axes) for axes in combinations(range(offsets.shape[1]), rank))
     return next(axes for axes in choices if not axes or np.linalg.matrix_rank(offsets[:, axes]) == rank)
 
 
-def _points_in_full_hull(points: Points) -> Iterator[Points]:
+def _points_in_full_hull(points: _Points) -> Iterator[_Points]:
     """Lattice points in the hull of `points` that span all of their one to three dimensions, in parts."""
     low, high = points.min(0), points.max(0)
     if points.shape[1] == 1:
@@ -77,7 +93,7 @@ def _points_in_full_hull(points: Points) -> Iterator[Points]:
         yield _points_inside(near, [start, *low[1:]], [stop, *(high[1:] + 1)])
 
 
-def _points_inside(facets: NDArray[np.float64], start: Sequence[int], stop: Sequence[int]) -> Points:
+def _points_inside(facets: NDArray[np.float64], start: Sequence[int], stop: Sequence[int]) -> _Points:
     """Lattice points of a box that lie behind all `facets` (normal · x + offset ≤ 0)."""
     # Per line along the last axis, where it enters and where it leaves the half-spaces.
     sizes = tuple(last - first for first, last in zip(start, stop, strict=True))
