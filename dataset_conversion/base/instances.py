@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunet_ext.arrays.semantic_classes import CLASSES
 from nnunet_ext.dataset_conversion.base.case import Case, Note, Sample, UnusableCases
 from nnunet_ext.dataset_conversion.base.converter import Converter, Survey, option
 from nnunet_ext.dataset_conversion.base.description import IGNORE, DatasetDescription
@@ -37,8 +38,6 @@ from nnunet_ext.images.hdf5 import library
 from nnunet_ext.images.image import Grid, Header, Hints
 from nnunet_ext.worker_pool import Progress, silent
 
-#: class name -> label; with fewer classes the last ones are left out
-CLASSES = {"background": 0, "cell": 1, "touching": 2, "gap": 3}
 DEFAULT_RADII = {"touching": 2.0, "gap": 7.0}  # voxels
 CONSTANT = "images of one grey value"
 FLOAT = "labels stored as floating-point numbers"

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import binary_dilation, center_of_mass
 
+from nnunet_ext.arrays.semantic_classes import CLASSES
 from nnunet_ext.data.cells import crowded_cells
 from nnunet_ext.figures.weight_maps import CaseMaps, draw, relative, weights
 from nnunet_ext.targets import semantic_from_instances
-from nnunet_ext.targets.classes import NAMES
 from nnunet_ext.trainers import get_trainer
 
 FAMILIES = ("BWM", "UNetWM", "DWM", "SAW")
@@ -34,7 +34,7 @@ def main() -> None:
     maps = {name: relative(weight, np.ones(labels.shape, bool)) for name, weight in maps.items()}
     draw(
         [CaseMaps("image", image, labels, maps)],
-        dict(enumerate(NAMES)),
+        {label: name for name, label in CLASSES.items()},
         Path(__file__).with_name("weight_maps.png"),
         "weights relative to their mean; each with its default parameters",
     )

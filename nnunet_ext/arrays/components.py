@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.morphology import skeletonize
 
+from nnunet_ext.arrays.slabs import slabs
+
 # Number of neighbours as cc3d names it, by (dimensions, connectivity as scikit-image names it).
 NEIGHBOURS: dict[tuple[int, int], Literal[4, 6, 8, 18, 26]] = {
     (2, 1): 4,
@@ -59,6 +61,38 @@ def label_components(
     neighbours = NEIGHBOURS[labels.ndim, labels.ndim if connectivity is None else connectivity]
     components, count = cc3d.connected_components(whole, connectivity=neighbours, return_N=True)
     return components, count
+
+
+def first_and_size(labels: NDArray[Any], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First flat index and number of voxels of every label.
+
+    Parameters
+    ----------
+    labels : ndarray
+        Integer labels from 0 to `count`, at least one voxel.
+    count : int
+        The largest label.
+
+    Returns
+    -------
+    first, size : (count + 1,) ndarray of int64
+        Of the labels 0 … `count`; both 0 for a label that does not occur.
+
+    Examples
+    --------
+    >>> first_and_size(np.array([[0, 1, 1], [0, 3, 1]]), 3)
+    (array([0, 1, 0, 4]), array([2, 3, 0, 1]))
+    """
+    flat = labels.reshape(-1)
+    first, size = np.zeros((2, count + 1), np.int64)
+    for slab in reversed(list(slabs(flat.shape))):
+        part = flat[slab]
+        # Runs of equal labels are far fewer than voxels.
+        starts = np.concatenate([[0], np.flatnonzero(part[1:] != part[:-1]) + 1])
+        values = part[starts]
+        first[values[::-1]] = starts[::-1] + slab.start  # of several writes to one place the last one stays
+        size += np.bincount(values, np.diff(starts, append=part.size), count + 1).astype(np.int64)
+    return first, size
 
 
 def skeleton(foreground: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -20,7 +20,7 @@ from nnunet_ext.arrays.blocks import (
     split,
     whole,
 )
-from nnunet_ext.arrays.components import label_components
+from nnunet_ext.arrays.components import first_and_size, label_components
 from nnunet_ext.arrays.nearest import (
     NO_CORE,
     CoreTree,
@@ -29,11 +29,11 @@ from nnunet_ext.arrays.nearest import (
     near_offsets,
     squared_steps,
 )
+from nnunet_ext.arrays.semantic_classes import CELL, TOUCHING
 from nnunet_ext.images.instance_files import instance_dtype
 
 #: Returns a box of the semantic map: 1 cell, 2 touching, anything else background.
 SemanticReader: TypeAlias = Callable[[Box], NDArray[Any]]
-CELL, TOUCHING = 1, 2
 
 # What the working array holds: background, touching, and from 2 on the piece of a core in one block.
 _BACKGROUND_CODE, TOUCHING_CODE, _FIRST_PIECE = 0, 1, 2
@@ -81,17 +81,6 @@ def find_cores(
     joins = list(_joins(codes, edges, connectivity))
     core_of, first = _join(pieces, np.concatenate(joins) if joins else np.empty((0, 2), np.int64), min_size)
     return Cores(codes, core_of, first)
-
-
-def first_and_size(ids: NDArray[Any], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First flat index and number of voxels of the ids 0 … `count` of a C-ordered array, each present."""
-    flat = ids.reshape(-1)
-    # Runs of equal values are far fewer than voxels.
-    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
-    values = flat[starts]
-    first = np.zeros(count + 1, np.int64)
-    first[values[::-1]] = starts[::-1]  # of several writes to one place the last one stays
-    return first, np.bincount(values, np.diff(starts, append=flat.size), count + 1).astype(np.int64)
 
 
 class _Pieces:

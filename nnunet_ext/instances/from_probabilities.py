@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
 from nnunet_ext.arrays.blocks import Box, block_edges, workplace
-from nnunet_ext.arrays.components import check_connectivity
-from nnunet_ext.instances.cores import assemble, first_and_size
+from nnunet_ext.arrays.components import check_connectivity, first_and_size
+from nnunet_ext.instances.cores import assemble
 from nnunet_ext.instances.from_semantic import from_semantic
 from nnunet_ext.instances.semantic import (
     GAPS,

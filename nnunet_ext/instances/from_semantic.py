@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from nnunet_ext.arrays.blocks import Box, block_edges, workplace
 from nnunet_ext.arrays.checks import check_axes
 from nnunet_ext.arrays.components import check_connectivity
-from nnunet_ext.instances.cores import CELL, TOUCHING, assemble
+from nnunet_ext.arrays.semantic_classes import CELL, TOUCHING
+from nnunet_ext.instances.cores import assemble
 
 
 def from_semantic(

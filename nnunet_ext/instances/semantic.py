@@ -16,7 +16,7 @@ from nnunet_ext.arrays.blocks import (
     whole,
     workplace,
 )
-from nnunet_ext.instances.cores import CELL, TOUCHING
+from nnunet_ext.arrays.semantic_classes import CELL, TOUCHING
 
 #: One array per class: background, cell, and perhaps touching and gap.
 Channels: TypeAlias = Sequence[NDArray[Any]]

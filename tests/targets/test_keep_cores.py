@@ -10,9 +10,8 @@ from nnunet_ext.data.cells import crowded_cells
 from nnunet_ext.instances import from_semantic
 from nnunet_ext.metrics import panoptic_quality
 from nnunet_ext.targets import semantic_from_instances
-from nnunet_ext.targets.keep_cores import moves as _mending
-from nnunet_ext.targets.keep_cores.overlap import offsets_across, overlap_on_return
-from nnunet_ext.targets.keep_cores.pieces import Pieces
+from nnunet_ext.targets.keep_cores import moves as _moves
+from nnunet_ext.targets.keep_cores.pieces import Pieces, offsets_across, reconstruction_overlap
 from nnunet_ext.targets.touching import half_widths, thinnest_band, touching_band
 
 FULL = {2: np.ones((3, 3)), 3: np.ones((3, 3, 3))}
@@ -168,7 +167,7 @@ def test_a_smaller_piece_of_an_instance_follows_the_paper(beside):
 
 
 @pytest.mark.parametrize(("instances", "spacing"), [*HARD, (crowded_cells((80, 80), 40)[1], None)])
-def test_overlap_on_return_is_that_of_from_semantic(instances, spacing):
+def test_reconstruction_overlap_is_that_of_from_semantic(instances, spacing):
     pieces = Pieces(instances)
     separate = pieces.labels
     half = half_widths(2, spacing or (1,) * separate.ndim)
@@ -176,7 +175,7 @@ def test_overlap_on_return_is_that_of_from_semantic(instances, spacing):
     cores, count = ndimage.label(semantic == 1, FULL[separate.ndim])
     owner = np.append(0, ndimage.maximum(separate, cores, range(1, count + 1))).astype(int)
     offsets = offsets_across(separate.shape, squared_steps(separate.shape, spacing))  # however far a core is
-    got = overlap_on_return(pieces, cores.astype(np.uint16), owner, semantic, offsets)
+    got = reconstruction_overlap(pieces, cores.astype(np.uint16), owner, semantic, offsets)
 
     back = from_semantic(semantic, spacing=spacing)
     came_from = np.append(0, ndimage.maximum(separate * (semantic == 1), back, range(1, count + 1)))[back]
@@ -187,7 +186,7 @@ def test_overlap_on_return_is_that_of_from_semantic(instances, spacing):
 
 
 @pytest.mark.parametrize(("instances", "spacing"), HARD)
-def test_mending_foresees_what_comes_back(instances, spacing, monkeypatch):
+def test_moves_foresees_what_comes_back(instances, spacing, monkeypatch):
     separate = label_pieces(instances)
     foreseen = {}
 
@@ -197,9 +196,9 @@ def test_mending_foresees_what_comes_back(instances, spacing, monkeypatch):
             flat.reshape(patch.shape)[patch._inner()] for flat in (patch.nearest, patch.own)
         )
 
-    original = _mending._Patch.write
-    monkeypatch.setattr(_mending._Patch, "write", write)
-    monkeypatch.setattr(_mending, "grown", lambda box, margin, shape: tuple(slice(0, n) for n in shape))
+    original = _moves._Patch.write
+    monkeypatch.setattr(_moves._Patch, "write", write)
+    monkeypatch.setattr(_moves, "grown", lambda box, margin, shape: tuple(slice(0, n) for n in shape))
     semantic = semantic_from_instances(separate, 1, classes=3, spacing=spacing)
     back = from_semantic(semantic, spacing=spacing)
     right = foreseen["nearest"] == foreseen["own"]
@@ -253,5 +252,5 @@ def test_pieces():
     assert pieces.labels.tolist() == [[1, 1, 0, 2, 2], [0, 0, 0, 0, 2], [3, 0, 4, 0, 0], [3, 0, 4, 0, 5]]
     assert pieces.size[1:].tolist() == [2, 3, 2, 2, 1]
     assert pieces.first[1:].tolist() == [0, 3, 10, 12, 19]
-    assert pieces.unit[1:].tolist() == [True, True, False, True, False]  # of equally large ones the first
+    assert pieces.largest[1:].tolist() == [True, True, False, True, False]  # of equally large ones the first
     assert pieces.box(4) == (slice(2, 4), slice(2, 3))

@@ -1,4 +1,31 @@
-"""Move single core voxels until an instance comes back, where even the thinnest band takes too much of it."""
+"""Move single core voxels where even the thinnest band leaves too little of an instance.
+
+The thinnest band takes one voxel on either side of a border: all of a plate two voxels thick, most of a
+sliver. Such an instance needs a core where the band would be, and then the core voxels of its neighbours
+beside it have to go, because cores of different instances are never adjacent. That costs the neighbours, and
+how much depends on which core is nearest to every touching voxel around. So it is tried: a move makes one
+voxel a core voxel and the adjacent ones of other cores touching voxels, and the move that gains most is made.
+Voxels given to the wrong piece count by their share of the two pieces concerned, which lets a small piece
+gain at the expense of a large one. No move takes the last core voxel of the largest piece of an instance or
+splits that core.
+
+A piece without a core first gets the best voxel, at whatever cost; after that its core and those of its
+neighbours grow, a voxel at a time, as long as that is a gain. All of it happens in a box around the piece,
+where the nearest cores are computed again only near a move.
+
+Without the moves instances are recovered worse where they are thin and dense. PQ of instances and what is
+recovered from their classes, touching radius 2, with and without moves, and CPU seconds:
+
+==================================================  =====  =======  =====  =======
+labels                                              with   without  with   without
+==================================================  =====  =======  =====  =======
+PlantSeg sample_ovule, 50 cells, 32×128×128          .936     .882  1.6 s    0.2 s
+the same, its 53 connected pieces                    .958     .856  1.7 s    0.2 s
+1000 random Voronoi cells, 200×200                   .967     .920  0.8 s    0.1 s
+DSB2018, 52 images                                   .998     .997  1.2 s    1.1 s
+roundish synthetic cells, 2D and 3D                  .998     .998  0.4 s    0.4 s
+==================================================  =====  =======  =====  =======
+"""
 
 from __future__ import annotations
 
@@ -9,33 +36,34 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunet_ext.arrays.blocks import Box, grown
 from nnunet_ext.arrays.components import label_components
-from nnunet_ext.targets.classes import CELL, TOUCHING
-from nnunet_ext.targets.keep_cores.overlap import GOOD, Offsets, reach_of
-from nnunet_ext.targets.keep_cores.pieces import Box, Pieces, grown
+from nnunet_ext.arrays.semantic_classes import CELL, TOUCHING
+from nnunet_ext.targets.keep_cores.pieces import GOOD_OVERLAP, Offsets, Pieces, reach_of
 
+_MOST_PIECES = 500  # one takes a millisecond in 2D, fifty and more in 3D; the order says which come first
+_MOST_VOXELS = 2**24  # of the box of a piece: to a larger piece a single voxel matters little
+_MOST_OFFSETS = 300  # searched for the nearest core; only with far thicker slices than pixels there are more
 _ROUNDS = 3
 _MOST_TAKEN = 6  # core voxels of others that one move may cost
 _MOST_SEEDS = 64
 _NEAR_RANKS = 3  # most cores are found among the offsets of the three smallest lengths
-_MOST_VOXELS = 2**24  # a larger piece keeps the thinnest band: a single voxel matters little to it
-_MOST_PIECES = 500  # a move at a time takes a fraction of a second for each; small pieces come first
-_MOST_OFFSETS = 300  # looked at for a core; only coarse slices have more within reach
 _AT_ONCE = 4096
 _NONE = -1
 
-Index = NDArray[np.int64]
+_Index = NDArray[np.int64]
 
 
-def mend(
-    lost: Iterable[int], pieces: Pieces, semantic: NDArray[np.uint8], first: Index, offsets: Offsets
+def move_core_voxels(
+    lost: Iterable[int], pieces: Pieces, semantic: NDArray[np.uint8], first: _Index, offsets: Offsets
 ) -> None:
-    """Give the `lost` pieces cores from which they come back, as far as that can be.
+    """Give the `lost` pieces cores from which they are recovered, as far as moves can.
 
     Parameters
     ----------
     lost : iterable of int
-        Pieces, in the order in which they choose. All but the first 500 that need it keep what they have.
+        Pieces, in the order in which they choose. After 500 for which voxels were moved the rest keep what
+        they have.
     pieces : Pieces
         The pieces of all instances.
     semantic : ndarray of uint8
@@ -49,16 +77,16 @@ def mend(
     counts = np.cumsum([len(group) for group in offsets])
     offsets = offsets[: max(1, int(np.searchsorted(counts, _MOST_OFFSETS, "right")))]
     margin = tuple(3 * width + 1 for width in reach_of(offsets))
-    mended = 0
+    repaired = 0
     for piece in lost:
         box = grown(pieces.box(piece), margin, semantic.shape)
         if prod(part.stop - part.start for part in box) > _MOST_VOXELS:
             continue
         patch = _Patch(pieces, box, semantic, first, offsets)
-        if patch.mend(piece):
+        if patch.repair(piece):
             patch.write(semantic, first)
-            mended += 1
-            if mended == _MOST_PIECES:
+            repaired += 1
+            if repaired == _MOST_PIECES:
                 return
 
 
@@ -68,8 +96,8 @@ class _Move(NamedTuple):
     gain: float
     voxel: int
     taken: list[int]
-    around: Index
-    nearest: Index
+    around: _Index
+    nearest: _Index
 
 
 class _Patch:
@@ -78,12 +106,12 @@ class _Patch:
     Attributes
     ----------
     own, core, nearest : ndarray of int64
-        Per voxel its piece, the piece whose core it is in and the piece that it comes back for; -1 none.
-        Pieces are numbered anew.
+        Per voxel its piece, the piece whose core it is in, and the piece of the nearest core, to which it
+        would be given; -1 none. The pieces in the box are numbered from 0 in the order of `names`.
     """
 
     def __init__(
-        self, pieces: Pieces, box: Box, semantic: NDArray[np.uint8], first: Index, offsets: Offsets
+        self, pieces: Pieces, box: Box, semantic: NDArray[np.uint8], first: _Index, offsets: Offsets
     ) -> None:
         self.box, self.width = box, reach_of(offsets)
         margin = [(width, width) for width in self.width]
@@ -97,12 +125,12 @@ class _Patch:
         self.core = np.where(np.pad(semantic[box], margin).ravel() == CELL, self.own, _NONE)
         self.size = pieces.size[self.names]
         self.share = np.append(1 / self.size, 0.0)  # the last one is that of none
-        self.unit = pieces.unit[self.names]
+        self.largest = pieces.largest[self.names]
         self.first = np.append(first[self.names], np.iinfo(np.int64).max)
         self._lay_out_offsets(offsets)
         place = np.zeros(self.shape, np.int64)
         place[self._inner()] = np.ravel_multi_index(np.ix_(*(np.r_[part] for part in box)), semantic.shape)
-        self.place: Index = place.ravel()  # flat index in the image
+        self.place: _Index = place.ravel()  # flat index in the image
         self.nearest = self.own.copy()
 
     def _inner(self) -> Box:
@@ -116,54 +144,55 @@ class _Patch:
         self.block = cube @ strides
         self.beside = self.block[self.block != 0]
         self.far = np.concatenate(offsets) @ strides
-        # Compared before the first voxel: how far. A group is all offsets of one length.
+        # Of two cores the nearer one wins, of equally near ones that with the first voxel. All offsets of one
+        # length have the same rank.
         self.rank = np.repeat(np.arange(len(offsets)), [len(group) for group in offsets])
         self.ball = np.append(self.far, 0)
         near = np.searchsorted(self.rank, _NEAR_RANKS)
         self.shells = (slice(0, near), slice(near, None))
 
-    def write(self, semantic: NDArray[np.uint8], first: Index) -> None:
+    def write(self, semantic: NDArray[np.uint8], first: _Index) -> None:
         """Write the classes into the box, and the first voxels."""
         classes = np.where(self.core != _NONE, CELL, TOUCHING)
         classes[self.own == _NONE] = 0
         semantic[self.box] = classes.reshape(self.shape)[self._inner()]
         first[self.names] = self.first[:-1]
 
-    def mend(self, name: int) -> bool:
-        """Move core voxels until the piece comes back; whether any was moved."""
+    def repair(self, name: int) -> bool:
+        """Move core voxels until the piece is recovered; whether any was moved."""
         piece = int(np.searchsorted(self.names, name))
         voxels = np.flatnonzero(self.own == piece)
-        self._look(self._within_reach(voxels))
-        if self._overlap(piece) >= GOOD:
+        self._update_nearest(self._within_reach(voxels))
+        if self._overlap(piece) >= GOOD_OVERLAP:
             return False
-        self._look(np.arange(self.own.size))
+        self._update_nearest(np.arange(self.own.size))
         moved = not (self.core == piece).any() and self._seed(voxels)
         for _ in range(_ROUNDS):
-            if self._overlap(piece) >= GOOD or not self._round(piece):
+            if self._overlap(piece) >= GOOD_OVERLAP or not self._round(piece):
                 break
             moved = True
         return moved
 
-    def _within_reach(self, voxels: Index) -> Index:
-        """A box with all that can come back for a piece with these voxels."""
+    def _within_reach(self, voxels: _Index) -> _Index:
+        """The voxels of a box with all that can be given to a piece with these voxels."""
         places = np.unravel_index(voxels, self.shape)
         ends = ((p.min() - width, p.max() + width + 1) for p, width in zip(places, self.width, strict=True))
         return np.ravel_multi_index(np.ix_(*(np.arange(*end) for end in ends)), self.shape).ravel()
 
-    def _look(self, at: Index) -> None:
+    def _update_nearest(self, at: _Index) -> None:
         self.nearest[at] = self._nearest(at)
 
     def _overlap(self, piece: int) -> float:
-        own, back = self.own == piece, self.nearest == piece
-        return float(np.count_nonzero(own & back) / np.count_nonzero(own | back))
+        own, given = self.own == piece, self.nearest == piece
+        return float(np.count_nonzero(own & given) / np.count_nonzero(own | given))
 
-    def _seed(self, voxels: Index) -> bool:
-        """Give a piece without a core its best single voxel."""
+    def _seed(self, voxels: _Index) -> bool:
+        """Give a piece without a core the best of some of its voxels; whether one could be."""
         some = voxels[:: -(-len(voxels) // _MOST_SEEDS)]
         return self._take_best(some, at_least=-np.inf, most_taken=len(self.beside))
 
     def _round(self, piece: int) -> bool:
-        """Try to set right what is lost by the piece or falsely comes back for it; whether anything was."""
+        """Try to correct each voxel that the piece loses or wrongly gets; whether any was."""
         wrong = np.flatnonzero((self.own != self.nearest) & ((self.own == piece) | (self.nearest == piece)))
         better = False
         for voxel in wrong[np.argsort(self.size[self.own[wrong]], kind="stable")].tolist():
@@ -171,7 +200,7 @@ class _Patch:
                 better |= self._take_best(self._beside_core(voxel), at_least=1e-12)
         return better
 
-    def _beside_core(self, voxel: int) -> Index:
+    def _beside_core(self, voxel: int) -> _Index:
         """Voxels at or beside `voxel` by which the core of its piece can grow."""
         own, block = self.own[voxel], voxel + self.block
         block = block[self.own[block] == own]
@@ -180,7 +209,8 @@ class _Patch:
             return block[:0]
         return block[cores.any(1) & (self.core[block] == _NONE)]
 
-    def _take_best(self, voxels: Index, at_least: float, most_taken: int = _MOST_TAKEN) -> bool:
+    def _take_best(self, voxels: _Index, at_least: float, most_taken: int = _MOST_TAKEN) -> bool:
+        """Make the move with the largest gain above `at_least`; whether there was one."""
         tried = (self._move(voxel, most_taken) for voxel in voxels.tolist())
         moves = [move for move in tried if move and move.gain > at_least]
         if moves:
@@ -190,7 +220,7 @@ class _Patch:
         return bool(moves)
 
     def _move(self, voxel: int, most_taken: int) -> _Move | None:
-        """What it would bring to make a voxel a core voxel; None if a core would fall apart."""
+        """What would be gained by making a voxel a core voxel; None if that is not allowed."""
         own, beside = self.own[voxel], voxel + self.beside
         taken = beside[(self.core[beside] != _NONE) & (self.core[beside] != own)].tolist()
         if len(taken) > most_taken:
@@ -207,7 +237,7 @@ class _Patch:
         return move
 
     def _set(self, voxel: int, taken: list[int]) -> bool:
-        """Make a voxel a core voxel and `taken` ones not; False, halfway, if a core would fall apart."""
+        """Make a voxel a core voxel and `taken` ones not; False, halfway, if a core would split or vanish."""
         for other in taken:
             piece = self.core[other]
             if not self._dispensable(other):
@@ -224,9 +254,9 @@ class _Patch:
         return True
 
     def _dispensable(self, voxel: int) -> bool:
-        """Whether a core stays one without a voxel; that of a piece which is not the largest may go."""
+        """Whether a core is still one core without a voxel; that of a smaller piece may vanish."""
         piece = self.core[voxel]
-        if not self.unit[piece]:
+        if not self.largest[piece]:
             return True
         block = self.core[voxel + self.block] == piece
         block[len(block) // 2] = False
@@ -234,7 +264,7 @@ class _Patch:
             return bool(block.any())
         return label_components(block.reshape((3,) * len(self.shape)))[1] == 1
 
-    def _nearest(self, at: Index) -> Index:
+    def _nearest(self, at: _Index) -> _Index:
         """The piece of the nearest core voxel; of equally near ones that whose core comes first."""
         nearest = self.core[at]
         waiting = np.flatnonzero((nearest == _NONE) & (self.own[at] != _NONE))
@@ -245,14 +275,14 @@ class _Patch:
             waiting = waiting[nearest[waiting] == _NONE]
         return nearest
 
-    def _first_of_nearest(self, at: Index, shell: slice) -> Index:
+    def _first_of_nearest(self, at: _Index, shell: slice) -> _Index:
         seen = self.core[at[:, None] + self.far[shell]]
         rank = np.where(seen == _NONE, len(self.rank), self.rank[shell])
         closest = rank == rank.min(1, keepdims=True)
         winner = np.where(closest, self.first[seen], self.first[-1]).argmin(1)
         return seen[np.arange(len(at)), winner]
 
-    def _cost(self, at: Index, nearest: Index) -> float:
-        """Voxels that come back for the wrong piece, each as its share of the two pieces concerned."""
+    def _cost(self, at: _Index, nearest: _Index) -> float:
+        """Voxels given to the wrong piece, each as its share of the two pieces concerned."""
         wrong = nearest != self.own[at]
         return float(self.share[self.own[at[wrong]]].sum() + self.share[nearest[wrong]].sum())

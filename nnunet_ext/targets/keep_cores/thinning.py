@@ -1,4 +1,17 @@
-"""Thin the touching band of instances that would not come back from their classes."""
+"""Thin the touching band of instances that it would erase, split or leave too little of.
+
+A band of fixed width takes a voxel or two off every instance wherever another one is near. Of a small or thin
+instance that is all, or the middle, and what is left without a core, or with two, is not recovered as one. So
+the classes are turned back into instances first, as `instances.from_semantic` does it, and only instances
+that are recovered badly are changed; all others keep the paper's classes.
+
+At the borders of these the band becomes the thinnest one that separates cores, on both sides: each touching
+voxel is given to its nearest core, so that a border is recovered where it was only if the bands at its two
+sides are equally wide. Borders between other instances keep their band. Of several cores that are left in a
+piece the largest stays, since each core becomes an instance. Only the largest piece of an instance is looked
+at: no core makes an instance of several pieces whole again, and a smaller piece with a core is one too many.
+Where the thinnest band is not enough, `moves` goes on.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +23,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.arrays.components import label_components
+from nnunet_ext.arrays.blocks import Box, grown
+from nnunet_ext.arrays.components import first_and_size, label_components
 from nnunet_ext.arrays.nearest import squared_steps
+from nnunet_ext.arrays.semantic_classes import CELL, TOUCHING
 from nnunet_ext.arrays.slabs import slabs
-from nnunet_ext.targets.classes import CELL, TOUCHING
-from nnunet_ext.targets.keep_cores.moves import mend
-from nnunet_ext.targets.keep_cores.overlap import GOOD, offsets_across, overlap_on_return
+from nnunet_ext.targets.keep_cores.moves import move_core_voxels
 from nnunet_ext.targets.keep_cores.pieces import (
-    Box,
+    GOOD_OVERLAP,
     Pieces,
-    first_voxels,
-    grown,
+    offsets_across,
+    reconstruction_overlap,
 )
 from nnunet_ext.targets.touching import HalfWidths, thinnest_band, touching
 
 
-def keep_cores(
+def restore_cores(
     instances: NDArray[Any], semantic: NDArray[np.uint8], half: HalfWidths, spacing: Sequence[float]
 ) -> None:
-    """Rewrite in place the classes of instances that would not come back, and of what they touch.
+    """Rewrite in place the classes of instances that are not recovered from them, and of what they touch.
 
     Parameters
     ----------
@@ -45,30 +58,35 @@ def keep_cores(
         return
     steps = squared_steps(instances.shape, spacing)
     cores, count = label_components(semantic == CELL)
-    core_first = first_voxels(cores, count)
+    core_first = first_and_size(cores, count)[0]
     pieces = Pieces(instances)
     piece_of_core = pieces.labels.reshape(-1)[core_first]
     piece_of_core[0] = 0
-    overlap = overlap_on_return(pieces, cores, piece_of_core, semantic, offsets_across(half, steps))
+    overlap = reconstruction_overlap(pieces, cores, piece_of_core, semantic, offsets_across(half, steps))
     del cores
-    number = np.bincount(piece_of_core[1:], minlength=pieces.count + 1)
-    lost = pieces.unit & ((overlap < GOOD) | (number != 1))
+    cores_in_piece = np.bincount(piece_of_core[1:], minlength=pieces.count + 1)
+    lost = pieces.largest & ((overlap < GOOD_OVERLAP) | (cores_in_piece != 1))
     if not lost.any():
         return
     first = pieces.first.copy()
     first[piece_of_core[:0:-1]] = core_first[:0:-1]  # of several cores the first one stays
     thinning = _Thinning(instances, semantic, half, pieces, lost, first)
     thinning.thin()
-    mend(thinning.order(), pieces, semantic, first, offsets_across((1,) * instances.ndim, steps))
-
-
-def _volume(box: Box) -> int:
-    return prod(part.stop - part.start for part in box)
+    thinnest = offsets_across((1,) * instances.ndim, steps)
+    move_core_voxels(thinning.small_first(), pieces, semantic, first, thinnest)
 
 
 @dataclass(frozen=True)
 class _Thinning:
-    """Thinnest bands around `lost` pieces, and one core for each of them and of their neighbours."""
+    """Thinnest bands around `lost` pieces, and one core for each of them and of their neighbours.
+
+    Attributes
+    ----------
+    lost : (count + 1,) ndarray of bool
+        By piece.
+    first : (count + 1,) ndarray of int64
+        Flat index of the first voxel of each piece's core; changed in place.
+    """
 
     instances: NDArray[Any]
     semantic: NDArray[np.uint8]
@@ -77,7 +95,7 @@ class _Thinning:
     lost: NDArray[np.bool_]
     first: NDArray[np.int64]
 
-    def order(self) -> list[int]:
+    def small_first(self) -> list[int]:
         """Return the lost pieces, small ones first."""
         pieces = np.flatnonzero(self.lost)
         return pieces[np.argsort(self.pieces.size[pieces], kind="stable")].tolist()
@@ -86,7 +104,7 @@ class _Thinning:
         """Write the thinner bands."""
         around = tuple(max(1, width) for width in self.half)
         shape = self.instances.shape
-        boxes = [grown(self.pieces.box(piece), around, shape) for piece in self.order()]
+        boxes = [grown(self.pieces.box(piece), around, shape) for piece in self.small_first()]
         if sum(map(_volume, boxes)) > self.instances.size:
             boxes = [tuple(slice(0, length) for length in shape)]
         met = np.zeros(self.pieces.count + 1, bool)
@@ -94,19 +112,19 @@ class _Thinning:
             for slab in slabs(tuple(part.stop - part.start for part in box)):
                 rows = slice(box[0].start + slab.start, box[0].start + slab.stop)
                 met[self._rewrite((rows, *box[1:]), around)] = True
-        for piece in np.flatnonzero(met & self.pieces.unit).tolist():
+        for piece in np.flatnonzero(met & self.pieces.largest).tolist():
             self._keep_largest_core(piece)
 
     def _rewrite(self, box: Box, around: HalfWidths) -> NDArray[Any]:
-        """Write the classes in a box; return the pieces it meets."""
+        """Write the classes in a box; return the pieces in it."""
         wide = grown(box, tuple(width + 1 for width in around), self.instances.shape)
         inner = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, wide, strict=True))
         instances, labels = self.instances[wide], self.pieces.labels[wide]
         band = thinnest_band(instances)
         band |= touching(np.where(self.lost[labels], instances.dtype.type(0), instances), self.half)
-        piecemeal = (labels != 0) & ~self.pieces.unit[labels]
-        if piecemeal.any():
-            band |= piecemeal & touching(instances, self.half)
+        smaller = (labels != 0) & ~self.pieces.largest[labels]
+        if smaller.any():
+            band |= smaller & touching(instances, self.half)
         classes = np.where(band, TOUCHING, CELL)
         classes[instances == 0] = 0
         self.semantic[box] = classes[inner]
@@ -118,8 +136,13 @@ class _Thinning:
         semantic = self.semantic[box]
         cores, count = label_components(inside & (semantic == CELL))
         if count:
-            largest = 1 + int(np.argmax(np.bincount(cores.ravel())[1:]))
+            first, size = first_and_size(cores, count)
+            largest = 1 + int(np.argmax(size[1:]))
             semantic[(cores != 0) & (cores != largest)] = TOUCHING
-            place = np.unravel_index(int(np.argmax(cores == largest)), cores.shape)
+            place = np.unravel_index(first[largest], cores.shape)
             start = [i + part.start for i, part in zip(place, box, strict=True)]
             self.first[piece] = np.ravel_multi_index(start, self.instances.shape)
+
+
+def _volume(box: Box) -> int:
+    return prod(part.stop - part.start for part in box)

@@ -3,8 +3,8 @@
 `skimage.morphology.convex_hull_image(offset_coordinates=False)` computes the same, but not of voxels that all
 lie in a line or, in 3D, in a plane: their hull is empty there, with a warning. Of the 136 cells of three
 PlantSeg stacks 7 are like that. And in 3D it compares every voxel of the box with every facet; here each line
-of voxels is cut by the facets near it. Seconds on one core, with scikit-image 0.26 for all cells that it can do,
-which gave the same hulls and the same maps:
+of voxels is cut by the facets near it. Seconds on one core, with scikit-image 0.26 for all cells that it can
+do (same hulls, same maps):
 
 ========================  =====  ==========  =============  =================  ====================
 cells of                         hulls here  scikit-image   shape_aware, here  with scikit-image
