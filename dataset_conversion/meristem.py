@@ -165,26 +165,6 @@ class Meristem(FileInstances):
         return np.where(cut == self.background, ids.dtype.type(0), cut), tuple(notes)
 
 
-def _check_outside(ids: Ids, background: int, file: Path) -> None:
-    found, text = find_outside(ids)
-    number, zeros = np.count_nonzero(ids == background), np.count_nonzero(ids == 0)
-    if not number or found not in (0, background) or (background and zeros > number):
-        wanted = f"the outside should have id {background}, {number} voxels of it found"
-        raise UnusableCase(f"{file}: {wanted} (--background): {text}")
-
-
-def _by_time(root: Path, folder: str) -> dict[tuple[int, int], list[Path]]:
-    """Return the files of a folder of each plant by plant and hour."""
-    files: dict[tuple[int, int], list[Path]] = defaultdict(list)
-    for path, found in match_files(root, _FILE.format(folder)):
-        if int(found[1]) != int(found[4]):
-            raise UserError(
-                f"{path}: is named for plant {found[4]} and lies in the folder of plant {found[1]}."
-            )
-        files[int(found[1]), int(found[3])].append(path)
-    return files
-
-
 def resolution(file: Path, hour: int) -> tuple[float, float, float]:
     """Return the spacing (z, y, x) in µm of the stack of an hour.
 
@@ -210,6 +190,26 @@ def resolution(file: Path, hour: int) -> tuple[float, float, float]:
         )
     x, y, z, factor = rows[0]
     return z / factor, y, x
+
+
+def _check_outside(ids: Ids, background: int, file: Path) -> None:
+    found, text = find_outside(ids)
+    number, zeros = np.count_nonzero(ids == background), np.count_nonzero(ids == 0)
+    if not number or found not in (0, background) or (background and zeros > number):
+        wanted = f"the outside should have id {background}, {number} voxels of it found"
+        raise UnusableCase(f"{file}: {wanted} (--background): {text}")
+
+
+def _by_time(root: Path, folder: str) -> dict[tuple[int, int], list[Path]]:
+    """Return the files of a folder of each plant by plant and hour."""
+    files: dict[tuple[int, int], list[Path]] = defaultdict(list)
+    for path, found in match_files(root, _FILE.format(folder)):
+        if int(found[1]) != int(found[4]):
+            raise UserError(
+                f"{path}: is named for plant {found[4]} and lies in the folder of plant {found[1]}."
+            )
+        files[int(found[1]), int(found[3])].append(path)
+    return files
 
 
 def _is_step(text: str) -> bool:

@@ -160,31 +160,6 @@ class PostNatBrca(FileInstances):
         return ids, (*notes, *more)
 
 
-def _objects(drawing: Drawing) -> Iterable[object]:
-    """Return one thing per nucleus: a drawing of points holds many."""
-    return drawing.points if drawing.kind == "point" else (drawing,)
-
-
-def _discs(
-    points: NDArray[np.float64], shape: tuple[int, int], radius: float, file: Path
-) -> tuple[Ids, tuple[Note, ...]]:
-    """Draw discs around points, of which some may be there twice."""
-    single = np.unique(points, axis=0)
-    if not len(single):
-        return np.zeros(shape, np.uint16), ()
-    notes = [Note(DISCS, f"{file}: {len(single)} discs of radius {radius:g}, no segmentation")]
-    if len(single) < len(points):
-        notes.append(Note(DROPPED, f"{file}: {len(points) - len(single)} points that are there twice"))
-    return draw_discs(single, shape, radius), tuple(notes)
-
-
-def _counts(words: Iterable[str]) -> str:
-    """Return "104 IDC, 9 TIL-E"."""
-    return ", ".join(
-        f"{number} {word or 'without a name'}" for word, number in sorted(Counter(words).items())
-    )
-
-
 def crop_files(root: Path) -> dict[str, dict[str, Path]]:
     """Return the files of each crop by kind, "image", "xml" or "mask"."""
     files: dict[str, dict[str, Path]] = defaultdict(dict)
@@ -227,3 +202,28 @@ def read_patients(file: Path, names: Iterable[str]) -> dict[str, str]:
     if missing := [name for name in names if not patients.get(name)]:
         raise UserError(f"{file}: has no patient for {', '.join(missing[:5])}, {len(missing)} images in all.")
     return patients
+
+
+def _objects(drawing: Drawing) -> Iterable[object]:
+    """Return one thing per nucleus: a drawing of points holds many."""
+    return drawing.points if drawing.kind == "point" else (drawing,)
+
+
+def _discs(
+    points: NDArray[np.float64], shape: tuple[int, int], radius: float, file: Path
+) -> tuple[Ids, tuple[Note, ...]]:
+    """Draw discs around points, of which some may be there twice."""
+    single = np.unique(points, axis=0)
+    if not len(single):
+        return np.zeros(shape, np.uint16), ()
+    notes = [Note(DISCS, f"{file}: {len(single)} discs of radius {radius:g}, no segmentation")]
+    if len(single) < len(points):
+        notes.append(Note(DROPPED, f"{file}: {len(points) - len(single)} points that are there twice"))
+    return draw_discs(single, shape, radius), tuple(notes)
+
+
+def _counts(words: Iterable[str]) -> str:
+    """Return "104 IDC, 9 TIL-E"."""
+    return ", ".join(
+        f"{number} {word or 'without a name'}" for word, number in sorted(Counter(words).items())
+    )

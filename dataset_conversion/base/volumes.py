@@ -24,6 +24,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Volume:
+    """The files of a case as read.
+
+    Attributes
+    ----------
+    channels : tuple of ndarray
+        One (z, y, x) array per channel, for `Sample.images`.
+    label : ndarray or None
+        The values of the label file as stored; see `as_labels`.
+    grid : Grid
+        That of the first channel, for `Sample.grid`.
+    """
+
+    channels: tuple[NDArray[Any], ...]
+    label: NDArray[Any] | None
+    grid: Grid
+
+
+@dataclass(frozen=True)
 class VolumeConverter(Converter):
     """Base of the converters whose cases are one NIfTI file per channel and one of labels.
 
@@ -42,25 +61,6 @@ class VolumeConverter(Converter):
     def read_files(self, case: Case) -> tuple[Volume, tuple[Note, ...]]:
         """Read the files of a case, with notes on what was done to bring them together."""
         return read_filled(case)
-
-
-@dataclass(frozen=True)
-class Volume:
-    """The files of a case as read.
-
-    Attributes
-    ----------
-    channels : tuple of ndarray
-        One (z, y, x) array per channel, for `Sample.images`.
-    label : ndarray or None
-        The values of the label file as stored; see `as_labels`.
-    grid : Grid
-        That of the first channel, for `Sample.grid`.
-    """
-
-    channels: tuple[NDArray[Any], ...]
-    label: NDArray[Any] | None
-    grid: Grid
 
 
 def read_volume(case: Case, hints: Hints = Hints(dimension=3)) -> Volume:  # noqa: B008 - it is frozen

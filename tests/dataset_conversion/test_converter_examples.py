@@ -6,7 +6,9 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
+from textwrap import dedent
 
 import numpy as np
 import PIL.Image
@@ -70,8 +72,8 @@ class Leaves(Converter):
     def read_case(self, case: Case, description: DatasetDescription) -> Sample:
         image, image_notes = read_rgb(case.images[0])
         mask, mask_notes = read_mask(case.labels[0])
-        label, stray = threshold_mask(mask, case.labels[0])
-        return Sample((image,), label, (*image_notes, *mask_notes, *stray))
+        label, thresholded = threshold_mask(mask, case.labels[0])
+        return Sample((image,), label, (*image_notes, *mask_notes, *thresholded))
 
 
 def leaf_cases(folder: Path, part: str) -> list[Case]:
@@ -138,6 +140,20 @@ def test_another_seed_is_another_split(leaves: Path, raw: Path) -> None:
     ]
     assert splits[0] == splits[1]
     assert splits[0] != splits[2]
+
+
+def test_the_converter_printed_in_the_guide(
+    leaves: Path, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).parents[2] / "docs/writing_a_converter.md").read_text(encoding="utf-8")
+    code = re.search(r"^    from dataclasses .*?(?=^\S)", text, re.DOTALL | re.MULTILINE)
+    assert code
+    (tmp_path / "converter_of_the_guide.py").write_text(dedent(code[0]), encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    guide = import_module("converter_of_the_guide")
+    result = convert(guide.Leaves(), leaves / "train", 123)
+    assert result.report["counts"] == {"train": 10, "val": 0, "test": 0}
+    np.testing.assert_array_equal(io.imread(result.folder / "labelsTr/leaf_4.png"), VEIN // 255)
 
 
 # --- volumes ------------------------------------------------------------------------------------
