@@ -1,4 +1,4 @@
-"""One case: read the prediction, make instances, write them."""
+"""One case of a folder of predictions: read it, make instances, write them."""
 
 from __future__ import annotations
 
@@ -12,53 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.errors import UnusableCase, UserError
+from nnunet_ext.errors import UnusableCase
 from nnunet_ext.images.instance_files import ENDING, write_instances
-from nnunet_ext.instances.classes import Classes
-from nnunet_ext.instances.from_probabilities import NO_TILES, check_method, from_probabilities
+from nnunet_ext.instances.from_probabilities import from_probabilities
 from nnunet_ext.instances.from_semantic import from_semantic
+from nnunet_ext.instances.options import CellClasses, InstanceOptions
 from nnunet_ext.nnunet_files.reading import read_labels, read_probabilities
 
 _COUNTED_AT_ONCE = 1 << 22
-
-
-@dataclass(frozen=True)
-class InstanceOptions:
-    """How instances are made; the attributes are the arguments of `from_probabilities`.
-
-    Attributes
-    ----------
-    spacing : tuple of float, optional
-        (z, y, x), instead of that of the files; 2D takes the last two.
-    tile : int, optional
-        Edge of the tiles; the large arrays are then files in the output folder.
-    """
-
-    method: str = "map"
-    gap: str = "background"
-    gamma_touching: float | None = None
-    gamma_cell: float | None = None
-    connectivity: int | None = None
-    min_size: int = 0
-    spacing: tuple[float, ...] | None = None
-    tile: int | None = None
-
-    def check(self) -> None:
-        """Raise `UserError` where the options do not go together."""
-        try:
-            check_method(self.method, self.gap, self.gamma_touching, self.gamma_cell)
-        except ValueError as error:
-            raise UserError(f"{error}.") from error
-        if self.tile is not None and self.method == "watershed":
-            raise UserError(f"--tile: {NO_TILES}.")
-        if self.tile is not None and self.tile < 1:
-            raise UserError(f"--tile-size {self.tile}: a tile has at least one voxel.")
-        if self.spacing is not None and not all(0 < step < np.inf for step in self.spacing):
-            raise UserError(f"--spacing {self.spacing}: expected positive numbers.")
-
-    def need_probabilities(self, classes: Classes) -> bool:
-        """Whether the label files do not say enough."""
-        return self.method != "map" or (self.gap != "background" and classes.gap is not None)
 
 
 @dataclass(frozen=True)
@@ -69,7 +30,7 @@ class CaseMaker:
     ----------
     reader : nnunetv2.imageio.base_reader_writer.BaseReaderWriter
         nnU-Net's reader of the dataset.
-    classes : Classes
+    classes : CellClasses
         Which labels are what.
     options : InstanceOptions
         How instances are made.
@@ -80,13 +41,17 @@ class CaseMaker:
     """
 
     reader: Any
-    classes: Classes
+    classes: CellClasses
     options: InstanceOptions
     output: Path
     threads: int
 
-    def __call__(self, case: str, files: list[Path]) -> dict[str, Any] | UnusableCase:
-        """Write the instances of a case, made from its label file or .npz; return statistics, or why not."""
+    def __call__(self, item: tuple[str, list[Path]]) -> tuple[str, dict[str, Any] | UnusableCase]:
+        """Make a case from its label file and, if need be, .npz; return it with statistics, or why not."""
+        case, files = item
+        return case, self._write(case, files)
+
+    def _write(self, case: str, files: list[Path]) -> dict[str, Any] | UnusableCase:
         try:
             with self._scratch(case) as scratch:
                 instances, spacing = self._make(files, scratch)
@@ -133,7 +98,7 @@ class CaseMaker:
 
     @contextmanager
     def _scratch(self, case: str) -> Iterator[Path | None]:
-        """Folder for the working files of a case, removed at the end, also what a killed run left."""
+        """Folder for the working files of a case, emptied first, since a killed run may have left it."""
         if self.options.tile is None:
             yield None
             return

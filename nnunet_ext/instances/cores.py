@@ -1,4 +1,23 @@
-"""The cores: connected components of the cell class, found block by block and joined across the seams."""
+"""Instances of a semantic map that is read block by block: cores, and the touching voxels nearest to each.
+
+Why it is built so. A light-sheet volume does not fit into memory several times over. So the map is read in
+blocks, each once, and what is kept is one working array, which may be a file: 0 background, 1 touching, and
+from 2 on the number of a *piece*, a connected component of the cell class within its block. Blocks are there
+for memory alone: the result must be the same whatever their size, and in whatever order threads finish them.
+
+* **Joins across seams.** When all blocks are done, the planes on either side of each cut are compared. Pieces
+  that are neighbours there are the edges of a graph, and its connected components are the cores. The array is
+  not written again for that: a table says which core a piece belongs to.
+* **Exact distances.** Squared spacings are whole numbers (`squared_steps`), so a squared distance depends on
+  the offset alone and has no rounding error: what is equally near is so in every block, and ties are ties.
+* **Ties** go to the core whose first voxel comes first in raster order. Cores are numbered in that order, so
+  of equally near ones the smallest number wins, which depends neither on blocks nor on threads.
+
+Nearly all touching voxels lie within a few voxels of a core. They are settled by looking at their neighbours
+in order of distance, in a block with a margin. The others may be anywhere, and ask a k-d tree of the surfaces
+of the cores. A tree of a whole volume would be too large, so a coarse one of a few voxels of each core comes
+first: the distances to those tell which part of the volume surely holds the nearest core.
+"""
 
 from __future__ import annotations
 
@@ -13,35 +32,72 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from nnunet_ext.arrays.blocks import (
-    Box,
-    Workplace,
-    read_padded,
-    split,
-    whole,
-)
+from nnunet_ext.arrays.blocks import Box, Workplace, read_padded, split, whole
 from nnunet_ext.arrays.components import first_and_size, label_components
-from nnunet_ext.arrays.nearest import (
-    NO_CORE,
-    CoreTree,
-    IntArray,
-    look_around,
-    near_offsets,
-    squared_steps,
-)
+from nnunet_ext.arrays.nearest import NO_CORE, CoreTree, IntArray, look_around, near_offsets, squared_steps
 from nnunet_ext.arrays.semantic_classes import CELL, TOUCHING
 from nnunet_ext.images.instance_files import instance_dtype
 
 #: Returns a box of the semantic map: 1 cell, 2 touching, anything else background.
 SemanticReader: TypeAlias = Callable[[Box], NDArray[Any]]
 
-# What the working array holds: background, touching, and from 2 on the piece of a core in one block.
-_BACKGROUND_CODE, TOUCHING_CODE, _FIRST_PIECE = 0, 1, 2
+_TOUCHING_CODE, _FIRST_PIECE = 1, 2  # in the working array
+_SAMPLE = 8  # every eighth voxel along each axis is in the coarse tree
+
+
+def assemble(
+    read: SemanticReader,
+    shape: tuple[int, ...],
+    edges: Sequence[int],
+    *,
+    connectivity: int,
+    min_size: int,
+    spacing: Sequence[float] | None,
+    place: Workplace,
+) -> NDArray[Any]:
+    """Instances of a semantic map, by blocks.
+
+    Parameters
+    ----------
+    read : callable
+        Returns the semantic map in a box; called once for each block, by several threads.
+    shape : tuple of int
+        Of the map.
+    edges : sequence of int
+        Of a block.
+    connectivity, min_size, spacing
+        As in `from_semantic`, checked.
+    place : Workplace
+        Where the large arrays live, and how many threads there are.
+
+    Returns
+    -------
+    ndarray of uint16 or uint32
+        0 background, 1 … n the instances in raster order of their first voxels.
+    """
+    steps = squared_steps(shape, spacing)
+    cores = _find_cores(read, shape, edges, connectivity, min_size, place)
+    count = len(cores.first)
+    dtype = instance_dtype(count)
+    instances = place.zeros("instances", shape, dtype)
+    if not count:
+        return instances
+    boxes = split(whole(shape), edges)
+    assignment = _Assignment(cores, instances, steps, place, cores.first.copy())
+    far = []
+    for box, (left, earlier) in zip(boxes, place.each(assignment.near, boxes), strict=True):
+        assignment.note(*earlier)
+        if left:
+            far.append(box)
+    if far:
+        assignment.far(far, edges)
+    _raster_order(instances, assignment.first, boxes, place)
+    return instances
 
 
 @dataclass(frozen=True)
-class Cores:
-    """Every core of a volume.
+class _Cores:
+    """The cores of a volume.
 
     Attributes
     ----------
@@ -58,15 +114,15 @@ class Cores:
     first: NDArray[np.int64]
 
 
-def find_cores(
+def _find_cores(
     read: SemanticReader,
     shape: tuple[int, ...],
     edges: Sequence[int],
     connectivity: int,
     min_size: int,
     place: Workplace,
-) -> Cores:
-    """Find the components of the cell class with at least `min_size` voxels; `read` each block once."""
+) -> _Cores:
+    """Find the components of the cell class with at least `min_size` voxels."""
     codes = place.zeros("codes", shape, np.uint32)
     pieces = _Pieces(shape, connectivity)
 
@@ -74,17 +130,17 @@ def find_cores(
         semantic = read(box)
         block = codes[box]  # a view: blocks do not overlap, so threads do not meet
         pieces.write(semantic == CELL, box, block)
-        block[semantic == TOUCHING] = TOUCHING_CODE
+        block[semantic == TOUCHING] = _TOUCHING_CODE
 
     for _ in place.each(work, split(whole(shape), edges)):
         pass
     joins = list(_joins(codes, edges, connectivity))
     core_of, first = _join(pieces, np.concatenate(joins) if joins else np.empty((0, 2), np.int64), min_size)
-    return Cores(codes, core_of, first)
+    return _Cores(codes, core_of, first)
 
 
 class _Pieces:
-    """The components of all blocks. Blocks come in any order; nothing of it is left in the final ids."""
+    """The components of all blocks, numbered as the blocks come; `_join` numbers the cores anew."""
 
     def __init__(self, shape: tuple[int, ...], connectivity: int) -> None:
         self.shape = shape
@@ -122,7 +178,7 @@ class _Pieces:
 
 
 def _joins(codes: NDArray[np.uint32], edges: Sequence[int], connectivity: int) -> Iterator[NDArray[np.int64]]:
-    """Pairs of pieces that are neighbours across a seam between blocks."""
+    """Pairs of pieces that are neighbours across a cut between blocks, as (n, 2) arrays."""
     for axis, edge in enumerate(edges):
         for cut in range(edge, codes.shape[axis], edge):
             before, after = (np.asarray(codes.take(at, axis)) for at in (cut - 1, cut))
@@ -159,43 +215,11 @@ def _join(
     return np.concatenate([none, rank[core]]), core_first[kept]
 
 
-# Every so manieth voxel along each axis stands for its surroundings where only a bound is needed.
-_SAMPLE = 8
-
-
-def assemble(
-    read: SemanticReader,
-    shape: tuple[int, ...],
-    edges: Sequence[int],
-    *,
-    connectivity: int,
-    min_size: int,
-    spacing: Sequence[float] | None,
-    place: Workplace,
-) -> NDArray[Any]:
-    """Instances of a semantic map that is read block by block; the blocks leave no trace in the result."""
-    steps = squared_steps(shape, spacing)
-    cores = find_cores(read, shape, edges, connectivity, min_size, place)
-    count = len(cores.first)
-    dtype = instance_dtype(count)
-    instances = place.zeros("instances", shape, dtype)
-    if not count:
-        return instances
-    boxes = split(whole(shape), edges)
-    task = _Assignment(cores, instances, steps, place, cores.first.copy())
-    results = list(place.each(task.near, boxes))
-    for first in (result[1] for result in results):
-        task.note(*first)
-    far = [box for box, (left, _) in zip(boxes, results, strict=True) if left]
-    if far:
-        task.far(far, edges)
-    _raster_order(instances, task.first, boxes, place)
-    return instances
-
-
 @dataclass(frozen=True)
 class _Assignment:
     """Gives every touching voxel to its nearest core.
+
+    A touching voxel may come before the first voxel of its core, and then is the first of the instance.
 
     Attributes
     ----------
@@ -205,18 +229,18 @@ class _Assignment:
         First voxel of every instance so far; starts as that of its core.
     """
 
-    cores: Cores
+    cores: _Cores
     instances: NDArray[Any]
     steps: tuple[int, ...]
     place: Workplace
     first: IntArray
 
     def near(self, box: Box) -> tuple[int, tuple[NDArray[np.uint32], IntArray]]:
-        """Fill a block except for touching voxels that are far from every core; return their number."""
+        """Fill a block but for voxels far from every core: their number, and first voxels of instances."""
         groups = near_offsets(self.steps)
         margin = np.abs(np.concatenate(groups)).max(0)
         cores = self._cores(box, margin)
-        touching = np.flatnonzero(self.cores.codes[box] == TOUCHING_CODE)
+        touching = np.flatnonzero(self.cores.codes[box] == _TOUCHING_CODE)
         inner = tuple(slice(m, m + part.stop - part.start) for m, part in zip(margin, box, strict=True))
         places = np.unravel_index(touching, self._shape(box))
         at = np.ravel_multi_index([p + m for p, m in zip(places, margin, strict=True)], cores.shape)
@@ -233,7 +257,7 @@ class _Assignment:
         """Give the touching voxels that `near` left in these blocks to their nearest core."""
         samples = self._samples()
         for box in boxes:
-            left = (self.cores.codes[box] == TOUCHING_CODE) & (self.instances[box] == 0)
+            left = (self.cores.codes[box] == _TOUCHING_CODE) & (self.instances[box] == 0)
             inside = np.nonzero(left)
             at = np.stack(inside, -1) + [part.start for part in box]
             window = tuple(
@@ -265,7 +289,7 @@ class _Assignment:
         return cores[earlier], flat[earlier]
 
     def _samples(self) -> CoreTree:
-        """Return a tree over a few voxels of cores, at least one of each."""
+        """Return the coarse tree: every `_SAMPLE`-th voxel along each axis, and the first of each core."""
         grid = (slice(None, None, _SAMPLE),) * self.instances.ndim
         regular = np.argwhere(self.cores.core_of.take(self.cores.codes[grid]) != NO_CORE) * _SAMPLE
         firsts = np.stack(np.unravel_index(self.cores.first, self.instances.shape), -1)
@@ -275,15 +299,14 @@ class _Assignment:
     def _surface_tree(self, window: Box, edges: Sequence[int]) -> CoreTree:
         """Return a tree over the surface voxels of all cores in `window`.
 
-        What is nearest to a voxel outside of all cores has a face neighbour outside of them, the one
-        towards that voxel.
+        Surfaces are enough: the voxel of a core that is nearest to one outside has a face neighbour outside.
         """
         surfaces = list(self.place.each(self._surface, split(window, edges)))
         points, cores = (np.concatenate(parts) for parts in zip(*surfaces, strict=True))
         return CoreTree(points, cores, self.steps)
 
     def _surface(self, box: Box) -> tuple[IntArray, NDArray[np.uint32]]:
-        if self.cores.codes[box].max() <= TOUCHING_CODE:
+        if self.cores.codes[box].max() <= _TOUCHING_CODE:
             return np.empty((0, len(box)), np.int64), np.empty(0, np.uint32)
         padded = self._cores(box, (1,) * len(box))
         middle = (slice(1, -1),) * len(box)

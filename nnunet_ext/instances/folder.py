@@ -1,21 +1,25 @@
-"""A folder of nnU-Net predictions to a folder of instance labels."""
+"""From a folder of nnU-Net predictions to a folder of instance labels; a rerun goes on where it stopped."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nnunet_ext.errors import UnusableCase, UserError
-from nnunet_ext.instances.case_maker import CaseMaker, InstanceOptions
-from nnunet_ext.instances.classes import Classes, find_classes
-from nnunet_ext.instances.resume import Record, source_of
+from nnunet_ext.files import fingerprint, read_json, write_texts
+from nnunet_ext.images.instance_files import ENDING
+from nnunet_ext.instances.case_maker import CaseMaker
+from nnunet_ext.instances.options import CellClasses, InstanceOptions, find_cell_classes
+from nnunet_ext.nnunet_files.dataset_json import find_dataset_json, read_dataset_json
+from nnunet_ext.nnunet_files.reading import find_reader
 from nnunet_ext.worker_pool import Progress, as_they_finish, silent
 
 PathLike = str | os.PathLike[str]
+_RECORD = "instances.json"
 
 
 @dataclass(frozen=True)
@@ -94,9 +98,9 @@ def instances_from_folder(
         raise UserError(f"-o {output} is the folder of the predictions: choose another one.")
     content, classes = _read_dataset(prediction, dataset_json, class_names or {}, options)
     files = _find_files(prediction, content["file_ending"], options.need_probabilities(classes))
-    record = Record(output, _parameters(options, classes))
+    record = _Record(output, _parameters(options, classes))
     record.open(files, overwrite)
-    sources = {case: source_of(paths) for case, paths in files.items()}
+    sources = {case: _source(paths) for case, paths in files.items()}
     todo = {case: files[case] for case in files if not record.is_done(case, sources[case])}
     results = _make(content, classes, options, output, todo, processes)
     problems = []
@@ -114,13 +118,11 @@ def _read_dataset(
     dataset_json: PathLike | None,
     class_names: Mapping[str, str | None],
     options: InstanceOptions,
-) -> tuple[dict[str, Any], Classes]:
+) -> tuple[dict[str, Any], CellClasses]:
     """Return the content of dataset.json, and the classes; a `UserError` if the options cannot use them."""
-    from nnunet_ext.nnunet_files.dataset_json import find_dataset_json, read_dataset_json
-
     json_file = Path(dataset_json) if dataset_json else find_dataset_json(prediction, prediction)
     content = read_dataset_json(json_file)
-    classes = find_classes(content, json_file, **class_names)
+    classes = find_cell_classes(content, json_file, **class_names)
     if classes.others and options.need_probabilities(classes):
         raise UserError(
             f"{json_file} has classes besides cell, touching and gap ({', '.join(classes.others)}): only "
@@ -147,7 +149,7 @@ def _find_files(folder: Path, file_ending: str, probabilities: bool) -> dict[str
     return {case: [*paths, folder / f"{case}.npz"] for case, paths in files.items()}
 
 
-def _parameters(options: InstanceOptions, classes: Classes) -> dict[str, Any]:
+def _parameters(options: InstanceOptions, classes: CellClasses) -> dict[str, Any]:
     """Return what the instances depend on, as JSON gives it back."""
     parameters = asdict(options)
     del parameters["tile"]  # nothing depends on it
@@ -157,7 +159,7 @@ def _parameters(options: InstanceOptions, classes: Classes) -> dict[str, Any]:
 
 def _make(
     content: dict[str, Any],
-    classes: Classes,
+    classes: CellClasses,
     options: InstanceOptions,
     output: Path,
     todo: dict[str, list[Path]],
@@ -167,14 +169,76 @@ def _make(
     if not todo:
         return
     example = min((files[0] for files in todo.values()), key=lambda file: file.stat().st_size)
-    from nnunet_ext.nnunet_files.reading import find_reader  # costs the import of nnU-Net, 7 s
-
     reader = find_reader(content, example)
-    workers = min(processes, len(todo))
-    make = CaseMaker(reader, classes, options, output, max(1, (os.cpu_count() or 1) // max(1, workers)))
+    threads = max(1, (os.cpu_count() or 1) // min(processes, len(todo)))
+    make = CaseMaker(reader, classes, options, output, threads)
     remedy = "Run the command again with a smaller -np or with --tile: finished cases are kept."
-    yield from as_they_finish(partial(_make_case, make), list(todo.items()), processes, remedy)
+    yield from as_they_finish(make, list(todo.items()), processes, remedy)
 
 
-def _make_case(make: CaseMaker, item: tuple[str, list[Path]]) -> tuple[str, Any]:
-    return item[0], make(*item)
+class _Record:
+    """The file ``instances.json`` beside the instances, by which a rerun resumes.
+
+    Attributes
+    ----------
+    parameters : dict
+        What all instances of the folder depend on, as JSON gives it back.
+    cases : dict
+        Case -> ``source`` (name, size and time of each file), ``instances``, ``median_size``.
+    """
+
+    def __init__(self, folder: Path, parameters: dict[str, Any]) -> None:
+        self.folder = folder
+        self.parameters = parameters
+        self.cases: dict[str, dict[str, Any]] = {}
+
+    def open(self, cases: Iterable[str], overwrite: bool) -> None:
+        """Load what an earlier run left, or start anew; a `UserError` where that would mix or replace."""
+        path = self.folder / _RECORD
+        if overwrite or not path.exists():
+            others = [case for case in cases if (self.folder / f"{case}{ENDING}").exists()]
+            if others and not overwrite:
+                raise UserError(
+                    f"{self.folder} has {others[0]}{ENDING}, which this command did not make. Choose "
+                    "another folder for -o, or replace with --overwrite."
+                )
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.save()
+            return
+        content = read_json(path, "Delete it and run again with --overwrite.")
+        if not isinstance(content, dict) or not isinstance(content.get("cases"), dict):
+            raise UserError(f"{path} is not a record of this command. Choose another folder for -o.")
+        before = content.get("parameters")
+        if before != self.parameters:
+            raise UserError(
+                f"{self.folder} holds instances made with other parameters "
+                f"({_difference(before, self.parameters)}). Choose another folder for -o, or replace them "
+                "with --overwrite."
+            )
+        self.cases = content["cases"]
+
+    def is_done(self, case: str, source: Any) -> bool:
+        """Whether the instances of a case are there, made from these files."""
+        made_from = self.cases.get(case, {}).get("source")
+        return made_from == source and (self.folder / f"{case}{ENDING}").is_file()
+
+    def add(self, case: str, entry: dict[str, Any]) -> None:
+        """Remember a finished case, at once: the next one may fail."""
+        self.cases[case] = entry
+        self.save()
+
+    def save(self) -> None:
+        """Write the file."""
+        content = {"parameters": self.parameters, "cases": dict(sorted(self.cases.items()))}
+        write_texts({self.folder / _RECORD: json.dumps(content, indent=1) + "\n"})
+
+
+def _source(files: Iterable[Path]) -> list[list[Any]]:
+    """Name, size and time of the files a case is made from, as JSON gives them back."""
+    return [[file.name, *(fingerprint(file) or ())] for file in files]
+
+
+def _difference(before: Any, now: dict[str, Any]) -> str:
+    before = before if isinstance(before, dict) else {}
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    return ", ".join(f"{key} {before.get(key)} → {now.get(key)}" for key in keys)

@@ -1,4 +1,4 @@
-"""Which labels of a dataset are cell, touching and gap."""
+"""How the instances of a folder are made: the method with its parameters, and which labels are what."""
 
 from __future__ import annotations
 
@@ -6,11 +6,53 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nnunet_ext.errors import UserError
+from nnunet_ext.instances.from_probabilities import NO_TILES, check_method
 
 
 @dataclass(frozen=True)
-class Classes:
+class InstanceOptions:
+    """How instances are made; the attributes are the arguments of `from_probabilities`.
+
+    Attributes
+    ----------
+    spacing : tuple of float, optional
+        (z, y, x), instead of that of the files; 2D takes the last two.
+    tile : int, optional
+        Edge of the tiles; the large arrays are then files in the output folder.
+    """
+
+    method: str = "map"
+    gap: str = "background"
+    gamma_touching: float | None = None
+    gamma_cell: float | None = None
+    connectivity: int | None = None
+    min_size: int = 0
+    spacing: tuple[float, ...] | None = None
+    tile: int | None = None
+
+    def check(self) -> None:
+        """Raise `UserError` where the options do not go together."""
+        try:
+            check_method(self.method, self.gap, self.gamma_touching, self.gamma_cell)
+        except ValueError as error:
+            raise UserError(f"{error}.") from error
+        if self.tile is not None and self.method == "watershed":
+            raise UserError(f"--tile: {NO_TILES}.")
+        if self.tile is not None and self.tile < 1:
+            raise UserError(f"--tile-size {self.tile}: a tile has at least one voxel.")
+        if self.spacing is not None and not all(0 < step < np.inf for step in self.spacing):
+            raise UserError(f"--spacing {self.spacing}: expected positive numbers.")
+
+    def need_probabilities(self, classes: CellClasses) -> bool:
+        """Whether the label files do not say enough."""
+        return self.method != "map" or (self.gap != "background" and classes.gap is not None)
+
+
+@dataclass(frozen=True)
+class CellClasses:
     """The labels of the classes that make instances; None for a class the dataset does not have.
 
     Attributes
@@ -33,21 +75,21 @@ class Classes:
         return [0, *(label for label in (self.cell, self.touching, self.gap) if label is not None)]
 
 
-def find_classes(
+def find_cell_classes(
     dataset_json: dict[str, Any],
     path: Path,
     cell: str | None = None,
     touching: str | None = None,
     gap: str | None = None,
-) -> Classes:
-    """Find the classes by their names in dataset.json.
+) -> CellClasses:
+    """Find the classes by their names in dataset.json, `path` in error texts.
 
     Parameters
     ----------
     dataset_json : dict
         Its content.
     path : Path
-        Where it lies, for error texts.
+        Where it lies.
     cell, touching, gap : str, optional
         Names of the classes. Default: "cell" (else the only foreground class), "touching", "gap".
 
@@ -74,7 +116,7 @@ def find_classes(
     values = {role: None if name is None else foreground[name] for role, name in found.items()}
     others = tuple(name for name in foreground if name not in names)
     assert values["cell"] is not None
-    return Classes(values["cell"], values["touching"], values["gap"], others, max(labels.values()))
+    return CellClasses(values["cell"], values["touching"], values["gap"], others, max(labels.values()))
 
 
 def _listed(foreground: dict[str, int]) -> str:
