@@ -170,7 +170,7 @@ def _make(
         return
     example = min((files[0] for files in todo.values()), key=lambda file: file.stat().st_size)
     reader = find_reader(content, example)
-    threads = max(1, (os.cpu_count() or 1) // min(processes, len(todo)))
+    threads = max(1, (os.cpu_count() or 1) // max(1, min(processes, len(todo))))
     make = CaseMaker(reader, classes, options, output, threads)
     remedy = "Run the command again with a smaller -np or with --tile: finished cases are kept."
     yield from as_they_finish(make, list(todo.items()), processes, remedy)
