@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -11,10 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from nnunet_ext.cli.console import decimal, err, out, track
+from nnunet_ext.errors import UserError
+from nnunet_ext.evaluation.summary import nan_mean
 
 if TYPE_CHECKING:
-    from nnunet_ext.thresholds.model import TrainedModel
-    from nnunet_ext.thresholds.tuning import Tuning
+    from nnunet_ext.thresholds.dice import Values
+    from nnunet_ext.thresholds.model import Fold
+    from nnunet_ext.thresholds.tune import Tuning
 
 
 def tune_thresholds(
@@ -64,24 +67,18 @@ def tune_thresholds(
             markup=False,
             soft_wrap=True,
         )
-    tuning = tune(
-        model,
-        model.folds(folds, checkpoint),
-        only,
-        processes,
-        track,
-    )
+    tuning = tune(model, model.folds(folds, checkpoint), only, processes, track)
     _show(tuning, output)
-    _write(tuning, model, dry_run)
+    _write(tuning, dry_run)
 
 
 def _show(tuning: Tuning, output: Path | None) -> None:
-
-    out.print(dice_table(tuning))
+    """Print what tuning changes, and draw it."""
+    out.print(_dice_table(tuning))
     if len(tuning.folds) > 1:
-        out.print(fold_table(tuning))
-        out.print(agreement(tuning), soft_wrap=True)
-    for note in beyond_their_level(tuning):
+        out.print(_fold_table(tuning))
+        out.print(_agreement(tuning), soft_wrap=True)
+    for note in _beyond_their_level(tuning):
         out.print(note, markup=False, soft_wrap=True)
     if output is not None:
         from nnunet_ext.figures.thresholds import draw
@@ -90,9 +87,8 @@ def _show(tuning: Tuning, output: Path | None) -> None:
         out.print(f"Wrote {output}", markup=False, soft_wrap=True)
 
 
-def _write(tuning: Tuning, model: TrainedModel, dry_run: bool) -> None:
-    from nnunet_ext.errors import UserError
-
+def _write(tuning: Tuning, dry_run: bool) -> None:
+    """Change the checkpoints, and say so."""
     if len(tuning.chains) > 1 and tuning.gain < 0:
         raise UserError(
             f"Nothing was written: tuned by themselves, the chains together lose {-tuning.gain:.4f} Dice. "
@@ -103,9 +99,12 @@ def _write(tuning: Tuning, model: TrainedModel, dry_run: bool) -> None:
         return
     changed = tuning.write()
     for fold in tuning.folds:
-        path = fold.checkpoint.path
-        kept = f"Wrote {path}, untuned: {fold.checkpoint.untuned_path.name}"
-        text = kept if path in changed else f"{path} has these thresholds already."
+        path, untuned = fold.checkpoint.path, fold.checkpoint.untuned_path.name
+        text = (
+            f"Wrote {path}, untuned: {untuned}"
+            if path in changed
+            else f"{path} has these thresholds already."
+        )
         out.print(text, markup=False, soft_wrap=True)
     if changed:
         out.print(
@@ -114,68 +113,70 @@ def _write(tuning: Tuning, model: TrainedModel, dry_run: bool) -> None:
             soft_wrap=True,
         )
         for fold in tuning.folds:
-            command = model.validation_command(fold.name, fold.checkpoint.path.name)
-            out.print(f"  {command}", markup=False, soft_wrap=True)
+            out.print(f"  {fold.command}", markup=False, soft_wrap=True)
 
 
-def dice_table(tuning: Tuning) -> Table:
-    """Threshold and Dice of every class before and after: of all cases, and of each of several folds."""
+def _dice_table(tuning: Tuning) -> Table:
+    """Threshold and Dice of every class before and after: of each of several folds, and of all cases."""
     table = Table(
         title="Validation Dice", caption="mean over cases, as in nnU-Net's summary; –: no case has it"
     )
     table.add_column("class", min_width=12)
     for heading in ("θ before", "θ after", "Dice before", "Dice after"):
         table.add_column(heading, justify="right", no_wrap=True)
-    numbers: list[int | None] = [*range(len(tuning.folds))] if len(tuning.folds) > 1 else []
-    for number in [*numbers, None]:
-        of = [tuning.folds[number]] if number is not None else tuning.folds
-        cases = sum(len(fold.files) for fold in of)
-        table.add_section()
-        name = " + ".join(fold.name for fold in of)
-        table.add_row(f"fold {name}, {cases} cases", style="bold")
-        before = np.array([fold.checkpoint.thresholds for fold in of])
-        dice = tuning.dice(number)
-        for k, label in enumerate(tuning.classes):
-            theta = _threshold(before[0, k]) if np.ptp(before[:, k]) == 0 else "differs"
-            cells = (theta, _threshold(tuning.thresholds[k]), *(decimal(values[k]) for values in dice))
-            table.add_row(f"  {escape(label)}", *cells)
-        if len(tuning.classes) > 1:
-            every = np.ones(len(tuning.classes), bool)
-            table.add_row("  mean", "", "", *(decimal(_mean(values, every)) for values in dice))
+    for number, fold in enumerate(tuning.folds if len(tuning.folds) > 1 else ()):
+        _add_section(table, tuning, [fold], tuning.dice(number))
+    _add_section(table, tuning, tuning.folds, tuning.dice())
     return table
 
 
-def fold_table(tuning: Tuning) -> Table:
+def _add_section(table: Table, tuning: Tuning, folds: list[Fold], dice: tuple[Values, Values]) -> None:
+    cases = sum(len(fold.cases) for fold in folds)
+    table.add_section()
+    table.add_row(f"fold {' + '.join(fold.name for fold in folds)}, {cases} cases", style="bold")
+    before = np.array([fold.checkpoint.thresholds for fold in folds])
+    for k, name in enumerate(tuning.classes):
+        theta = _threshold(before[0, k]) if np.ptp(before[:, k]) == 0 else "differs"
+        after = _threshold(tuning.thresholds[k])
+        table.add_row(f"  {escape(name)}", theta, after, *(decimal(values[k]) for values in dice))
+    if len(tuning.classes) > 1:
+        table.add_row("  mean", "", "", *(decimal(nan_mean(values)) for values in dice))
+
+
+def _fold_table(tuning: Tuning) -> Table:
     """What common thresholds cost each fold."""
-    what = "mean Dice" if tuning.wanted.all() else f"Dice of {_wanted_name(tuning)}"
-    table = Table(title="Common thresholds, and those of each fold alone", caption=_by_themselves(tuning))
+    wanted = [escape(name) for name, want in zip(tuning.classes, tuning.wanted, strict=True) if want]
+    what = "mean Dice" if tuning.wanted.all() else f"Dice of {wanted[0]}"
+    table = Table(
+        title="Common thresholds, and those of each fold alone",
+        caption="chains by themselves, without their siblings" if len(tuning.chains) > 1 else None,
+    )
     table.add_column("fold")
     for name in tuning.classes:
         table.add_column(f"own θ\n{escape(name)}", justify="right", no_wrap=True)
     for heading in (f"{what}\nwith own θ", "with\ncommon θ", "cost"):
         table.add_column(heading, justify="right", no_wrap=True)
     for k, (fold, own, cost) in enumerate(zip(tuning.folds, tuning.own, tuning.costs, strict=True)):
-        scores = tuning.score(k, own), tuning.score(k, tuning.thresholds)
-        table.add_row(fold.name, *map(_threshold, own), *map(decimal, scores), decimal(cost))
+        scores = tuning.score(k, own), tuning.score(k, tuning.thresholds), cost
+        table.add_row(fold.name, *map(_threshold, own), *map(decimal, scores))
     return table
 
 
-def agreement(tuning: Tuning) -> str:
+def _agreement(tuning: Tuning) -> str:
     """Whether the folds agree, in a sentence."""
-    from nnunet_ext.thresholds.tuning import AGREE
+    from nnunet_ext.thresholds.tune import AGREE
 
-    costs = [cost for cost in tuning.costs if not np.isnan(cost)]
-    largest = f"common thresholds cost no fold more than {max(costs):.4f} Dice"
+    largest = np.nanmax(tuning.costs)
     if tuning.agree:
-        return f"The folds agree: {largest}."
+        return f"The folds agree: common thresholds cost no fold more than {largest:.4f} Dice."
     names = [fold.name for fold, cost in zip(tuning.folds, tuning.costs, strict=True) if cost > AGREE]
     return (
         f"The folds do not agree: common thresholds cost fold {', '.join(names)} more than {AGREE} Dice, up "
-        f"to {max(costs):.4f}. Thresholds tuned on one of them would mislead the others."
+        f"to {largest:.4f}. Thresholds tuned on one of them would mislead the others."
     )
 
 
-def beyond_their_level(tuning: Tuning) -> list[str]:
+def _beyond_their_level(tuning: Tuning) -> list[str]:
     """A sentence for every threshold that does not lie between its level and the one before."""
     levels = [level for chain in tuning.chains for level in range(1, len(chain.names) + 1)]
     return [
@@ -186,19 +187,5 @@ def beyond_their_level(tuning: Tuning) -> list[str]:
     ]
 
 
-def _by_themselves(tuning: Tuning) -> str | None:
-    return "chains by themselves, without their siblings" if len(tuning.chains) > 1 else None
-
-
-def _wanted_name(tuning: Tuning) -> str:
-    return escape(next(name for name, want in zip(tuning.classes, tuning.wanted, strict=True) if want))
-
-
-def _threshold(value: Any) -> str:
-    return f"{float(value):.3f}"
-
-
-def _mean(values: Any, wanted: Any) -> float:
-    from nnunet_ext.thresholds.search import objective
-
-    return objective(values, wanted)
+def _threshold(value: float) -> str:
+    return f"{value:.3f}"

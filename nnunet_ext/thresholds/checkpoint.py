@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import zipfile
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,53 +13,67 @@ import numpy as np
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import replacing
-from nnunet_ext.thresholds.histograms import Floats
+from nnunet_ext.thresholds.dice import Floats
 
 BUFFER = "head.thresholds"  # in nnU-Net's "network_weights"
 # Our own entry, which nnU-Net ignores, and drops when it trains on: which predictions the thresholds were
-# tuned on, and with which thresholds those were made.
+# tuned on, and with which those were made. Without it a second tuning would take them for stale.
 RECORD = "nnunet_ext_thresholds"
 UNTUNED = "_untuned"
 
 
-class Checkpoint:
-    """A checkpoint of a multi-level network.
+@dataclass(frozen=True)
+class Case:
+    """A validation case.
 
-    Parameters
+    Attributes
     ----------
-    path : Path
-        As nnU-Net wrote it, or tuned.
+    reference, prediction : Path
+        Its labels, and the ``.npz`` that nnU-Net wrote.
+    thresholds : ndarray
+        float32, θ of all chains, of the checkpoint.
+    recorded : ndarray, optional
+        θ with which the prediction was made, if the checkpoint was tuned on just this file: told by content,
+        not by dates, which are lost when a results folder is copied.
+    """
 
-    Raises
-    ------
-    UserError
-        If it is missing, unreadable, or of another network.
+    reference: Path
+    prediction: Path
+    thresholds: Floats
+    recorded: Floats | None
+
+    @property
+    def made_with(self) -> Floats:
+        """θ with which the prediction was made, as far as known."""
+        return self.thresholds if self.recorded is None else self.recorded
+
+
+class Checkpoint:
+    """A checkpoint of a multi-level network, as nnU-Net wrote it or tuned; a `UserError` if it is none.
+
+    Attributes
+    ----------
+    path, untuned_path : Path
+        Its file, and where it is kept as nnU-Net wrote it.
+    thresholds : ndarray
+        float32, θ of all chains.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.untuned_path = path, path.with_name(f"{path.stem}{UNTUNED}{path.suffix}")
         self._content = _load(path)
-        weights = self._content.get("network_weights", {})
-        if BUFFER not in weights:
+        if BUFFER not in self._content.get("network_weights", {}):
             raise UserError(f"{path} has no thresholds: it is of no multi-level trainer.")
-        self.thresholds: Floats = weights[BUFFER].numpy().astype(np.float32)
+        self.thresholds: Floats = self._content["network_weights"][BUFFER].numpy().astype(np.float32)
 
-    @property
-    def untuned_path(self) -> Path:
-        """Where the checkpoint is kept as nnU-Net wrote it."""
-        return self.path.with_name(f"{self.path.stem}{UNTUNED}{self.path.suffix}")
-
-    def thresholds_behind(self, prediction: Path) -> Floats | None:
-        """θ with which a ``.npz`` was made, if the checkpoint was tuned on just this file.
-
-        Told by content, not by dates, which are lost when a results folder is copied.
-        """
+    def case(self, reference: Path, prediction: Path) -> Case:
+        """A case of the validation of this checkpoint."""
         entry = self._content.get(RECORD, {}).get(prediction.name)
-        if entry is None or entry["content"] != content_id(prediction):
-            return None
-        return np.asarray(entry["thresholds"], np.float32)
+        known = entry is not None and entry["content"] == _content_id(prediction)
+        recorded = np.asarray(entry["thresholds"], np.float32) if known else None
+        return Case(reference, prediction, self.thresholds, recorded)
 
-    def write(self, thresholds: Floats, made_with: Mapping[Path, Floats]) -> bool:
+    def write(self, thresholds: Floats, cases: list[Case]) -> bool:
         """Replace the thresholds, whole or not at all; keep the untuned file beside, once.
 
         An untuned file of other weights is of an earlier training, and is replaced.
@@ -67,8 +82,8 @@ class Checkpoint:
         ----------
         thresholds : ndarray
             float32, θ of all chains.
-        made_with : mapping
-            The predictions that they were tuned on, and the θ of the network that made these.
+        cases : list of Case
+            What they were tuned on.
 
         Returns
         -------
@@ -78,37 +93,37 @@ class Checkpoint:
         import torch
 
         record = {
-            path.name: {"content": content_id(path), "thresholds": theta.tolist()}
-            for path, theta in made_with.items()
+            case.prediction.name: {
+                "content": _content_id(case.prediction),
+                "thresholds": case.made_with.tolist(),
+            }
+            for case in cases
         }
         if np.array_equal(thresholds, self.thresholds) and record == self._content.get(RECORD):
             return False
-        if not self._untuned_is_ours():
+        weights = self._content["network_weights"]
+        if not self.untuned_path.is_file() or not _same_but_thresholds(weights, _load(self.untuned_path)):
             with replacing(self.untuned_path) as temporary:
                 shutil.copyfile(self.path, temporary)
-        weights = {**self._content["network_weights"], BUFFER: torch.tensor(thresholds)}
+        tuned = {"network_weights": {**weights, BUFFER: torch.tensor(thresholds)}, RECORD: record}
         with replacing(self.path) as temporary, temporary.open("wb") as file:  # a full disk is an OSError
-            torch.save({**self._content, "network_weights": weights, RECORD: record}, file)
+            torch.save(self._content | tuned, file)
         return True
 
-    def _untuned_is_ours(self) -> bool:
-        if not self.untuned_path.is_file():
-            return False
-        one, other = self._content["network_weights"], _load(self.untuned_path).get("network_weights", {})
-        return one.keys() == other.keys() and all(
-            key == BUFFER or (one[key].shape == other[key].shape and bool((one[key] == other[key]).all()))
-            for key in one
-        )
+
+def _same_but_thresholds(weights: dict[str, Any], untuned: dict[str, Any]) -> bool:
+    others = untuned.get("network_weights", {})
+    return weights.keys() == others.keys() and all(
+        key == BUFFER or value.equal(others[key]) for key, value in weights.items()
+    )
 
 
-def content_id(prediction: Path) -> list[int]:
-    """Checksum and size of the array in a ``.npz``, which the archive has on record."""
-    try:
-        with zipfile.ZipFile(prediction) as archive:
-            info = archive.getinfo("probabilities.npy")
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise UserError(f"{prediction} cannot be read: it is none of nnU-Net's .npz files.") from error
-    return [info.CRC, info.file_size]
+def _content_id(prediction: Path) -> list[int] | None:
+    """Checksum and size of the array in a ``.npz``, which the archive has on record; None if it is broken."""
+    with contextlib.suppress(zipfile.BadZipFile, KeyError), zipfile.ZipFile(prediction) as archive:
+        info = archive.getinfo("probabilities.npy")
+        return [info.CRC, info.file_size]
+    return None
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nnunet_ext.errors import UserError
-from nnunet_ext.evaluation.folders import Files
 from nnunet_ext.files import read_json
 from nnunet_ext.nnunet_files.folders import dataset_folder
-from nnunet_ext.thresholds.checkpoint import UNTUNED, Checkpoint
+from nnunet_ext.thresholds.checkpoint import UNTUNED, Case, Checkpoint
 
 if TYPE_CHECKING:
     from nnunet_ext.training.multilevel import MultiLevelTrainer
@@ -23,21 +25,12 @@ FINAL, BEST = "checkpoint_final.pth", "checkpoint_best.pth"
 
 @dataclass(frozen=True)
 class Fold:
-    """One fold of a model.
-
-    Attributes
-    ----------
-    name : str
-        ``"0"`` … or ``"all"``.
-    checkpoint : Checkpoint
-        What will predict with the tuned thresholds.
-    files : list of (Path, Path)
-        Reference, and ``.npz`` of its prediction, of every validation case.
-    """
+    """A fold, ``"0"`` … or ``"all"``: checkpoint, validation, and the command that makes its predictions."""
 
     name: str
     checkpoint: Checkpoint
-    files: list[Files]
+    cases: list[Case]
+    command: str
 
 
 class TrainedModel:
@@ -53,7 +46,9 @@ class TrainedModel:
     Attributes
     ----------
     hierarchy : Hierarchy
-        Its classes.
+        Its classes; `classes` are their names in the order of thresholds, chain after chain.
+    places : list of slice
+        Where the classes of each chain are among all.
     presets : list of list of float
         θ of each chain before any tuning.
     label_manager, reader
@@ -71,63 +66,32 @@ class TrainedModel:
         from nnunet_ext.training.multilevel import hierarchy_in
 
         family = _family(trainer)
-        self._train = f"nnUNetv2_train {dataset} {configuration} {{fold}} -tr {trainer} -p {plans}"
-        results = dataset_folder(dataset, "nnUNet_results", f"Train it first: {self.command('0')}")
+        self._train = f"nnUNetv2_train {dataset} {configuration} {{}} -tr {trainer} -p {plans}"
+        remedy = f"Train it first: {self._train.format(0)} --npz"
+        results = dataset_folder(dataset, "nnUNet_results", remedy)
         self.folder = results / f"{trainer}__{plans}__{configuration}"
         if not self.folder.is_dir():
-            there = ", ".join(sorted(path.name for path in results.iterdir() if path.is_dir())) or "none"
-            raise UserError(
-                f"There is no {self.folder.name} in {results}; there: {there}. "
-                f"Train it first: {self.command('0')}"
-            )
-        self._references = (
-            dataset_folder(dataset, "nnUNet_preprocessed", "Preprocess it first.") / "gt_segmentations"
-        )
-        self._content = read_json(self.folder / "dataset.json")
-        plans_content = read_json(self.folder / "plans.json")
+            there = _names(path for path in results.iterdir() if path.is_dir())
+            raise UserError(f"There is no {self.folder.name} in {results}; there: {there}. {remedy}")
+        preprocessed = dataset_folder(dataset, "nnUNet_preprocessed", "Preprocess it first.")
+        self._references = preprocessed / "gt_segmentations"
+        dataset_json, content = (read_json(self.folder / f"{name}.json") for name in ("dataset", "plans"))
+        self.file_ending = str(dataset_json["file_ending"])
         try:
-            self.hierarchy = hierarchy_in(plans_content)
+            self.hierarchy = hierarchy_in(content)
         except ValueError as error:
             raise UserError(f"{self.folder / 'plans.json'}: {error}") from error
+        self.classes = [name for chain in self.hierarchy.chains for name in chain]
+        ends = np.cumsum([len(chain) for chain in self.hierarchy.chains]).tolist()
+        self.places = [slice(*pair) for pair in pairwise([0, *ends])]
         self.presets = family.presets(self.hierarchy)
-        manager = PlansManager(plans_content)
-        self.label_manager: Any = manager.get_label_manager(self._content)
+        manager = PlansManager(content)
+        self.label_manager: Any = manager.get_label_manager(dataset_json)
         with contextlib.redirect_stdout(io.StringIO()):
             self.reader: Any = manager.image_reader_writer_class()
 
-    @property
-    def file_ending(self) -> str:
-        """Of segmentations."""
-        return str(self._content["file_ending"])
-
-    @property
-    def classes(self) -> list[str]:
-        """Names in the order of thresholds: chain after chain."""
-        return [name for chain in self.hierarchy.chains for name in chain]
-
-    @property
-    def lengths(self) -> list[int]:
-        """Levels of each chain."""
-        return [len(chain) for chain in self.hierarchy.chains]
-
-    def command(self, fold: str) -> str:
-        """What trains a fold."""
-        return f"{self._train.format(fold=fold)} --npz"
-
-    def validation_command(self, fold: str, checkpoint: str = FINAL) -> str:
-        """What makes a fold's validation predictions again, with that checkpoint."""
-        best = " --val_best" if checkpoint == BEST else ""
-        return f"{self._train.format(fold=fold)} --val{best} --npz"
-
     def folds(self, names: Sequence[str], checkpoint: str) -> list[Fold]:
-        """Find the folds.
-
-        Parameters
-        ----------
-        names : sequence of str
-            ``"0"`` …, ``"all"``.
-        checkpoint : str
-            File name in each fold's folder.
+        """Find folds by name, with the checkpoint of that file name in each.
 
         Raises
         ------
@@ -138,41 +102,44 @@ class TrainedModel:
             raise UserError(f"-chk {checkpoint} is kept as it is. Give the checkpoint to tune.")
         return [self._fold(name, checkpoint) for name in dict.fromkeys(names)]
 
-    def _fold(self, name: str, checkpoint: str) -> Fold:
-        folder = self.folder / f"fold_{name}"
+    def _fold(self, name: str, file_name: str) -> Fold:
+        folder, train = self.folder / f"fold_{name}", self._train.format(name)
         if not folder.is_dir():
-            there = ", ".join(sorted(path.name for path in self.folder.glob("fold_*"))) or "none"
+            there = _names(self.folder.glob("fold_*"))
             raise UserError(
-                f"There is no fold {name} in {self.folder}; there: {there}. Train it: {self.command(name)}"
+                f"There is no fold {name} in {self.folder}; there: {there}. Train it: {train} --npz"
             )
-        opened = Checkpoint(folder / checkpoint)
-        if len(opened.thresholds) != sum(self.lengths):
+        checkpoint = Checkpoint(folder / file_name)
+        if len(checkpoint.thresholds) != len(self.classes):
             raise UserError(
-                f"{opened.path} has {len(opened.thresholds)} thresholds, but plans.json has "
-                f"{sum(self.lengths)} classes: these do not belong together."
+                f"{checkpoint.path} has {len(checkpoint.thresholds)} thresholds, but plans.json has "
+                f"{len(self.classes)} classes: these do not belong together."
             )
-        predictions = self._predictions(folder / "validation", self.validation_command(name, checkpoint))
-        references = [self._references / f"{file.stem}{self.file_ending}" for file in predictions]
+        command = f"{train} --val{' --val_best' if file_name == BEST else ''} --npz"
+        files = self._files(folder / "validation", command)
+        return Fold(name, checkpoint, [checkpoint.case(*pair) for pair in files], command)
+
+    def _files(self, folder: Path, command: str) -> list[tuple[Path, Path]]:
+        """Reference and ``.npz`` of every case of a validation."""
+        predictions = {file.stem: file for file in sorted(folder.glob("*.npz"))}
+        segmentations = sorted(path.name for path in folder.glob(f"*{self.file_ending}"))
+        without = [name for name in segmentations if name.removesuffix(self.file_ending) not in predictions]
+        if without or not predictions:
+            more = f" and {len(without) - 1} more" if len(without) > 1 else ""
+            what = f"{without[0]}{more}" if without else "any case"
+            raise UserError(f"{folder} has no probabilities (.npz) of {what}. Make them: {command}")
+        references = [self._references / f"{case}{self.file_ending}" for case in predictions]
         missing = [reference for reference in references if not reference.is_file()]
         if missing:
             raise UserError(
-                f"There is no reference {missing[0]} for {folder / 'validation'} ({len(missing)} missing). "
+                f"There is no reference {missing[0]} for {folder} ({len(missing)} missing). "
                 "Preprocess the dataset again, or remove predictions of earlier cases."
             )
-        return Fold(name, opened, list(zip(references, predictions, strict=True)))
+        return list(zip(references, predictions.values(), strict=True))
 
-    def _predictions(self, folder: Path, remedy: str) -> list[Path]:
-        predictions = sorted(folder.glob("*.npz"))
-        segmentations = sorted(folder.glob(f"*{self.file_ending}"))
-        names = {file.stem for file in predictions}
-        without = [path for path in segmentations if path.name.removesuffix(self.file_ending) not in names]
-        if predictions and not without:
-            return predictions
-        what = f"{without[0].name} and {len(without) - 1} more" if len(without) > 1 else "any case"
-        raise UserError(
-            f"{folder} has no probabilities (.npz) of {what if len(without) != 1 else without[0].name}. "
-            f"Make them: {remedy}"
-        )
+
+def _names(paths: Iterable[Path]) -> str:
+    return ", ".join(sorted(path.name for path in paths)) or "none"
 
 
 def _family(trainer: str) -> type[MultiLevelTrainer]:

@@ -1,168 +1,156 @@
-"""One case of a fold's validation: from files to histograms, or to the Dice of other thresholds."""
+"""One validation case: activations read off nnU-Net's probabilities, counted, or segmented anew."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UnusableCase
-from nnunet_ext.evaluation.folders import Files
+from nnunet_ext.networks.multilevel import SCORE_SCALE, MultiLevelHead, score_pairs
 from nnunet_ext.nnunet_files.hierarchy import Hierarchy
 from nnunet_ext.nnunet_files.reading import read_labels, read_probabilities
-from nnunet_ext.thresholds.histograms import Counts, Floats, level_histogram
-from nnunet_ext.thresholds.recovery import levels_of, recover_activations
+from nnunet_ext.thresholds.checkpoint import Case
+from nnunet_ext.thresholds.dice import Chain, Counts, Flags, Floats, Values, level_histogram
+from nnunet_ext.thresholds.model import TrainedModel
 
 PIECE = 1 << 20  # voxels at a time
-# nnU-Net's half-precision tiles are far off in the corners of a volume: 3.5 % of a single cubic tile.
+# nnU-Net adds tiles up in half precision: activations come out a few thousandths off …
+TOLERANCE = 0.02
+# … and far off in the corners of a volume: 3.5 % of the voxels of a single cubic tile.
 STRANGE = 0.1
 
 
-class ForeignPrediction(Exception):  # noqa: N818 - collected and reported together
-    """A prediction of another network, or another prediction than the segmentation beside it."""
+def count_levels(model: TrainedModel, chains: Sequence[Chain], case: Case) -> list[Counts]:
+    """The `level_histogram` of a case in each chain, between the edges of that."""
+    levels = np.array(model.hierarchy.levels, np.intp)
+    counts = [np.zeros((len(chain.names) + 1, len(chain.edges) + 1), np.int64) for chain in chains]
+    for activations, labels in _pieces(model, case):
+        for j, (chain, activation) in enumerate(zip(chains, activations, strict=True)):
+            counts[j] += level_histogram(activation, levels[:, j][labels], len(chain.names), chain.edges)
+    return counts
 
 
-Problem = UnusableCase | ForeignPrediction
+def segmented_dice(model: TrainedModel, thresholds: Floats, case: Case) -> Values:
+    """Dice of a case segmented as nnU-Net does, with the checkpoint's thresholds and with others.
+
+    Where chains exclude each other a voxel's class depends on all of them, which no histogram tells.
+    float64 (2, classes), NaN for a class that is nowhere.
+    """
+    hierarchy = model.hierarchy
+    members = [hierarchy.labels[c] if hierarchy.regions else (hierarchy.own_label[c],) for c in model.classes]
+    overlap, size = np.zeros((2, 2, len(members)))
+    for activations, labels in _pieces(model, case):
+        for when, theta in enumerate((case.thresholds, thresholds)):
+            found = _segment(model, activations, theta)
+            for k, own in enumerate(members):
+                one, other = np.isin(found, own), np.isin(labels, own)
+                overlap[when, k] += (one & other).sum()
+                size[when, k] += one.sum() + other.sum()
+    with np.errstate(invalid="ignore"):
+        return 2 * overlap / size
 
 
-@dataclass(frozen=True)
-class CaseReader:
-    """Reads activations and labels of cases.
+def recover_activations(
+    probabilities: NDArray[Any], hierarchy: Hierarchy, thresholds: Sequence[Sequence[float] | Floats]
+) -> tuple[list[Floats], Flags]:
+    r"""Undo the softmax (of regions: the sigmoids) of the scores that a multi-level network gives.
 
-    Attributes
+    With S the `SCORE_SCALE`: where two labels differ by the level l of one chain,
+    :math:`\log p_l - \log p_{l-1} = S (a - \theta_l)`; of a region,
+    :math:`\operatorname{logit} p_l = S (a - \theta_l)`. Each level says what a is. Of every voxel the one
+    counts that is most precise: of labels the pair with the largest probabilities, of regions the
+    probability nearest to one half. So no depth of chain drowns it.
+
+    Parameters
     ----------
-    reader, label_manager
-        nnU-Net's.
+    probabilities : ndarray
+        Floating (C, *shape), as in nnU-Net's ``.npz``: one channel per label, or per region.
     hierarchy : Hierarchy
         The classes.
-    thresholds : dict
-        ``.npz`` -> θ of each chain with which it was made.
-    unknown : frozenset of Path
-        The ``.npz`` that may be of another network than the checkpoint.
-    file_ending : str
-        Of the segmentations beside.
+    thresholds : sequence of sequence or ndarray of float
+        θ of each chain that the network had when it predicted.
+
+    Returns
+    -------
+    activations : list of ndarray
+        float32 (*shape), one per chain. 0 where nnU-Net cropped the image away, or where another chain is so
+        much more probable that nothing is left of this one. Of regions more than 2 beyond all thresholds, the
+        number of levels.
+    strange : ndarray
+        bool (*shape), True where no network with these thresholds gives such probabilities: an activation is
+        not from 0 to the number of levels, or two levels do not agree on it.
     """
-
-    reader: Any
-    label_manager: Any
-    hierarchy: Hierarchy
-    thresholds: dict[Path, list[Floats]]
-    unknown: frozenset[Path]
-    file_ending: str
-
-    def labels(self, file: Path) -> NDArray[Any]:
-        """Labels of a file, without axes of one slice."""
-        ignore = self.label_manager.ignore_label
-        largest = max(*map(int, self.label_manager.all_labels), ignore or 0)
-        return read_labels(self.reader, file, range(largest + 1))[0]
-
-    def probabilities(self, file: Path, shape: tuple[int, ...]) -> NDArray[Any]:
-        """What nnU-Net wrote, (C, *shape), checked against the segmentation that it wrote with it."""
-        p = read_probabilities(file, self.label_manager.num_segmentation_heads, shape, None)
-        segmentation = file.with_name(f"{file.stem}{self.file_ending}")
-        if file in self.unknown and segmentation.is_file():
-            decided = self.label_manager.convert_probabilities_to_segmentation(p)
-            if not np.array_equal(decided, self.labels(segmentation)):
-                raise ForeignPrediction(f"{file} and {segmentation.name} are not of the same prediction")
-        return p
-
-    def pieces(self, files: Files) -> Iterator[tuple[list[Floats], NDArray[Any]]]:
-        """Activations of each chain, and labels, of the counted voxels; flat, piece by piece."""
-        reference, prediction = files
-        labels = self.labels(reference)
-        p = self.probabilities(prediction, labels.shape)
-        labels, p = labels.ravel(), p.reshape(len(p), -1)
-        strange, ignore = 0, self.label_manager.ignore_label
-        for start in range(0, labels.size, PIECE):
-            piece = slice(start, start + PIECE)
-            activations, off = recover_activations(p[:, piece], self.hierarchy, self.thresholds[prediction])
-            strange += int(off.sum())
-            counted = slice(None) if ignore is None else labels[piece] != ignore
-            yield [a[counted] for a in activations], labels[piece][counted]
-        if strange > STRANGE * labels.size:
-            raise ForeignPrediction(f"{strange} of {labels.size} voxels of {prediction} do not fit")
-
-
-@dataclass(frozen=True)
-class CaseCounter:
-    """Counts a case; see `level_histogram`.
-
-    Attributes
-    ----------
-    cases : CaseReader
-        Where it comes from.
-    edges : list of ndarray
-        Increasing thresholds of each chain.
-    """
-
-    cases: CaseReader
-    edges: list[Floats]
-
-    def __call__(self, files: Files) -> list[Counts] | Problem:
-        """The histogram of each chain."""
-        hierarchy = self.cases.hierarchy
-        lengths = [len(chain) for chain in hierarchy.chains]
-        counts = [
-            np.zeros((m + 1, len(edges) + 1), np.int64) for m, edges in zip(lengths, self.edges, strict=True)
-        ]
-        try:
-            for activations, labels in self.cases.pieces(files):
-                for j, levels in enumerate(levels_of(labels, hierarchy)):
-                    counts[j] += level_histogram(activations[j], levels, lengths[j], self.edges[j])
-        except (UnusableCase, ForeignPrediction) as problem:
-            return problem
-        return counts
-
-
-@dataclass(frozen=True)
-class CaseSegmenter:
-    """Segments a case with other thresholds, as nnU-Net will.
-
-    Attributes
-    ----------
-    cases : CaseReader
-        Where it comes from.
-    before : dict
-        ``.npz`` -> θ of each chain before tuning.
-    after : list of ndarray
-        θ of each chain after it.
-    """
-
-    cases: CaseReader
-    before: dict[Path, list[Floats]]
-    after: list[Floats]
-
-    def __call__(self, files: Files) -> NDArray[np.float64] | Problem:
-        """(2, classes) Dice before and after, in the order of the chains; NaN for a class that is nowhere."""
-        hierarchy = self.cases.hierarchy
-        names = [name for chain in hierarchy.chains for name in chain]
-        own = {name: (hierarchy.own_label[name],) for name in names} if not hierarchy.regions else {}
-        voxels = np.zeros((2, len(names), 2))
-        try:
-            for activations, labels in self.cases.pieces(files):
-                for when, thresholds in enumerate((self.before[files[1]], self.after)):
-                    found = self.segment(activations, thresholds)
-                    for k, name in enumerate(names):
-                        members = own.get(name, hierarchy.labels[name])
-                        one, other = np.isin(found, members), np.isin(labels, members)
-                        voxels[when, k] += 2 * (one & other).sum(), one.sum() + other.sum()
-        except (UnusableCase, ForeignPrediction) as problem:
-            return problem
+    p, limits = probabilities.astype(np.float32, copy=False), np.finfo(probabilities.dtype)
+    with np.errstate(divide="ignore", invalid="ignore"):  # cropped: -inf
+        logs = np.log(p)
+        logits = logs - np.log1p(-p) if hierarchy.regions else logs
+    # below: rounded off, of regions to 1
+    precise_enough = np.log(limits.eps) * 0.75 if hierarchy.regions else np.log(limits.tiny) + 1
+    strange = np.zeros(p.shape[1:], bool)
+    activations = []
+    for pairs, theta in zip(score_pairs(hierarchy), thresholds, strict=True):
+        m, tolerance = len(theta), TOLERANCE * len(theta)
+        estimates, precisions = np.empty((2, m, *strange.shape), np.float32)
         with np.errstate(invalid="ignore"):
-            return voxels[..., 0] / voxels[..., 1]
+            for k, (output, base) in enumerate(pairs):
+                score = logits[output] if base is None else logs[output] - logs[base]
+                estimates[k] = score / np.float32(SCORE_SCALE) + np.float32(theta[k])
+                precisions[k] = -np.abs(score) if base is None else np.minimum(logs[output], logs[base])
+            best = np.take_along_axis(estimates, precisions.argmax(0)[None], 0)[0]
+            a = np.nan_to_num(best, nan=0, neginf=0, posinf=m)
+            disagree = (np.abs(estimates - a) > tolerance) & (precisions > precise_enough)
+        strange |= disagree.any(0) | (a < -tolerance) | (a > m + tolerance)
+        activations.append(a)
+    return activations, strange
 
-    def segment(self, activations: list[Floats], thresholds: list[Floats]) -> NDArray[Any]:
-        """Labels (*shape) that nnU-Net makes of a network's scores with these thresholds."""
-        import torch
 
-        from nnunet_ext.networks.multilevel import MultiLevelHead
+def _pieces(model: TrainedModel, case: Case) -> Iterator[tuple[list[Floats], NDArray[Any]]]:
+    """Activations of each chain, and labels, of the counted voxels; flat, piece by piece.
 
-        # κ and h shape the activation, not what follows
-        head = MultiLevelHead(self.cases.hierarchy, [t.tolist() for t in thresholds], 1.0, 1.0)
-        scores = head.scores([torch.from_numpy(a)[None] for a in activations])[0]
-        labels: NDArray[Any] = self.cases.label_manager.convert_logits_to_segmentation(scores.numpy())
-        return labels
+    A stale prediction is an `UnusableCase`: one that the checkpoint's record does not know and whose
+    segmentation beside it is another than its probabilities give (trained or validated again without
+    ``--npz``), or one with more than `STRANGE` voxels that no network with these thresholds gives. Not
+    detected: a prediction, complete with its segmentation, of another network with nearly the same
+    thresholds, as of an earlier training or of another checkpoint with the presets.
+    """
+    labels = _labels(model, case.reference)
+    heads = model.label_manager.num_segmentation_heads
+    p = read_probabilities(case.prediction, heads, labels.shape, None)
+    segmentation = case.prediction.with_name(f"{case.prediction.stem}{model.file_ending}")
+    if case.recorded is None and segmentation.is_file():
+        decided = model.label_manager.convert_probabilities_to_segmentation(p)
+        if not np.array_equal(decided, _labels(model, segmentation)):
+            raise UnusableCase(f"{case.prediction} and {segmentation.name} are not of the same prediction")
+    made_with, ignore = [case.made_with[place] for place in model.places], model.label_manager.ignore_label
+    labels, p, strange = labels.ravel(), p.reshape(len(p), -1), 0
+    for start in range(0, labels.size, PIECE):
+        piece = slice(start, start + PIECE)
+        activations, off = recover_activations(p[:, piece], model.hierarchy, made_with)
+        strange += int(off.sum())
+        counted = slice(None) if ignore is None else labels[piece] != ignore
+        yield [a[counted] for a in activations], labels[piece][counted]
+    if strange > STRANGE * labels.size:
+        raise UnusableCase(
+            f"{case.prediction} was not made with the checkpoint's thresholds: {strange} of {labels.size} "
+            "voxels do not fit"
+        )
+
+
+def _labels(model: TrainedModel, file: Path) -> NDArray[Any]:
+    """Labels of a file, without axes of one slice."""
+    largest = max(*map(int, model.label_manager.all_labels), model.label_manager.ignore_label or 0)
+    return read_labels(model.reader, file, range(largest + 1))[0]
+
+
+def _segment(model: TrainedModel, activations: list[Floats], thresholds: Floats) -> NDArray[Any]:
+    """Labels (*shape) that nnU-Net makes of a network's scores with these thresholds."""
+    theta = [thresholds[place].tolist() for place in model.places]
+    head = MultiLevelHead(model.hierarchy, theta, steepness=1.0, spacing=1.0)  # these shape a, not the scores
+    scores = head.scores([torch.from_numpy(a)[None] for a in activations])[0]
+    labels: NDArray[Any] = model.label_manager.convert_logits_to_segmentation(scores.numpy())
+    return labels

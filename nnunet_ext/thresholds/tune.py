@@ -1,25 +1,91 @@
-"""From the validation predictions of folds to thresholds."""
+"""From the validation predictions of folds to thresholds, and what these change."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nnunet_ext.errors import UserError
-from nnunet_ext.evaluation.folders import Evaluator, evaluate_cases
-from nnunet_ext.thresholds.chain import ChainCounts, cut
-from nnunet_ext.thresholds.dice import Values, present_classes
-from nnunet_ext.thresholds.histograms import Floats, candidates
+from nnunet_ext.errors import UnusableCase, UserError
+from nnunet_ext.evaluation.folders import evaluate_cases
+from nnunet_ext.evaluation.summary import nan_mean
+from nnunet_ext.thresholds.checkpoint import Case
+from nnunet_ext.thresholds.dice import Chain, Flags, Floats, Values, candidates, mean_of_cases
 from nnunet_ext.thresholds.model import Fold, TrainedModel
-from nnunet_ext.thresholds.predictions import CaseCounter, CaseReader, CaseSegmenter, ForeignPrediction
-from nnunet_ext.thresholds.tuning import Tuning
+from nnunet_ext.thresholds.predictions import count_levels, segmented_dice
 from nnunet_ext.worker_pool import Progress, silent
+
+AGREE = 0.005  # Dice that common thresholds may cost a fold
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Thresholds of the largest validation Dice, of one fold or of several together, and what they change.
+
+    Attributes
+    ----------
+    classes : list of str
+        In the order of thresholds, chain after chain.
+    wanted : ndarray
+        bool, the classes whose mean Dice is maximised.
+    chains : list of Chain
+        What they follow from.
+    folds : list of Fold
+        Where they will be written.
+    thresholds : ndarray
+        float32, θ of all chains.
+    own : list of ndarray
+        Of each fold, θ that would be best for it alone.
+    per_case : list of ndarray
+        Of each fold float64 (2, N, classes): Dice of its cases before and after, as nnU-Net segments them.
+    """
+
+    classes: list[str]
+    wanted: Flags
+    chains: list[Chain]
+    folds: list[Fold]
+    thresholds: Floats
+    own: list[Floats]
+    per_case: list[Values]
+
+    def dice(self, fold: int | None = None) -> tuple[Values, Values]:
+        """Mean Dice of each class before and after, of one fold or of all cases, as in nnU-Net's summary."""
+        present = np.concatenate([chain.present(fold) for chain in self.chains])
+        before, after = np.concatenate(self.per_case, 1) if fold is None else self.per_case[fold]
+        return mean_of_cases(before, present), mean_of_cases(after, present)
+
+    @property
+    def gain(self) -> float:
+        """Of the mean Dice of the wanted classes, over all cases."""
+        before, after = (nan_mean(dice[self.wanted]) for dice in self.dice())
+        return after - before
+
+    def score(self, fold: int, thresholds: Floats) -> float:
+        """Mean Dice of the wanted classes with any thresholds of ours, chains by themselves."""
+        dice = np.concatenate([chain.mean_dice(thresholds, fold) for chain in self.chains])
+        return nan_mean(dice[self.wanted])
+
+    @property
+    def costs(self) -> list[float]:
+        """Dice that common thresholds cost each fold against its own; NaN for one without the classes."""
+        costs = [self.score(k, own) - self.score(k, self.thresholds) for k, own in enumerate(self.own)]
+        return [float(np.maximum(cost, 0)) for cost in costs]  # own ones are the best but for a tolerance
+
+    @property
+    def agree(self) -> bool:
+        """Whether they cost no fold more than `AGREE`."""
+        return not any(cost > AGREE for cost in self.costs)
+
+    def write(self) -> list[Path]:
+        """Put the thresholds into the checkpoint of every fold; return those that were not so already."""
+        return [
+            fold.checkpoint.path for fold in self.folds if fold.checkpoint.write(self.thresholds, fold.cases)
+        ]
 
 
 def tune(
@@ -57,104 +123,56 @@ def tune(
     if only is not None and only not in model.classes:
         raise UserError(f"--class {only}: the classes are {', '.join(model.classes)}.")
     wanted = np.array([only in (None, name) for name in model.classes])
-    made_with, unknown = _origins(folds)
-    origins = {path: cut(theta, model.lengths) for path, theta in made_with.items()}
-    cases = CaseReader(
-        model.reader, model.label_manager, model.hierarchy, origins, unknown, model.file_ending
-    )
-    evaluate = partial(_evaluate, model, folds, processes, progress)
-    chains = _count(model, folds, cases, evaluate)
-    _check_presence(chains, wanted, only)
-    thresholds = _best(chains, wanted)
-    own = [_best(chains, wanted, k) for k in range(len(folds))]
-    if len(chains) == 1:
-        per_case = _dice_from_counts(chains[0], folds, thresholds)
-    else:
-        before = {
-            file: cut(fold.checkpoint.thresholds, model.lengths) for fold in folds for _, file in fold.files
-        }
-        whole = evaluate(CaseSegmenter(cases, before, cut(thresholds, model.lengths)))
-        per_case = [np.stack(dice, 1) for dice in whole]
-    return Tuning(model.classes, wanted, chains, folds, thresholds, own, per_case, made_with)
-
-
-def _origins(folds: Sequence[Fold]) -> tuple[dict[Path, Floats], frozenset[Path]]:
-    """θ behind every prediction, and the predictions that are not on record."""
-    made_with, unknown = {}, set()
-    for fold in folds:
-        for _, file in fold.files:
-            on_record = fold.checkpoint.thresholds_behind(file)
-            made_with[file] = fold.checkpoint.thresholds if on_record is None else on_record
-            if on_record is None:
-                unknown.add(file)
-    return made_with, frozenset(unknown)
-
-
-def _evaluate(
-    model: TrainedModel, folds: Sequence[Fold], processes: int, progress: Progress, work: Evaluator
-) -> list[list[Any]]:
-    """What `work` makes of every case, fold by fold."""
-    files = [pair for fold in folds for pair in fold.files]
-    results = evaluate_cases(lambda: work, files, processes, progress, "Reading predictions")
-    ends = accumulate((len(fold.files) for fold in folds), initial=0)
-    by_fold = [results[start:end] for start, end in pairwise(ends)]
-    foreign = [[case for case in fold if isinstance(case, ForeignPrediction)] for fold in by_fold]
-    if any(foreign):
-        pairs = zip(folds, foreign, strict=True)
-        commands = [
-            model.validation_command(fold.name, fold.checkpoint.path.name) for fold, cases in pairs if cases
-        ]
-        raise UserError(
-            "These predictions were not made with this checkpoint and its thresholds: "
-            + "\n  ".join(
-                [f"{next(case for cases in foreign for case in cases)}. Make them again:", *commands]
-            )
-        )
-    return by_fold
-
-
-def _count(
-    model: TrainedModel, folds: Sequence[Fold], cases: CaseReader, evaluate: Callable[[Evaluator], Any]
-) -> list[ChainCounts]:
-    now = [cut(fold.checkpoint.thresholds, model.lengths) for fold in folds]
-    edges = [
-        np.unique(np.concatenate([candidates(presets), *(thresholds[j] for thresholds in now)]))
-        for j, presets in enumerate(model.presets)
-    ]
-    counts = evaluate(CaseCounter(cases, edges))
-    return [
-        ChainCounts(
-            names,
-            model.presets[j],
-            model.hierarchy.regions,
-            edges[j],
-            [np.stack([of_case[j] for of_case in fold]) for fold in counts],
-        )
-        for j, names in enumerate(model.hierarchy.chains)
-    ]
-
-
-def _check_presence(chains: Sequence[ChainCounts], wanted: NDArray[np.bool_], only: str | None) -> None:
-    present = np.concatenate([present_classes(chain.pooled, chain.regions) for chain in chains])
+    evaluate = partial(_of_every_case, folds, processes, progress)
+    chains = _chains(model, np.array([fold.checkpoint.thresholds for fold in folds]))
+    for counts in evaluate(partial(count_levels, model, chains)):
+        for chain, of_chain in zip(chains, zip(*counts, strict=True), strict=True):
+            chain.folds.append(np.stack(of_chain))
+    present = np.concatenate([chain.present() for chain in chains])
     if not (present & wanted).any():
         what = f"'{only}'" if only else "any class"
         raise UserError(f"No reference of these folds has {what}: there is no Dice to tune for.")
-
-
-def _best(chains: Sequence[ChainCounts], wanted: NDArray[np.bool_], fold: int | None = None) -> Floats:
-    """θ of all chains for one fold, or for all."""
-    targets = cut(wanted, [len(chain.names) for chain in chains])
-    return np.concatenate(
-        [
-            chain.best(chain.pooled if fold is None else chain.folds[fold], target)
-            for chain, target in zip(chains, targets, strict=True)
-        ]
+    thresholds, *own = (
+        np.concatenate([chain.best(wanted, fold) for chain in chains]) for fold in (None, *range(len(folds)))
     )
+    if len(chains) > 1:
+        per_case = [np.stack(dice, 1) for dice in evaluate(partial(segmented_dice, model, thresholds))]
+    else:
+        per_case = [
+            np.stack([chains[0].dice(theta, k) for theta in (fold.checkpoint.thresholds, thresholds)])
+            for k, fold in enumerate(folds)
+        ]
+    return Tuning(model.classes, wanted, chains, folds, thresholds, own, per_case)
 
 
-def _dice_from_counts(chain: ChainCounts, folds: Sequence[Fold], thresholds: Floats) -> list[Values]:
-    """What `CaseSegmenter` gives, of a chain that is the only one."""
+def _chains(model: TrainedModel, before: Floats) -> list[Chain]:
+    """The chains, nothing counted yet; thresholds before tuning (folds, classes) are edges, too."""
+    parts = zip(model.hierarchy.chains, model.places, model.presets, strict=True)
     return [
-        np.stack([chain.dice_per_case(counts, theta) for theta in (fold.checkpoint.thresholds, thresholds)])
-        for fold, counts in zip(folds, chain.folds, strict=True)
+        Chain(
+            names, place, presets, model.hierarchy.regions, np.union1d(candidates(presets), before[:, place])
+        )
+        for names, place, presets in parts
     ]
+
+
+def _of_every_case(
+    folds: Sequence[Fold], processes: int, progress: Progress, work: Callable[[Case], Any]
+) -> list[list[Any]]:
+    """What `work` makes of every case, fold by fold."""
+    cases = [case for fold in folds for case in fold.cases]
+    attempt = partial(_attempt, work)
+    try:
+        results = evaluate_cases(lambda: attempt, cases, processes, progress, "Reading predictions")
+    except UserError as error:
+        commands = "\n  ".join(fold.command for fold in folds)
+        raise UserError(f"{error}\nTo make predictions again:\n  {commands}") from error
+    remaining = iter(results)
+    return [list(islice(remaining, len(fold.cases))) for fold in folds]
+
+
+def _attempt(work: Callable[[Case], Any], case: Case) -> Any:
+    try:
+        return work(case)
+    except UnusableCase as problem:
+        return problem

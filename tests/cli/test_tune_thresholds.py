@@ -458,6 +458,6 @@ def test_nothing_is_left_when_writing_fails(chain, monkeypatch):
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(OSError, match="No space"):
-        Checkpoint(file).write(np.array([0.1, 0.2], np.float32), {})
+        Checkpoint(file).write(np.array([0.1, 0.2], np.float32), [])
     assert file.read_bytes() == before
     assert not list(file.parent.glob(".*"))

@@ -6,7 +6,7 @@ import torch
 
 from nnunet_ext.networks.multilevel import MultiLevelHead
 from nnunet_ext.nnunet_files.hierarchy import hierarchy_of
-from nnunet_ext.thresholds.recovery import levels_of, recover_activations
+from nnunet_ext.thresholds.predictions import recover_activations
 
 LABELS = {"background": 0, "a": 1, "b": 2, "c": 3, "d": 4, "e": 5}
 DATASETS = {
@@ -116,15 +116,3 @@ def test_the_input_is_left_alone():
     p = p.astype(np.float32)
     p.flags.writeable = False
     recover_activations(p, hierarchy, thresholds)
-
-
-def test_levels_of_labels():
-    hierarchy = hierarchy_of(DATASETS["forest"])
-    assert hierarchy.chains == (("c",), ("d", "b"), ("a",), ("e",))
-    levels = levels_of(np.array([[0, 1, 2], [3, 4, 5]], np.uint8), hierarchy)
-    assert [chain.tolist() for chain in levels] == [
-        [[0, 1, 0], [1, 0, 1]],
-        [[0, 0, 2], [0, 1, 0]],
-        [[0, 1, 0], [0, 0, 0]],
-        [[0, 0, 0], [0, 0, 1]],
-    ]
