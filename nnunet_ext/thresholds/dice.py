@@ -86,7 +86,7 @@ class Chain:
 
     def present(self, fold: int | None = None) -> Flags:
         """(m,) whether each class is in the reference of any case."""
-        return self._voxels(fold)[0][..., -1].any(0)
+        return self._voxels(fold)[0][..., -1].sum(0) > 0
 
     def dice(self, thresholds: Floats, fold: int | None = None) -> Values:
         """(N, m) Dice of every class in every case; `thresholds` are edges. NaN for one that is nowhere."""

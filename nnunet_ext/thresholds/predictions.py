@@ -95,16 +95,20 @@ def recover_activations(
     activations = []
     for pairs, theta in zip(score_pairs(hierarchy), thresholds, strict=True):
         m, tolerance = len(theta), TOLERANCE * len(theta)
-        estimates, precisions = np.empty((2, m, *strange.shape), np.float32)
+        estimates, precisions = [], []
         with np.errstate(invalid="ignore"):
-            for k, (output, base) in enumerate(pairs):
+            for (output, base), t in zip(pairs, theta, strict=True):
                 score = logits[output] if base is None else logs[output] - logs[base]
-                estimates[k] = score / np.float32(SCORE_SCALE) + np.float32(theta[k])
-                precisions[k] = -np.abs(score) if base is None else np.minimum(logs[output], logs[base])
-            best = np.take_along_axis(estimates, precisions.argmax(0)[None], 0)[0]
-            a = np.nan_to_num(best, nan=0, neginf=0, posinf=m)
-            disagree = (np.abs(estimates - a) > tolerance) & (precisions > precise_enough)
-        strange |= disagree.any(0) | (a < -tolerance) | (a > m + tolerance)
+                estimates.append(score / np.float32(SCORE_SCALE) + np.float32(t))
+                precisions.append(-np.abs(score) if base is None else np.minimum(logs[output], logs[base]))
+            a, highest = estimates[0], precisions[0]
+            for estimate, precision in zip(estimates[1:], precisions[1:], strict=True):
+                a = np.where(precision > highest, estimate, a)
+                highest = np.maximum(precision, highest)
+            a = np.where(np.isfinite(a), a, np.where(a > 0, np.float32(m), np.float32(0)))
+            strange |= (a < -tolerance) | (a > m + tolerance)
+            for estimate, precision in zip(estimates, precisions, strict=True):
+                strange |= (np.abs(estimate - a) > tolerance) & (precision > precise_enough)
         activations.append(a)
     return activations, strange
 

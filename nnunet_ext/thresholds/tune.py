@@ -160,7 +160,7 @@ def _of_every_case(
     folds: Sequence[Fold], processes: int, progress: Progress, work: Callable[[Case], Any]
 ) -> list[list[Any]]:
     """What `work` makes of every case, fold by fold."""
-    cases = [case for fold in folds for case in fold.cases]
+    cases: list[Any] = [case for fold in folds for case in fold.cases]
     attempt = partial(_attempt, work)
     try:
         results = evaluate_cases(lambda: attempt, cases, processes, progress, "Reading predictions")

@@ -15,6 +15,8 @@ from nnunet_ext.errors import UserError
 from nnunet_ext.networks.multilevel import MultiLevelHead
 from nnunet_ext.nnunet_files.hierarchy import hierarchy_of
 from nnunet_ext.thresholds.checkpoint import Checkpoint
+from nnunet_ext.thresholds.model import TrainedModel
+from nnunet_ext.thresholds.tune import tune
 
 TRAINER = "nnUNetTrainerMultiLevelMCE_5epochs"
 CHAIN = {"background": 0, "cell": 1, "nucleus": 2}
@@ -109,6 +111,37 @@ def preset(levels, j):
 
 
 TRUE = [[0.4, 1.6]]
+CELLS, TREE = {"cell": 1, "nucleus": 2}, {"cell": {"nucleus": {}}, "debris": {}}
+#: labels, nesting, true thresholds; tuned thresholds, Dice before and after
+EXPECTED = {
+    "one": ({"a": 1}, None, [[0.3]], [0.285], [0.83696], [0.97316]),
+    "chain": (CELLS, None, TRUE, [0.395, 1.605], [0.70481, 0.74297], [0.96242, 0.93685]),
+    "ignore": ({**CELLS, "ignore": 3}, None, TRUE, [0.395, 1.605], [0.70481, 0.74297], [0.96242, 0.93685]),
+    "regions": (
+        {"cell": [1, 2], "nucleus": 2},
+        None,
+        TRUE,
+        [0.395, 1.605],
+        [0.90919, 0.74297],
+        [0.98777, 0.93685],
+    ),
+    "tree": (
+        {**CELLS, "debris": 3},
+        TREE,
+        [[0.4, 1.6], [0.8]],
+        [0.415, 1.605, 0.865],
+        [0.62208, 0.75723, 0.37067],
+        [0.96274, 0.94916, 0.74451],
+    ),
+    "tree of regions": (
+        {"cell": [1, 2], "nucleus": [2], "debris": [3]},
+        None,
+        [[0.4, 1.6], [0.8]],
+        [0.415, 1.605, 0.805],
+        [0.6905, 0.5992, 0.59669],
+        [0.96636, 0.92753, 0.90694],
+    ),
+}
 
 
 @pytest.fixture
@@ -169,6 +202,24 @@ def test_finds_the_thresholds_behind_the_truth_and_says_what_they_gain(chain):
     assert after.mean() > before.mean() + 0.1
     assert f"nnUNetv2_train 520 2d 0 -tr {TRAINER} -p nnUNetPlans --val --npz" in output
     assert "agree" not in output
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("name", EXPECTED)
+def test_literal_thresholds_and_dice(nnunet_folders, name, dtype):
+    """Of two folds; the numbers are those of an earlier implementation."""
+    labels, nesting, true, thresholds, before, after = EXPECTED[name]
+    results = fill(Results(nnunet_folders, {"background": 0, **labels}, nesting), [0, 1], true)
+    for file in results.folder.glob("fold_*/validation/*.npz"):
+        np.savez_compressed(file, probabilities=np.load(file)["probabilities"].astype(dtype))
+    model = TrainedModel("520", "2d", TRAINER, "nnUNetPlans")
+    tuning = tune(model, model.folds(["0", "1"], "checkpoint_final.pth"))
+    np.testing.assert_allclose(tuning.thresholds, thresholds, rtol=1e-6)
+    np.testing.assert_allclose(tuning.dice(), [before, after], atol=1e-5)
+    for fold in (0, 1):  # they have the same cases
+        np.testing.assert_allclose(tuning.own[fold], thresholds, rtol=1e-6)
+        np.testing.assert_allclose(tuning.dice(fold), [before, after], atol=1e-5)
+    assert tuning.costs == [0, 0]
 
 
 def test_the_untuned_file_is_kept_and_nothing_else_changes(chain):
