@@ -159,20 +159,25 @@ def _chains(model: TrainedModel, before: Floats) -> list[Chain]:
 def _of_every_case(
     folds: Sequence[Fold], processes: int, progress: Progress, work: Callable[[Case], Any]
 ) -> list[list[Any]]:
-    """What `work` makes of every case, fold by fold."""
+    """What `work` makes of every case, fold by fold; one `UserError` names all cases that are unusable."""
     cases: list[Any] = [case for fold in folds for case in fold.cases]
     attempt = partial(_attempt, work)
-    try:
-        results = evaluate_cases(lambda: attempt, cases, processes, progress, "Reading predictions")
-    except UserError as error:
-        commands = "\n  ".join(fold.command for fold in folds)
-        raise UserError(f"{error}\nTo make predictions again:\n  {commands}") from error
-    remaining = iter(results)
-    return [list(islice(remaining, len(fold.cases))) for fold in folds]
+    results = iter(evaluate_cases(lambda: attempt, cases, processes, progress, "Reading predictions"))
+    by_fold = [list(islice(results, len(fold.cases))) for fold in folds]
+    problems = [[result for result in of_fold if isinstance(result, str)] for of_fold in by_fold]
+    if any(problems):
+        listed = [text for of_fold in problems for text in of_fold]
+        commands = [fold.command for fold, of_fold in zip(folds, problems, strict=True) if of_fold]
+        raise UserError(
+            "\n  ".join([f"{len(listed)} of {len(cases)} cases cannot be used:", *listed])
+            + "\n  ".join(["\nTo make their predictions again:", *commands])
+        )
+    return by_fold
 
 
 def _attempt(work: Callable[[Case], Any], case: Case) -> Any:
+    """What `work` makes of a case, or as a text why it cannot be used."""
     try:
         return work(case)
     except UnusableCase as problem:
-        return problem
+        return str(problem)

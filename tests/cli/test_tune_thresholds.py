@@ -452,6 +452,16 @@ def test_predictions_of_another_network_are_refused(chain):
     assert not (chain.folder / "fold_0" / "checkpoint_final_untuned.pth").exists()
 
 
+def test_only_folds_with_stale_predictions_are_to_be_validated_again(nnunet_folders):
+    results = fill(Results(nnunet_folders, CHAIN), [0, 1], TRUE)
+    results.checkpoint(1, [[0.3, 1.7]])
+    error = refused(fold=(0, 1))
+    assert error.startswith("3 of 6 cases cannot be used")
+    assert "f1c2.npz was not made with the checkpoint's thresholds" in error
+    assert "nnUNetv2_train 520 2d 1 " in error
+    assert "nnUNetv2_train 520 2d 0 " not in error
+
+
 def test_probabilities_of_an_earlier_validation_are_refused(chain):
     """Trained again without --npz: the segmentations are new, the probabilities are not."""
     file = chain.folder / "fold_0" / "validation" / "f0c1.png"
