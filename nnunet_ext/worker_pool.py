@@ -94,7 +94,7 @@ def _end_with_parent() -> None:
 
 
 WORTH_PROCESSES = 20.0  # seconds of remaining work; starting a process imports nnU-Net, about 10 s
-REMEDY = (
+_REMEDY = (
     "Start again with a smaller nnUNet_def_n_proc (an environment variable of nnU-Net): "
     "finished cases are kept."
 )
@@ -131,7 +131,7 @@ def _results(work: Callable[[T], R], cases: Sequence[T], processes: int) -> Iter
         left = len(cases) - done
         seconds = (time.monotonic() - start) / done * left if done else 0.0
         if processes > 1 and left > 1 and seconds > WORTH_PROCESSES:
-            yield from as_they_finish(work, cases[done:], processes, REMEDY)
+            yield from as_they_finish(work, cases[done:], processes, _REMEDY)
             return
         yield work(case)
 

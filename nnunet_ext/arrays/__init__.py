@@ -1,1 +1,1 @@
-"""The ground under every other room: checks, components, nearest cores, blocks and slabs of arrays."""
+"""What every other package does with arrays: checks, components, nearest of many objects, work in parts."""

@@ -1,4 +1,8 @@
-"""A volume as blocks: their boxes, working through them with threads, arrays in memory or on disk."""
+"""Work through a large array in parts, on threads, so that temporary arrays stay small.
+
+Two kinds of parts: slabs along the first axis, for what is computed in memory, and blocks of all axes with
+a `Workplace`, whose arrays may be files, for volumes beyond memory.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,16 +20,37 @@ from numpy.typing import DTypeLike, NDArray
 from scipy.ndimage import find_objects
 
 Box = tuple[slice, ...]
+Part = TypeVar("Part")
 T = TypeVar("T")
 
+SLAB_VOXELS = 2**24  # arrays below this are one slab
+_SLAB_THREADS = 2  # NumPy and the distance transform release the interpreter's lock
 # Edge of a block where nobody asked for one: small working arrays, and little work for its margin.
-DEFAULT_EDGE = {2: 1024, 3: 128}
+_DEFAULT_EDGE = {2: 1024, 3: 128}
+
+
+def slabs(shape: tuple[int, ...], size: int = 1) -> Iterator[slice]:
+    """Slices of the first axis, about `size` times `SLAB_VOXELS` each, that cover it once."""
+    rows = max(1, size * SLAB_VOXELS // max(1, prod(shape[1:])))
+    return (slice(start, min(start + rows, shape[0])) for start in range(0, shape[0], rows))
+
+
+def for_each_slab(work: Callable[[slice], T], shape: tuple[int, ...], size: int = 1) -> list[T]:
+    """Results of `work` for every slab, in order; of several slabs some at a time."""
+    return list(_on_threads(work, list(slabs(shape, size)), min(_SLAB_THREADS, os.cpu_count() or 1)))
+
+
+def widened(slab: slice, halo: int, length: int) -> tuple[slice, slice]:
+    """`slab` with `halo` rows at either side where the array has them, and where `slab` lies in that."""
+    start = max(0, slab.start - halo)
+    wide = slice(start, min(length, slab.stop + halo))
+    return wide, slice(slab.start - start, slab.stop - start)
 
 
 def block_edges(tile: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     """Edges of a block, one per axis, from the argument `tile` of the public functions."""
     if tile is None:
-        return (DEFAULT_EDGE[ndim],) * ndim
+        return (_DEFAULT_EDGE[ndim],) * ndim
     edges = tuple(tile) if isinstance(tile, Sequence) else (tile,) * ndim
     if len(edges) != ndim or not all(isinstance(edge, int | np.integer) and edge > 0 for edge in edges):
         raise ValueError(f"tile: expected a positive whole number, or one per axis ({ndim}), got {tile}")
@@ -100,12 +126,7 @@ class Workplace:
 
     def each(self, work: Callable[[Box], T], boxes: Iterable[Box]) -> Iterator[T]:
         """Yield the result of `work` for every box, in order."""
-        boxes = list(boxes)
-        if min(self.threads, len(boxes)) < 2:
-            yield from map(work, boxes)
-            return
-        with ThreadPoolExecutor(self.threads) as pool:
-            yield from pool.map(work, boxes)
+        return _on_threads(work, list(boxes), self.threads)
 
 
 def workplace(threads: int | None, scratch: str | os.PathLike[str] | None) -> Workplace:
@@ -115,3 +136,11 @@ def workplace(threads: int | None, scratch: str | os.PathLike[str] | None) -> Wo
     if threads < 1:
         raise ValueError(f"threads: expected at least 1, got {threads}")
     return Workplace(threads, None if scratch is None else Path(scratch))
+
+
+def _on_threads(work: Callable[[Part], T], parts: Sequence[Part], threads: int) -> Iterator[T]:
+    if min(threads, len(parts)) < 2:
+        yield from map(work, parts)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(work, parts)

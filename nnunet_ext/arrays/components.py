@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.morphology import skeletonize
 
-from nnunet_ext.arrays.slabs import slabs
+from nnunet_ext.arrays.blocks import slabs
 
 # Number of neighbours as cc3d names it, by (dimensions, connectivity as scikit-image names it).
 NEIGHBOURS: dict[tuple[int, int], Literal[4, 6, 8, 18, 26]] = {

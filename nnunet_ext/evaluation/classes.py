@@ -28,7 +28,7 @@ from nnunet_ext.nnunet_files.reading import find_reader, read_labels
 from nnunet_ext.worker_pool import Progress, silent
 
 PathLike = str | os.PathLike[str]
-Metrics = dict[str, float]
+_Metrics = dict[str, float]
 
 
 def evaluate_folders(
@@ -98,11 +98,11 @@ def evaluate_folders(
     files = [(reference / name, prediction / name) for name in names]
 
     @cache
-    def make_evaluator() -> CaseEvaluator:
+    def make_evaluator() -> _CaseEvaluator:
         # Only this imports nnU-Net (10 s): a wrong path is reported at once, the bar starts at once.
         classes = read_classes(content, json_file)
         nesting = read_nesting(content, classes, containment)
-        return CaseEvaluator(find_reader(content, files[0][0]), classes, connectivity, nesting)
+        return _CaseEvaluator(find_reader(content, files[0][0]), classes, connectivity, nesting)
 
     cases = evaluate_cases(make_evaluator, files, processes, progress)
     evaluator = make_evaluator()
@@ -111,7 +111,7 @@ def evaluate_folders(
 
 
 @dataclass(frozen=True)
-class CaseEvaluator:
+class _CaseEvaluator:
     """Evaluates one case after the other; can be sent to other processes.
 
     Attributes
@@ -157,7 +157,7 @@ def case_metrics(
     classes: Classes,
     connectivity: int | None = None,
     nesting: Nesting | None = None,
-) -> dict[str, Metrics]:
+) -> dict[str, _Metrics]:
     """Every metric of every class of two label maps (2D or 3D) of one shape.
 
     With `nesting` that includes containment, for every class, since a summary has the same metrics for all.
@@ -186,7 +186,7 @@ def _nested_part(cases: list[dict[str, Any]], nesting: Nesting) -> Summary:
 
 def _class_metrics(
     prediction: BoolArray, reference: BoolArray, counted: BoolArray | None, connectivity: int | None
-) -> Metrics:
+) -> _Metrics:
     counts = confusion(prediction, reference, counted)
     if counted is not None:
         prediction, reference = prediction & counted, reference & counted

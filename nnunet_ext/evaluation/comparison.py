@@ -16,13 +16,13 @@ from nnunet_ext.files import write_texts
 from nnunet_ext.metrics.statistics import PairedTest, paired_test
 from nnunet_ext.worker_pool import Progress, silent
 
-FOREGROUND = "foreground_mean"
-DEFAULT_METRICS = (
+_FOREGROUND = "foreground_mean"
+_DEFAULT_METRICS = (
     *("Dice", "clDice", "Beta0Error", "Beta1Error"),
     *SHARES,  # of nested classes
     *("PQ", "SQ", "RQ", "P05", "recall", "AJI", "ContourF1@2", "mean_matched_dice"),  # of instances
 )
-HIGHER_IS_BETTER = {
+_HIGHER_IS_BETTER = {
     **dict.fromkeys(("Dice", "IoU", "clDice", "TP", "TN"), True),
     **dict.fromkeys(("Beta0Error", "Beta1Error", "FP", "FN", *SHARES), False),
     **dict.fromkeys(("PQ", "SQ", "RQ", "P05", "precision", "recall", "f1", "accuracy", "tp"), True),
@@ -70,7 +70,7 @@ def compare_summaries(
     a, b : dict
         As `load_summary` or `evaluate_folders` returns; nnU-Net's own will do.
     metrics : sequence of str, optional
-        Default: those of `DEFAULT_METRICS` that both summaries have.
+        Default: those of `_DEFAULT_METRICS` that both summaries have.
     n_resamples, seed : int
         As in `paired_test`.
     progress : callable, optional
@@ -93,12 +93,12 @@ def compare_summaries(
     _check_same("classes", set(keys), set(values_b[cases[0]]))
     chosen = _choose_metrics(metrics, values_a[cases[0]][keys[0]], values_b[cases[0]][keys[0]])
     names = {**b.get("class_names", {}), **a.get("class_names", {})}
-    tests = [(metric, key) for metric in chosen for key in (FOREGROUND, *keys)]
+    tests = [(metric, key) for metric in chosen for key in (_FOREGROUND, *keys)]
     rows = []
     for metric, key in progress(tests, len(tests), "Testing"):
         in_a = [_value(values_a[case], metric, key) for case in cases]
         in_b = [_value(values_b[case], metric, key) for case in cases]
-        if metric.removesuffix("_ref") in SHARES and key != FOREGROUND and _no_number(in_a + in_b):
+        if metric.removesuffix("_ref") in SHARES and key != _FOREGROUND and _no_number(in_a + in_b):
             continue  # a class that lies in no other
         test = paired_test(in_a, in_b, n_resamples, seed)
         rows.append(
@@ -106,7 +106,7 @@ def compare_summaries(
                 metric=metric,
                 class_key=key,
                 class_name=names.get(key, ""),
-                higher_is_better=HIGHER_IS_BETTER.get(metric.split("@")[0]),  # PQ@0.75
+                higher_is_better=_HIGHER_IS_BETTER.get(metric.split("@")[0]),  # PQ@0.75
                 **asdict(test),
             )
         )
@@ -148,7 +148,7 @@ def _check_same(what: str, in_a: set[str], in_b: set[str]) -> None:
 def _choose_metrics(wanted: Sequence[str] | None, a: Iterable[str], b: Iterable[str]) -> list[str]:
     common = [metric for metric in a if metric in set(b)]
     if wanted is None:
-        return [metric for metric in DEFAULT_METRICS if metric in common] or common
+        return [metric for metric in _DEFAULT_METRICS if metric in common] or common
     unknown = [metric for metric in wanted if metric not in common]
     if unknown:
         raise UserError(f"Not in both summaries: {', '.join(unknown)}. In both: {', '.join(common)}.")
@@ -160,6 +160,6 @@ def _no_number(values: Iterable[float]) -> bool:
 
 
 def _value(classes: Values, metric: str, key: str) -> float:
-    if key == FOREGROUND:
+    if key == _FOREGROUND:
         return nan_mean(values[metric] for values in classes.values())
     return classes[key][metric]

@@ -27,7 +27,7 @@ _NOTHING = Containment(0, 0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
-class NestedClass:
+class _NestedClass:
     """A class, or region, that lies in another.
 
     Attributes
@@ -43,7 +43,7 @@ class NestedClass:
     outer: tuple[int, ...]
 
 
-Nesting = dict[str, NestedClass]
+Nesting = dict[str, _NestedClass]
 
 
 def read_nesting(dataset_json: Mapping[str, Any], classes: Classes, wanted: bool = False) -> Nesting:
@@ -61,7 +61,7 @@ def read_nesting(dataset_json: Mapping[str, Any], classes: Classes, wanted: bool
         return {}
     outer = {key: hierarchy.parents[name] for key, name in classes.names.items()}
     nesting = {
-        key: NestedClass(around, hierarchy.labels[classes.names[key]], hierarchy.labels[around])
+        key: _NestedClass(around, hierarchy.labels[classes.names[key]], hierarchy.labels[around])
         for key, around in outer.items()
         if around is not None
     }
@@ -71,7 +71,7 @@ def read_nesting(dataset_json: Mapping[str, Any], classes: Classes, wanted: bool
 
 
 def containment_metrics(
-    prediction: NDArray[Any], reference: NDArray[Any], nested: NestedClass | None, counted: BoolArray | None
+    prediction: NDArray[Any], reference: NDArray[Any], nested: _NestedClass | None, counted: BoolArray | None
 ) -> dict[str, float]:
     """Shares and counts of one class in two label maps; all NaN for a class that lies in no other."""
     if nested is None:

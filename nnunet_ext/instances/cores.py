@@ -39,14 +39,14 @@ from nnunet_ext.arrays.semantic_classes import CELL, TOUCHING
 from nnunet_ext.images.instance_files import instance_dtype
 
 #: Returns a box of the semantic map: 1 cell, 2 touching, anything else background.
-SemanticReader: TypeAlias = Callable[[Box], NDArray[Any]]
+_SemanticReader: TypeAlias = Callable[[Box], NDArray[Any]]
 
 _TOUCHING_CODE, _FIRST_PIECE = 1, 2  # in the working array
 _SAMPLE = 8  # every eighth voxel along each axis is in the coarse tree
 
 
 def assemble(
-    read: SemanticReader,
+    read: _SemanticReader,
     shape: tuple[int, ...],
     edges: Sequence[int],
     *,
@@ -115,7 +115,7 @@ class _Cores:
 
 
 def _find_cores(
-    read: SemanticReader,
+    read: _SemanticReader,
     shape: tuple[int, ...],
     edges: Sequence[int],
     connectivity: int,

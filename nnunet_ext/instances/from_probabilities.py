@@ -26,7 +26,7 @@ from nnunet_ext.instances.semantic import (
     sum_without_gap,
 )
 
-METHODS = ("map", "threshold", "watershed")
+_METHODS = ("map", "threshold", "watershed")
 NO_TILES = (
     "method 'watershed' grows seeds through the whole volume and cannot be computed by tiles; "
     "'map' and 'threshold' can"
@@ -106,7 +106,7 @@ def from_probabilities(
     if not isinstance(decide, Decision):
         if tile is not None or scratch is not None:
             raise ValueError(f"tile and scratch: {NO_TILES}")
-        return flood(channels, gap, decide, connectivity, min_size)
+        return _flood(channels, gap, decide, connectivity, min_size)
 
     def read(box: Box) -> NDArray[np.uint8]:
         return decide([channel[box] for channel in channels])
@@ -126,7 +126,7 @@ def check_method(
     method: str, gap: str, gamma_touching: float | None, gamma_cell: float | None
 ) -> Decision | float:
     """Check these arguments of `from_probabilities`; return the decision, or the threshold of the seeds."""
-    check_choice("method", method, METHODS)
+    check_choice("method", method, _METHODS)
     if method != "watershed":
         return decision(method, gap, gamma_touching, gamma_cell)
     check_choice("gap", gap, GAPS)
@@ -135,7 +135,7 @@ def check_method(
     return gamma("cell", gamma_cell)
 
 
-def flood(p: Channels, gap: str, threshold: float, connectivity: int, min_size: int) -> NDArray[Any]:
+def _flood(p: Channels, gap: str, threshold: float, connectivity: int, min_size: int) -> NDArray[Any]:
     """Watershed on p_cell − p_touching; the arguments are those of `from_probabilities`, checked."""
     from skimage.segmentation import watershed
 

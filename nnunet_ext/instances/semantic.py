@@ -22,7 +22,7 @@ from nnunet_ext.arrays.semantic_classes import CELL, TOUCHING
 Channels: TypeAlias = Sequence[NDArray[Any]]
 
 GAPS = ("background", "second", "uniform")
-DEFAULT_GAMMA = 0.5
+_DEFAULT_GAMMA = 0.5
 
 
 def semantic_from_probabilities(
@@ -146,7 +146,7 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
 def gamma(name: str, value: float | None) -> float:
     """Return a threshold between 0 and 1, the default where None."""
     if value is None:
-        return DEFAULT_GAMMA
+        return _DEFAULT_GAMMA
     if not 0 <= value <= 1:
         raise ValueError(f"gamma_{name}: expected 0 to 1, got {value}")
     return float(value)

@@ -10,7 +10,7 @@ from nnunet_ext.errors import UserError
 
 BACKGROUND, IGNORE = "background", "ignore"
 
-Parents = dict[str, str | None]
+_Parents = dict[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Hierarchy:
     """
 
     labels: dict[str, tuple[int, ...]]
-    parents: Parents
+    parents: _Parents
     regions: bool
 
     def __str__(self) -> str:
@@ -133,7 +133,7 @@ def hierarchy_of(dataset_json: Mapping[str, Any]) -> Hierarchy:
     return Hierarchy(_with_inner_labels(named, parents), parents, regions)
 
 
-def _with_inner_labels(named: dict[str, tuple[int, ...]], parents: Parents) -> dict[str, tuple[int, ...]]:
+def _with_inner_labels(named: dict[str, tuple[int, ...]], parents: _Parents) -> dict[str, tuple[int, ...]]:
     all_labels = {name: list(labels) for name, labels in named.items()}
     for name, labels in named.items():
         outer = parents[name]
@@ -143,7 +143,7 @@ def _with_inner_labels(named: dict[str, tuple[int, ...]], parents: Parents) -> d
     return {name: tuple(sorted(labels)) for name, labels in all_labels.items()}
 
 
-def _parents_of_regions(regions: dict[str, tuple[int, ...]]) -> Parents:
+def _parents_of_regions(regions: dict[str, tuple[int, ...]]) -> _Parents:
     """The smallest region around each."""
     sets = {name: frozenset(labels) for name, labels in regions.items()}
     names = list(sets)
@@ -161,7 +161,7 @@ def _parents_of_regions(regions: dict[str, tuple[int, ...]]) -> Parents:
     }
 
 
-def _parents_in(nesting: Any, named: Mapping[str, Any]) -> Parents:
+def _parents_in(nesting: Any, named: Mapping[str, Any]) -> _Parents:
     """What ``"nesting"`` says, in the order of the labels."""
     if isinstance(nesting, list) and all(isinstance(name, str) for name in nesting):
         tree: Any = {}
@@ -171,7 +171,7 @@ def _parents_in(nesting: Any, named: Mapping[str, Any]) -> Parents:
         tree = nesting
     if isinstance(tree, dict) and list(tree) == [BACKGROUND]:
         tree = tree[BACKGROUND]
-    parents: Parents = {}
+    parents: _Parents = {}
     _collect(tree, (), parents, named)
     missing = [name for name in named if name not in parents]
     if missing:
@@ -180,7 +180,7 @@ def _parents_in(nesting: Any, named: Mapping[str, Any]) -> Parents:
     return {name: parents[name] for name in named}
 
 
-def _collect(tree: Any, path: tuple[str, ...], parents: Parents, named: Mapping[str, Any]) -> None:
+def _collect(tree: Any, path: tuple[str, ...], parents: _Parents, named: Mapping[str, Any]) -> None:
     where = f"in '{path[-1]}'" if path else "at the top"
     if not isinstance(tree, dict):
         raise UserError(

@@ -17,73 +17,13 @@ from nnunet_ext.errors import UserError
 from nnunet_ext.files import read_json, write_texts
 from nnunet_ext.nnunet_files.folders import dataset_folder
 
-SMALL_PLANS = "nnUNetPlansSmall"
-PLAN_FIRST = "Run 'nnUNetv2_plan_and_preprocess -d ID' first, and give -d that id."
-MARK = "small_plans_of"  # key by which our plans are told from nnU-Net's own files
-SMALLEST_FEATURE_MAP = 8  # voxels along an axis at the bottom of the U
-WIDEST = 8  # the deepest stage has at most this many times the features of the first
-DEFAULT_PATCH = {2: 128, 3: 64}
-DEFAULT_BATCH = {2: 4, 3: 2}
-
-
-def _cut_topology(arch: dict[str, Any], patch: Sequence[int], features: int) -> list[list[int]]:
-    """Shorten an architecture in place to the stages that `patch` leaves room for; return its strides."""
-    strides: list[list[int]] = []
-    for stride in arch["strides"]:
-        total = [prod(s) for s in zip(*strides, stride, strict=True)]
-        if any(s > 1 and n // t < SMALLEST_FEATURE_MAP for n, s, t in zip(patch, stride, total, strict=True)):
-            break
-        strides.append(list(stride))
-    stages = max(2, len(strides))
-    strides = [list(stride) for stride in arch["strides"][:stages]]
-    arch["n_stages"] = stages
-    arch["features_per_stage"] = [min(features * 2**i, features * WIDEST) for i in range(stages)]
-    for key in ("strides", "kernel_sizes", "n_conv_per_stage", "n_blocks_per_stage"):
-        if key in arch:
-            arch[key] = arch[key][:stages]
-    arch["n_conv_per_stage_decoder"] = arch["n_conv_per_stage_decoder"][: stages - 1]
-    return strides
-
-
-def shrink(
-    configuration: dict[str, Any], patch: int | None, batch: int | None, features: int
-) -> dict[str, Any]:
-    """A smaller copy of one configuration of a plans file.
-
-    Parameters
-    ----------
-    configuration : dict
-        A configuration, resolved (see `resolve`).
-    patch : int, optional
-        Largest patch edge in voxels; None for 128 (2D) or 64 (3D). An edge is rounded down to what the
-        network's strides divide, and never exceeds the planned one.
-    batch : int, optional
-        Largest batch; None for 4 (2D) or 2 (3D).
-    features : int
-        Feature maps of the first stage; doubled per stage up to 8 times.
-
-    Returns
-    -------
-    dict
-        The copy; it names the same preprocessed data.
-    """
-    small = deepcopy(configuration)
-    ndim = len(small["patch_size"])
-    edges = [min(n, patch or DEFAULT_PATCH[ndim]) for n in small["patch_size"]]
-    strides = _cut_topology(small["architecture"]["arch_kwargs"], edges, features)
-    steps = [prod(axis) for axis in zip(*strides, strict=True)]
-    small["patch_size"] = [max(step, n // step * step) for n, step in zip(edges, steps, strict=True)]
-    small["batch_size"] = max(2, min(small["batch_size"], batch or DEFAULT_BATCH[ndim]))
-    return small
-
-
-def resolve(configurations: dict[str, Any], name: str) -> dict[str, Any]:
-    """A configuration with all that it inherits, as nnU-Net resolves it."""
-    own = configurations[name]
-    if "inherits_from" not in own:
-        return own
-    rest = {key: value for key, value in own.items() if key != "inherits_from"}
-    return resolve(configurations, own["inherits_from"]) | rest
+_SMALL_PLANS = "nnUNetPlansSmall"
+_PLAN_FIRST = "Run 'nnUNetv2_plan_and_preprocess -d ID' first, and give -d that id."
+_MARK = "small_plans_of"  # key by which our plans are told from nnU-Net's own files
+_SMALLEST_FEATURE_MAP = 8  # voxels along an axis at the bottom of the U
+_WIDEST = 8  # the deepest stage has at most this many times the features of the first
+_DEFAULT_PATCH = {2: 128, 3: 64}
+_DEFAULT_BATCH = {2: 4, 3: 2}
 
 
 def write_small_plans(
@@ -93,7 +33,7 @@ def write_small_plans(
     batch: int | None = None,
     features: int = 8,
     plans: str = "nnUNetPlans",
-    name: str = SMALL_PLANS,
+    name: str = _SMALL_PLANS,
     overwrite: bool = False,
 ) -> tuple[Path, dict[str, Any]]:
     """Write small plans beside the plans they are made from.
@@ -127,34 +67,106 @@ def write_small_plans(
     """
     if not re.fullmatch(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*", name):
         raise UserError(f"'{name}' cannot be the name of plans: use letters, digits, single '_' or '-'.")
-    source = dataset_folder(dataset, "nnUNet_preprocessed", PLAN_FIRST) / f"{plans}.json"
+    source = dataset_folder(dataset, "nnUNet_preprocessed", _PLAN_FIRST) / f"{plans}.json"
     if not source.is_file():
         raise UserError(f"{source} does not exist. Run 'nnUNetv2_plan_and_preprocess -d {dataset}' first.")
     small = read_json(source, "Plan the dataset again.")
-    planned = small.get("configurations") if isinstance(small, dict) else None
+    small["configurations"] = {
+        key: shrink(content, patch, batch, features)
+        for key, content in _wanted_configurations(small, configurations, source).items()
+    }
+    small["plans_name"] = name
+    small[_MARK] = plans
+    target = source.with_name(f"{name}.json")
+    _check_replaceable(target, small, overwrite)
+    write_texts({target: json.dumps(small, indent=4)})
+    return target, small
+
+
+def shrink(
+    configuration: dict[str, Any], patch: int | None, batch: int | None, features: int
+) -> dict[str, Any]:
+    """A smaller copy of one configuration of a plans file.
+
+    Parameters
+    ----------
+    configuration : dict
+        A configuration with all that it inherits.
+    patch : int, optional
+        Largest patch edge in voxels; None for 128 (2D) or 64 (3D). An edge is rounded down to what the
+        network's strides divide, and never exceeds the planned one.
+    batch : int, optional
+        Largest batch; None for 4 (2D) or 2 (3D).
+    features : int
+        Feature maps of the first stage; doubled per stage up to 8 times.
+
+    Returns
+    -------
+    dict
+        The copy; it names the same preprocessed data.
+    """
+    small = deepcopy(configuration)
+    ndim = len(small["patch_size"])
+    edges = [min(n, patch or _DEFAULT_PATCH[ndim]) for n in small["patch_size"]]
+    strides = _cut_topology(small["architecture"]["arch_kwargs"], edges, features)
+    steps = [prod(axis) for axis in zip(*strides, strict=True)]
+    small["patch_size"] = [max(step, n // step * step) for n, step in zip(edges, steps, strict=True)]
+    small["batch_size"] = max(2, min(small["batch_size"], batch or _DEFAULT_BATCH[ndim]))
+    return small
+
+
+def _wanted_configurations(plans: Any, names: Sequence[str], file: Path) -> dict[str, dict[str, Any]]:
+    """Configurations of a plans file, resolved: those named, all without names, and first stages of these."""
+    planned = plans.get("configurations") if isinstance(plans, dict) else None
     if not planned:
-        raise UserError(f"{source} is not a plans file of nnU-Net v2: it has no configurations.")
-    unknown = sorted(set(configurations) - set(planned))
+        raise UserError(f"{file} is not a plans file of nnU-Net v2: it has no configurations.")
+    unknown = sorted(set(names) - set(planned))
     if unknown:
         raise UserError(
-            f"{source.name} has no configuration {', '.join(unknown)}. It has: {', '.join(planned)}."
+            f"{file.name} has no configuration {', '.join(unknown)}. It has: {', '.join(planned)}."
         )
-    resolved = {key: resolve(planned, key) for key in planned}
-    wanted = set(configurations or planned)
+    resolved = {key: _resolve(planned, key) for key in planned}
+    wanted = set(names or planned)
     wanted |= {resolved[key]["previous_stage"] for key in wanted if resolved[key].get("previous_stage")}
-    small["plans_name"] = name
-    small[MARK] = plans
-    small["configurations"] = {
-        key: shrink(content, patch, batch, features) for key, content in resolved.items() if key in wanted
-    }
-    target = source.with_name(f"{name}.json")
+    return {key: content for key, content in resolved.items() if key in wanted}
+
+
+def _check_replaceable(target: Path, small: dict[str, Any], overwrite: bool) -> None:
     earlier = read_json(target, "Remove it.") if target.exists() else small
-    if MARK not in earlier:
+    if _MARK not in earlier:
         raise UserError(f"{target} was not written by small-plans and is left alone. Choose another --name.")
     if earlier != small and not overwrite:
         raise UserError(
             f"{target} exists with other settings, and models may have been trained with it. "
             "Write under another --name, or replace it with --overwrite."
         )
-    write_texts({target: json.dumps(small, indent=4)})
-    return target, small
+
+
+def _resolve(configurations: dict[str, Any], name: str) -> dict[str, Any]:
+    """A configuration with all that it inherits, as nnU-Net resolves it."""
+    own = configurations[name]
+    if "inherits_from" not in own:
+        return own
+    rest = {key: value for key, value in own.items() if key != "inherits_from"}
+    return _resolve(configurations, own["inherits_from"]) | rest
+
+
+def _cut_topology(arch: dict[str, Any], patch: Sequence[int], features: int) -> list[list[int]]:
+    """Shorten an architecture in place to the stages that `patch` allows; return its strides."""
+    strides: list[list[int]] = []
+    for stride in arch["strides"]:
+        total = [prod(s) for s in zip(*strides, stride, strict=True)]
+        if any(
+            s > 1 and n // t < _SMALLEST_FEATURE_MAP for n, s, t in zip(patch, stride, total, strict=True)
+        ):
+            break
+        strides.append(list(stride))
+    stages = max(2, len(strides))
+    strides = [list(stride) for stride in arch["strides"][:stages]]
+    arch["n_stages"] = stages
+    arch["features_per_stage"] = [min(features * 2**i, features * _WIDEST) for i in range(stages)]
+    for key in ("strides", "kernel_sizes", "n_conv_per_stage", "n_blocks_per_stage"):
+        if key in arch:
+            arch[key] = arch[key][:stages]
+    arch["n_conv_per_stage_decoder"] = arch["n_conv_per_stage_decoder"][: stages - 1]
+    return strides

@@ -9,9 +9,9 @@ import edt
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunet_ext.arrays.blocks import for_each_slab, widened
 from nnunet_ext.arrays.checks import check_radius, check_spacing, unsigned_instances
 from nnunet_ext.arrays.semantic_classes import GAP
-from nnunet_ext.arrays.slabs import for_each_slab, widened
 from nnunet_ext.targets.keep_cores import restore_cores
 from nnunet_ext.targets.touching import half_widths, touching_band
 

@@ -55,7 +55,7 @@ def test_mask_removes_from_both_before_thinning():
 
 def test_tube_that_scikit_image_deletes_still_counts():
     tube = bar(10, 4, ndim=3)
-    assert not skeletonize(tube).any()  # scikit-image#3757; if this fails, it has been mended there
+    assert not skeletonize(tube).any()  # scikit-image#3757; if this fails, it has been corrected there
     assert cl_dice(tube, tube) == 1
     two = tube.copy()
     two[8, 8, 2:12] = True  # a component that survives next to one that does not

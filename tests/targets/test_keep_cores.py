@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from nnunet_ext.arrays import slabs as _slabs
+from nnunet_ext.arrays import blocks
 from nnunet_ext.arrays.nearest import squared_steps
 from nnunet_ext.data.cells import crowded_cells
 from nnunet_ext.instances import from_semantic
@@ -217,7 +217,7 @@ COARSE = (warped_blocks((9, 24, 24), (5, 14, 14), 6), (4.0, 1.0, 1.0))  # the wi
 @pytest.mark.parametrize(("instances", "spacing"), [*HARD, COARSE])
 def test_slabs_change_nothing(instances, spacing, monkeypatch):
     whole = semantic_from_instances(instances, gap_radius=3, spacing=spacing)
-    monkeypatch.setattr(_slabs, "SLAB_VOXELS", 2 * instances[0].size)
+    monkeypatch.setattr(blocks, "SLAB_VOXELS", 2 * instances[0].size)
     np.testing.assert_array_equal(semantic_from_instances(instances, gap_radius=3, spacing=spacing), whole)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from nnunet_ext.arrays import slabs as _slabs
+from nnunet_ext.arrays import blocks
 from nnunet_ext.data.cells import crowded_cells
 from nnunet_ext.instances import from_semantic
 from nnunet_ext.metrics import panoptic_quality
@@ -140,7 +140,7 @@ def test_slabs_change_nothing(monkeypatch, keep, spacing):
     instances = crowded_cells((30, 24, 24), n_cells=60, seed=2)[1]
     settings = {"gap_radius": 3, "spacing": spacing, "keep_cores": keep}
     whole = semantic_from_instances(instances, **settings)
-    monkeypatch.setattr(_slabs, "SLAB_VOXELS", 24 * 24 * 3)
+    monkeypatch.setattr(blocks, "SLAB_VOXELS", 24 * 24 * 3)
     np.testing.assert_array_equal(semantic_from_instances(instances, **settings), whole)
 
 
@@ -150,7 +150,7 @@ def test_the_band_alone_does_not_depend_on_slabs():
             ids = random_instances((12, 10, 10), seed).astype(np.uint16)
             whole = _touching.touching_band(ids, half, separate=True)
             for start in range(0, 12, 3):
-                wide, inner = _slabs.widened(slice(start, start + 3), max(2, half[0]), 12)
+                wide, inner = blocks.widened(slice(start, start + 3), max(2, half[0]), 12)
                 part = _touching.touching_band(ids[wide], half, separate=True)[inner]
                 np.testing.assert_array_equal(part, whole[start : start + 3])
 

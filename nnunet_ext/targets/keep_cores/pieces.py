@@ -9,11 +9,10 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.arrays.blocks import Box
+from nnunet_ext.arrays.blocks import Box, for_each_slab, widened
 from nnunet_ext.arrays.components import first_and_size, label_components
 from nnunet_ext.arrays.nearest import look_around
 from nnunet_ext.arrays.semantic_classes import TOUCHING
-from nnunet_ext.arrays.slabs import for_each_slab, widened
 from nnunet_ext.targets.touching import HalfWidths
 
 GOOD_OVERLAP = 0.97  # an instance recovered with this intersection over union is left as it is

@@ -23,11 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.arrays.blocks import Box, grown
+from nnunet_ext.arrays.blocks import Box, grown, slabs
 from nnunet_ext.arrays.components import first_and_size, label_components
 from nnunet_ext.arrays.nearest import squared_steps
 from nnunet_ext.arrays.semantic_classes import CELL, TOUCHING
-from nnunet_ext.arrays.slabs import slabs
 from nnunet_ext.targets.keep_cores.moves import move_core_voxels
 from nnunet_ext.targets.keep_cores.pieces import (
     GOOD_OVERLAP,

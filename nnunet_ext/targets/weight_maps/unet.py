@@ -11,9 +11,8 @@ import edt
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.arrays.blocks import label_boxes
+from nnunet_ext.arrays.blocks import label_boxes, slabs, widened
 from nnunet_ext.arrays.checks import check_positive, check_radius, check_spacing, dense_instances
-from nnunet_ext.arrays.slabs import slabs, widened
 
 _NEGLIGIBLE = 1e-6  # of w0; what the term may be too small by
 _Floats = NDArray[np.float32]

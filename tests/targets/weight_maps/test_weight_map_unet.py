@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slow_weight_maps import random_instances, slow_class_balance, slow_unet
 
-from nnunet_ext.arrays import slabs as _slabs
+from nnunet_ext.arrays import blocks
 from nnunet_ext.data.cells import crowded_cells
 from nnunet_ext.targets.weight_maps import unet
 from nnunet_ext.targets.weight_maps.unet import _codes, _colours
@@ -102,7 +102,7 @@ def test_no_code_contains_another(colours):
 def test_in_slabs_as_in_one_piece(monkeypatch):
     instances = random_instances((24, 9, 8), 14, seed=8, radius=2.5)
     whole = unet(instances, 10, 1.0, spacing=(2, 1, 1))
-    monkeypatch.setattr(_slabs, "SLAB_VOXELS", 3 * 9 * 8)
+    monkeypatch.setattr(blocks, "SLAB_VOXELS", 3 * 9 * 8)
     np.testing.assert_allclose(unet(instances, 10, 1.0, spacing=(2, 1, 1)), whole, atol=2e-5)
     assert (whole > 2).any()
 
