@@ -24,6 +24,12 @@ from nnunet_ext.errors import UserError
 T = TypeVar("T")
 R = TypeVar("R")
 
+WORTH_PROCESSES = 20.0  # seconds of remaining work; starting a process imports nnU-Net, about 10 s
+_REMEDY = (
+    "Start again with a smaller nnUNet_def_n_proc (an environment variable of nnU-Net): "
+    "finished cases are kept."
+)
+
 #: (items, how many, what is being done) -> the same items, shown as they go by
 Progress: TypeAlias = Callable[[Iterable[Any], int, str], Iterator[Any]]
 
@@ -91,13 +97,6 @@ def _end_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-WORTH_PROCESSES = 20.0  # seconds of remaining work; starting a process imports nnU-Net, about 10 s
-_REMEDY = (
-    "Start again with a smaller nnUNet_def_n_proc (an environment variable of nnU-Net): "
-    "finished cases are kept."
-)
 
 
 def over_cases(work: Callable[[T], R], cases: Sequence[T], description: str, processes: int) -> Iterator[R]:

@@ -70,7 +70,8 @@ def compare_summaries(
     a, b : dict
         As `load_summary` or `evaluate_folders` returns; nnU-Net's own will do.
     metrics : sequence of str, optional
-        Default: those of `_DEFAULT_METRICS` that both summaries have.
+        Default: the main ones of classes, nested classes and instances, as far as both summaries have them;
+        all, if they have none of these.
     n_resamples, seed : int
         As in `paired_test`.
     progress : callable, optional

@@ -152,6 +152,7 @@ def _read(file: Path) -> tuple[NDArray[Any], Spacing | None]:
 
 
 def _read_file(file: Path) -> tuple[NDArray[Any], Spacing | None]:
+    # Not with nnU-Net's readers: they return single precision, in which ids above 2²⁴ coincide.
     if file.name.endswith((".tif", ".tiff")):
         from nnunet_ext.images.instance_files import read_instances
 

@@ -156,9 +156,8 @@ def _cut_topology(arch: dict[str, Any], patch: Sequence[int], features: int) -> 
     strides: list[list[int]] = []
     for stride in arch["strides"]:
         total = [prod(s) for s in zip(*strides, stride, strict=True)]
-        if any(
-            s > 1 and n // t < _SMALLEST_FEATURE_MAP for n, s, t in zip(patch, stride, total, strict=True)
-        ):
+        sizes = [n // t for n, t in zip(patch, total, strict=True)]
+        if any(s > 1 and size < _SMALLEST_FEATURE_MAP for s, size in zip(stride, sizes, strict=True)):
             break
         strides.append(list(stride))
     stages = max(2, len(strides))

@@ -1,4 +1,4 @@
-"""Instances to semantic classes and back; needs both rooms to agree on the labels."""
+"""Instances to semantic classes and back; both packages must agree on the labels."""
 
 import numpy as np
 import pytest
