@@ -45,7 +45,7 @@ def fingerprint(path: Path) -> list[int] | None:
     """
     try:
         status = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return [status.st_size, status.st_mtime_ns]
 

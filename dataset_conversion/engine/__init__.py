@@ -1,1 +1,1 @@
-"""The engine behind ``nnunet_ext convert``: finds, converts, checks, writes, reports cases, and resumes."""
+"""The engine behind ``nnunet_ext convert``: discovers, checks, converts and reports cases, and resumes."""

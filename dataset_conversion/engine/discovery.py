@@ -1,4 +1,4 @@
-"""The look at a dataset before anything is written: its cases, what is wrong with them, what is left out."""
+"""What there is to convert, before anything is written: cases, what is wrong with them, what is left out."""
 
 from __future__ import annotations
 
@@ -8,48 +8,48 @@ from pathlib import Path
 
 from nnunet_ext.dataset_conversion.base.case import Case, UnusableCases
 from nnunet_ext.dataset_conversion.base.converter import Converter, Survey
-from nnunet_ext.dataset_conversion.engine.checks import check_ids
-from nnunet_ext.dataset_conversion.engine.output import Record, fingerprint
-from nnunet_ext.dataset_conversion.engine.worker import below, problem_record
+from nnunet_ext.dataset_conversion.engine.output import Record, fingerprints, problem_record
 from nnunet_ext.errors import UserError
 from nnunet_ext.worker_pool import Progress
 
 
 @dataclass
-class Found:
+class Discovery:
     """What is below the source folder.
 
     Attributes
     ----------
+    root : Path
+        The source folder, as `Converter.locate` found it.
     survey : Survey
         The cases to convert and what they have in common.
     problems : dict
-        Records of cases that cannot be converted, by id; more come while cases are read.
-    wrong : list of Case
+        Records of cases that cannot be converted, by id; more are added while cases are read.
+    not_surveyed : list of Case
         The cases of `problems` that are not in the survey.
     left_out : tuple of Case
         Cases the converter leaves out on purpose.
     """
 
+    root: Path
     survey: Survey
     problems: dict[str, Record]
-    wrong: list[Case]
+    not_surveyed: list[Case]
     left_out: tuple[Case, ...]
 
     @property
     def cases(self) -> tuple[Case, ...]:
         """All cases that ought to be in the dataset."""
-        return (*self.survey.cases, *self.wrong)
+        return (*self.survey.cases, *self.not_surveyed)
 
     @property
-    def good(self) -> list[Case]:
+    def usable(self) -> list[Case]:
         """The cases of which nothing wrong is known, in the order of their ids."""
-        return sorted(
-            (case for case in self.survey.cases if case.id not in self.problems), key=lambda case: case.id
-        )
+        usable = (case for case in self.survey.cases if case.id not in self.problems)
+        return sorted(usable, key=lambda case: case.id)
 
 
-class UnusableCasesError(UserError):
+class DiscoveryError(UserError):
     """There are cases that cannot be converted, and therefore nothing is written.
 
     Parameters
@@ -65,8 +65,8 @@ class UnusableCasesError(UserError):
         self.problems = dict(problems)
 
 
-def look(converter: Converter, root: Path, overwrite: bool, skip: bool, progress: Progress) -> Found:
-    """Find the cases and look at them.
+def discover(converter: Converter, root: Path, overwrite: bool, skip: bool, progress: Progress) -> Discovery:
+    """Find the cases and survey them.
 
     Parameters
     ----------
@@ -77,58 +77,66 @@ def look(converter: Converter, root: Path, overwrite: bool, skip: bool, progress
     overwrite : bool
         Whether there is an earlier conversion to lose: then every case must be usable.
     skip : bool
-        Whether cases that cannot be converted are done without, those that the survey finds too.
+        Whether the dataset is made without cases that cannot be converted. The survey is then repeated
+        without those that it refuses.
     progress : callable
         Shows a bar.
 
     Raises
     ------
-    UnusableCasesError
+    DiscoveryError
         If cases are wrong so that nothing should be written.
     UserError
         If there is nothing to convert.
     """
     found = converter.find_cases(root)
-    left_out = tuple(case for case in found if case.left_out)
     cases = [case for case in found if not case.left_out]
     if not any(case.part != "test" for case in cases):
         raise UserError(f"No training cases of {converter.name} were found in {root}.")
     nothing = f"Nothing was {'overwritten' if overwrite else 'converted'}."
-    problems = _records(check_ids(cases), cases, root)
+    problems = _records(_check_files(cases), cases, root)
     if overwrite and problems and not skip:
-        raise UnusableCasesError(problems, f"{listed(problems, root)}\n{nothing}")
+        raise DiscoveryError(problems, f"{describe_problems(problems, root)}\n{nothing}")
     while sound := [case for case in cases if case.id not in problems]:
         try:
             survey = converter.survey(sound, progress)
         except UnusableCases as error:
             problems |= _records(error.problems, cases, root)
             if not skip:
-                raise UnusableCasesError(problems, f"{listed(problems, root)}\n{nothing}") from error
+                raise DiscoveryError(problems, f"{describe_problems(problems, root)}\n{nothing}") from error
         else:
-            wrong = [case for case in cases if case.id in problems]
-            return Found(survey, problems, wrong, left_out)
-    raise UnusableCasesError(problems, f"{listed(problems, root)}\n{nothing}")
+            not_surveyed = [case for case in cases if case.id in problems]
+            left_out = tuple(case for case in found if case.left_out)
+            return Discovery(root, survey, problems, not_surveyed, left_out)
+    raise DiscoveryError(problems, f"{describe_problems(problems, root)}\n{nothing}")
 
 
-def listed(problems: Mapping[str, Record], root: Path) -> str:
+def describe_problems(problems: Mapping[str, Record], root: Path) -> str:
     """Return what is wrong, a line per file."""
     lines = [f"  {line}" for case_id in sorted(problems) for line in problems[case_id]["problems"]]
-    return "\n".join([f"{count(len(problems), 'case')} in {root} cannot be converted:", *lines])
+    cases = f"{len(problems)} case{'s' * (len(problems) != 1)}"
+    return "\n".join([f"{cases} in {root} cannot be converted:", *lines])
 
 
-def count(number: int, word: str) -> str:
-    """Return a number with its noun."""
-    return f"{number} {word}{'s' * (number != 1)}"
-
-
-def left_out_texts(left_out: Sequence[Case], root: Path) -> dict[str, str]:
-    """Return why cases are left out, by file."""
-    return {below(root, str(case.images[0])): case.left_out for case in left_out}
+def _check_files(cases: Sequence[Case]) -> dict[str, list[str]]:
+    """Return the problems that show without reading: ids given twice and missing files, by case id."""
+    by_id: dict[str, list[Case]] = {}
+    for case in cases:
+        by_id.setdefault(case.id, []).append(case)
+    problems: dict[str, list[str]] = {}
+    for case_id, same in by_id.items():
+        lines = [f"{path}: missing" for case in same for path in case.files if not path.is_file()]
+        if len(same) > 1:
+            files = ", ".join(str(case.images[0]) for case in same)
+            lines.append(f"{files}: {len(same)} cases with the same id '{case_id}'")
+        if lines:
+            problems[case_id] = lines
+    return problems
 
 
 def _records(problems: Mapping[str, list[str]], cases: Sequence[Case], root: Path) -> dict[str, Record]:
     return {
-        case.id: problem_record(case, fingerprint(case, root), problems[case.id], root)
+        case.id: problem_record(case, fingerprints(case, root), problems[case.id], root)
         for case in cases
         if case.id in problems
     }

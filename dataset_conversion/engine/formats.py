@@ -1,4 +1,4 @@
-"""The formats that are written, and how they are read back."""
+"""The formats that are written, and how a file that is copied instead is read for the checks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from nnunet_ext.dataset_conversion.base.description import DatasetDescription
 from nnunet_ext.errors import UnusableCase
-from nnunet_ext.images import nifti, tif
-from nnunet_ext.images.image import Grid, Hints
+from nnunet_ext.images import files, nifti, tif
+from nnunet_ext.images.image import Grid
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,11 @@ class ImageFormat:
         return list(grid.spacing or (1.0,) * self.spatial_axes)
 
 
-def read_image(path: Path) -> NDArray[Any]:
-    """Read a 2D image as (y, x) or (y, x, channels) with scikit-image, as nnU-Net does.
+def _read_png(path: Path) -> NDArray[Any]:
+    """Read a 2D image as (y, x) or (y, x, channels).
+
+    Done by scikit-image, as nnU-Net does it, and not by `nnunet_ext.images`, which leaves out an alpha
+    channel: in a file that is copied, nnU-Net would take it for a channel, and the checks have to see it.
 
     Raises
     ------
@@ -74,7 +77,7 @@ def read_image(path: Path) -> NDArray[Any]:
         raise UnusableCase(f"{path}: cannot be read as an image ({state})") from error
 
 
-def _write_image(path: Path, pixels: NDArray[Any], grid: Grid) -> None:
+def _write_png(path: Path, pixels: NDArray[Any], grid: Grid) -> None:
     from skimage import io
 
     io.imsave(path, pixels, check_contrast=False)
@@ -84,14 +87,9 @@ def _write_tif(path: Path, pixels: NDArray[Any], grid: Grid) -> None:
     tif.write(path, pixels, grid.spacing)
 
 
-def _read_tif(path: Path) -> NDArray[Any]:
-    import tifffile
-
-    return np.asarray(tifffile.imread(path))
-
-
-def _read_nifti(path: Path) -> NDArray[Any]:
-    pixels = nifti.read(path, Hints()).pixels
+def _read(path: Path) -> NDArray[Any]:
+    """Read a tif or NIfTI file with the channels last."""
+    pixels = files.read_image(path).pixels
     return pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1)
 
 
@@ -99,11 +97,11 @@ _INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "i
 _NUMBERS = (*_INTEGERS, "float32", "float64")
 #: file ending and number of spatial axes -> format
 FORMATS: dict[tuple[str, int], ImageFormat] = {
-    (".png", 2): ImageFormat(2, ("uint8",), read_image, _write_image),
-    (".tif", 2): ImageFormat(2, _NUMBERS, _read_tif, _write_tif, reader="NaturalImage2DIO"),
-    (".tif", 3): ImageFormat(3, _NUMBERS, _read_tif, _write_tif, reader="Tiff3DIO", spacing_file=True),
-    (".nii.gz", 2): ImageFormat(2, _NUMBERS, _read_nifti, nifti.write),
-    (".nii.gz", 3): ImageFormat(3, _NUMBERS, _read_nifti, nifti.write),
+    (".png", 2): ImageFormat(2, ("uint8",), _read_png, _write_png),
+    (".tif", 2): ImageFormat(2, _NUMBERS, _read, _write_tif, reader="NaturalImage2DIO"),
+    (".tif", 3): ImageFormat(3, _NUMBERS, _read, _write_tif, reader="Tiff3DIO", spacing_file=True),
+    (".nii.gz", 2): ImageFormat(2, _NUMBERS, _read, nifti.write),
+    (".nii.gz", 3): ImageFormat(3, _NUMBERS, _read, nifti.write),
 }
 
 

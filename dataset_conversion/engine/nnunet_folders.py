@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from pathlib import Path
 
 from nnunet_ext.dataset_conversion.base.case import Split
 from nnunet_ext.dataset_conversion.engine.output import writing_to
 from nnunet_ext.errors import UserError
-from nnunet_ext.files import write_json
-
-_VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
-
-
-def nnunet_folder(variable: str) -> Path | None:
-    """Return the folder an nnU-Net environment variable names, or None if it is not set."""
-    value = os.environ.get(variable)
-    return Path(value) if value else None
+from nnunet_ext.files import read_json, write_json
+from nnunet_ext.nnunet_files.folders import VARIABLES, environment_folder
 
 
-def dataset_folder(dataset_id: int, name: str) -> Path:
+def target_folder(dataset_id: int, name: str) -> Path:
     """Return ``$nnUNet_raw/DatasetXXX_name``, which need not exist.
 
     Raises
@@ -30,7 +21,7 @@ def dataset_folder(dataset_id: int, name: str) -> Path:
         If nnUNet_raw is not set, the id is not in 1..999 or taken by another name, or the name would not
         survive nnU-Net's folder names.
     """
-    raw = nnunet_folder("nnUNet_raw")
+    raw = environment_folder("nnUNet_raw")
     if raw is None:
         raise UserError(
             "nnUNet_raw is not set. Set it to the folder of your nnU-Net raw datasets: export nnUNet_raw=..."
@@ -41,7 +32,7 @@ def dataset_folder(dataset_id: int, name: str) -> Path:
         raise UserError(f"'{name}' cannot be a dataset name: use letters, digits and single '_' or '-'.")
     folder = f"Dataset{dataset_id:03d}_{name}"
     # nnU-Net looks an id up in all three places and stops when it finds two names
-    for place in filter(None, map(nnunet_folder, _VARIABLES)):
+    for place in filter(None, map(environment_folder, VARIABLES)):
         for other in sorted(place.glob(f"Dataset{dataset_id:03d}*")):
             if other.is_dir() and other.name != folder:
                 raise UserError(
@@ -53,7 +44,7 @@ def dataset_folder(dataset_id: int, name: str) -> Path:
 
 def installed_split(dataset: str) -> Path | None:
     """Return where nnU-Net looks for the split of `dataset`, or None if nnUNet_preprocessed is not set."""
-    preprocessed = nnunet_folder("nnUNet_preprocessed")
+    preprocessed = environment_folder("nnUNet_preprocessed")
     return preprocessed / dataset / "splits_final.json" if preprocessed else None
 
 
@@ -93,9 +84,8 @@ def install_split(dataset: str, splits: list[Split] | None, earlier: list[Split]
 def _holds(path: Path, splits: list[Split]) -> bool:
     """Tell whether a split file holds these folds, whatever the order of their cases."""
     try:
-        there = json.loads(path.read_text(encoding="utf-8"))
-        return [_fold(fold) for fold in there] == [_fold(fold) for fold in splits]
-    except (OSError, ValueError, KeyError, TypeError):
+        return [_fold(fold) for fold in read_json(path)] == [_fold(fold) for fold in splits]
+    except (UserError, KeyError, TypeError):
         return False
 
 

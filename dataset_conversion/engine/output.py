@@ -1,8 +1,20 @@
 """The dataset folder being written: whose it is, what is done, and how files get into it.
 
-A file is written to ``.partial/`` in the dataset folder and then renamed, so no reader ever sees half
-of one. The record of a case is written after its files: a case with a record is done.
-``dataset.json`` comes last: a dataset that has one is complete.
+Why it is built this way. Converting a large dataset takes hours, is killed (time limits, full disks), and
+is split over the parts of a job array, which know nothing of each other. Therefore the folder itself says
+how far things are, and every step leaves it in a state from which any later run can go on:
+
+* A file is written to ``.partial/`` inside the dataset folder and then renamed. A rename within a file
+  system happens or does not: nobody, nnU-Net included, sees half a file under its final name.
+* The record of a case (source files with size and time, outputs with size) is written after its files. A
+  case is done if it has a record and both still agree with the disk. A crash between files and record
+  costs one case; a source file that was changed is converted again. Every case has a record file of its
+  own, so that parts which run at the same time never write to the same file.
+* ``dataset.json``, without which nnU-Net does not take the dataset, is written last and removed first.
+  While it is missing the dataset is incomplete; when it is there, so are report and split. The part that
+  finds all cases done completes the dataset; if two find that, they write the same.
+* ``identity.json``, and later the report, hold converter, source and options. What was converted with
+  other ones is refused and never mixed; a folder with neither file is somebody else's and is left alone.
 """
 
 from __future__ import annotations
@@ -20,7 +32,7 @@ from nnunet_ext.dataset_conversion.base.case import Case, Part, Split
 from nnunet_ext.dataset_conversion.base.description import DatasetDescription
 from nnunet_ext.dataset_conversion.base.find_files import is_system_file
 from nnunet_ext.errors import UserError
-from nnunet_ext.files import read_json, write_json
+from nnunet_ext.files import fingerprint, read_json, write_json
 from nnunet_ext.images.instance_files import ENDING
 
 Record: TypeAlias = dict[str, Any]
@@ -28,11 +40,11 @@ Record: TypeAlias = dict[str, Any]
 IMAGES: dict[Part, str] = {"train": "imagesTr", "val": "imagesTr", "test": "imagesTs"}
 LABELS: dict[Part, str] = {"train": "labelsTr", "val": "labelsTr", "test": "labelsTs"}
 INSTANCES: dict[Part, str] = {"train": "instancesTr", "val": "instancesTr", "test": "instancesTs"}
-FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs", "instancesTr", "instancesTs")
-REPORT = "conversion_report.json"
-PARTIAL = ".partial"
+_FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs", "instancesTr", "instancesTs")
+_REPORT = "conversion_report.json"
+_PARTIAL = ".partial"
 _IDENTITY = "identity.json"
-DAMAGED = "Convert again with --overwrite."
+_DAMAGED = "Convert again with --overwrite."
 
 
 @contextmanager
@@ -45,18 +57,24 @@ def writing_to(folder: Path) -> Iterator[None]:
         raise UserError(f"Cannot write to {folder}: {reason}. Cases that are finished are kept.") from error
 
 
-def fingerprint(case: Case, root: Path) -> dict[str, list[int]]:
+def fingerprints(case: Case, root: Path) -> dict[str, list[int]]:
     """Return size in bytes and modification time in ns of the case's files, by path below `root`.
 
     A file that is not there is left out.
     """
-    stats = {os.path.relpath(path, root): path.stat() for path in case.files if path.exists()}
-    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+    known = {os.path.relpath(path, root): fingerprint(path) for path in case.files}
+    return {name: values for name, values in known.items() if values is not None}
 
 
-def was_tried(case: Case, record: Record | None, root: Path) -> bool:
-    """Tell whether a record was made from these very files."""
-    return record is not None and record["sources"] == fingerprint(case, root)
+def problem_record(case: Case, sources: dict[str, list[int]], problems: Iterable[str], root: Path) -> Record:
+    """Return the record of a case that cannot be converted."""
+    lines = [shorten_paths(line, root) for line in problems]
+    return {"id": case.id, "part": case.part, "sources": sources, "problems": lines}
+
+
+def shorten_paths(text: str, root: Path) -> str:
+    """Cut the source folder off the paths in `text`."""
+    return text.replace(f"{root}{os.sep}", "")
 
 
 class DatasetFolder:
@@ -73,10 +91,15 @@ class DatasetFolder:
     def __init__(self, path: Path, identity: dict[str, Any]) -> None:
         self.path = path
         self.identity = identity
-        self.partial = path / PARTIAL
+        self.partial = path / _PARTIAL
         self.dataset_json = path / "dataset.json"
-        self.report = path / REPORT
+        self.report = path / _REPORT
         self.splits = path / "splits_final.json"
+
+    @property
+    def source(self) -> Path:
+        """The folder with the data, as the identity names it."""
+        return Path(self.identity["source"])
 
     def open(self, overwrite: bool) -> None:
         """Make sure the folder is ours to continue; with `overwrite`, remove an earlier conversion.
@@ -97,7 +120,7 @@ class DatasetFolder:
                 )
         elif overwrite:
             identity = self.partial / _IDENTITY
-            if not identity.exists() or read_json(identity, DAMAGED) != self.identity:
+            if not identity.exists() or read_json(identity, _DAMAGED) != self.identity:
                 self._clear()
         elif earlier is not None and earlier != self.identity:
             raise UserError(
@@ -111,18 +134,18 @@ class DatasetFolder:
             self.partial.mkdir(parents=True, exist_ok=True)
             write_json(self.partial / _IDENTITY, self.identity)
             self.dataset_json.unlink(missing_ok=True)
-            for name in FOLDERS[:2]:
+            for name in _FOLDERS[:2]:
                 (self.path / name).mkdir(exist_ok=True)
 
     def records(self) -> dict[str, Record]:
         """Return the records of the cases done, or tried, so far, by case id."""
         known: dict[str, Record] = {}
         if self.report.exists():
-            report = read_json(self.report, DAMAGED)
+            report = read_json(self.report, _DAMAGED)
             known = {**report["cases"], **report.get("not_converted", {})}
         for path in sorted(self.partial.glob("case_*.json")):
             try:
-                record = read_json(path, DAMAGED)
+                record = read_json(path, _DAMAGED)
             except UserError:
                 if path.exists():
                     raise
@@ -130,9 +153,13 @@ class DatasetFolder:
             known[record["id"]] = record
         return known
 
-    def is_done(self, case: Case, record: Record | None, description: DatasetDescription, root: Path) -> bool:
+    def was_tried(self, case: Case, record: Record | None) -> bool:
+        """Tell whether a record was made from these very files."""
+        return record is not None and record["sources"] == fingerprints(case, self.source)
+
+    def is_done(self, case: Case, record: Record | None, description: DatasetDescription) -> bool:
         """Tell whether the case was written from these very files, as it would be now, and is still there."""
-        if record is None or "problems" in record or not was_tried(case, record, root):
+        if record is None or "problems" in record or not self.was_tried(case, record):
             return False
         if record["part"] != case.part or record.get("channels") != len(description.channel_names):
             return False  # files that were added changed what the dataset has in common
@@ -154,7 +181,7 @@ class DatasetFolder:
         """Tell whether everything that `finish` writes is there, for these converted cases."""
         if not (self.dataset_json.is_file() and self.report.is_file() and self.earlier_split() == splits):
             return False
-        return set(read_json(self.report, DAMAGED)["cases"]) == set(converted)
+        return set(read_json(self.report, _DAMAGED)["cases"]) == set(converted)
 
     def write_report(self, report: dict[str, Any]) -> None:
         """Write the report of a conversion that stops, or is about to be complete."""
@@ -167,7 +194,7 @@ class DatasetFolder:
             return True
         names = {entry.name for entry in self.path.iterdir() if not is_system_file(entry)}
         started = (self.partial / _IDENTITY).exists()
-        return not started and (not names or (names == {REPORT} and self._earlier_identity() is None))
+        return not started and (not names or (names == {_REPORT} and self._earlier_identity() is None))
 
     def remove(self, case: Case, ending: str) -> None:
         """Remove what an earlier conversion wrote for a case that can no longer be converted."""
@@ -195,20 +222,20 @@ class DatasetFolder:
         except UserError:
             return None
 
-    def check_strangers(self, cases: Iterable[Case], ending: str) -> None:
+    def check_unexpected_files(self, cases: Collection[Case], ending: str) -> None:
         """Raise `UserError` if files lie in our folders that belong to none of `cases`."""
-        strangers = []
+        unexpected = []
         for places, pattern in _names(ending):
             for place in dict.fromkeys(places.values()):
                 expected = {case.id for case in cases if places[case.part] == place}
                 for path in sorted((self.path / place).glob("*")):
                     found = re.fullmatch(pattern, path.name)
                     if not is_system_file(path) and (found is None or found[1] not in expected):
-                        strangers.append(f"{place}/{path.name}")
-        if strangers:
+                        unexpected.append(f"{place}/{path.name}")
+        if unexpected:
             raise UserError(
                 f"{self.path} holds files of cases that are not in the folders given: "
-                f"{', '.join(strangers)}.\n"
+                f"{', '.join(unexpected)}.\n"
                 "Give the folders it was made from, an earlier --test too; or remove these files; or convert "
                 "everything again with --overwrite, which keeps only what is given then."
             )
@@ -218,10 +245,10 @@ class DatasetFolder:
 
     def _earlier_identity(self) -> dict[str, Any] | None:
         if (self.partial / _IDENTITY).exists():
-            return dict(read_json(self.partial / _IDENTITY, DAMAGED))
+            return dict(read_json(self.partial / _IDENTITY, _DAMAGED))
         if not self.report.exists():
             return None
-        report = read_json(self.report, DAMAGED)
+        report = read_json(self.report, _DAMAGED)
         began = self.dataset_json.exists() or report.get("cases")
         return dict(report.get("identity", {})) if began else None
 
@@ -229,7 +256,7 @@ class DatasetFolder:
         # dataset.json first, what marks the folder as ours last: an interrupted clearing can be repeated
         self.dataset_json.unlink(missing_ok=True)
         self.splits.unlink(missing_ok=True)
-        for name in FOLDERS:
+        for name in _FOLDERS:
             shutil.rmtree(self.path / name, ignore_errors=True)
         if self.partial.is_dir() and not self.report.exists():
             write_json(self.report, {"identity": self.identity, "cases": {}})

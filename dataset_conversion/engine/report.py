@@ -21,10 +21,9 @@ from nnunet_ext.dataset_conversion.base.converter import Converter
 from nnunet_ext.dataset_conversion.base.description import DatasetDescription
 from nnunet_ext.dataset_conversion.base.find_files import is_system_file
 from nnunet_ext.dataset_conversion.base.splits import NNUNET_FOLDS
-from nnunet_ext.dataset_conversion.engine.discovery import Found, left_out_texts
+from nnunet_ext.dataset_conversion.engine.discovery import Discovery
 from nnunet_ext.dataset_conversion.engine.formats import format_of
-from nnunet_ext.dataset_conversion.engine.output import Record
-from nnunet_ext.dataset_conversion.engine.worker import below
+from nnunet_ext.dataset_conversion.engine.output import Record, shorten_paths
 
 
 @dataclass(frozen=True)
@@ -66,11 +65,10 @@ class Conversion:
 
 def build_report(
     converter: Converter,
-    found: Found,
+    discovery: Discovery,
     identity: dict[str, Any],
     records: Mapping[str, Record],
     splits: Sequence[Split] | None,
-    root: Path,
 ) -> dict[str, Any]:
     """Return the content of ``conversion_report.json``.
 
@@ -78,11 +76,12 @@ def build_report(
     voxels of that part; "instances" their number per part, where they are kept; "altered" in how many cases
     something was changed on the way; "notes" what concerns the dataset, followed by the notes of the cases.
     """
-    cases = {case.id: records[case.id] for case in found.good}
+    cases = {case.id: records[case.id] for case in discovery.usable}
     case_notes = [note for record in cases.values() for note in record["notes"]]
-    unused = unused_files((*found.cases, *found.left_out), root)
-    notes = [replace(note, text=below(root, note.text)) for note in found.survey.notes]
-    notes += dataset_notes(found.good, found.survey.description, splits, unused)
+    root, survey = discovery.root, discovery.survey
+    unused = _unused_files((*discovery.cases, *discovery.left_out), root)
+    notes = [replace(note, text=shorten_paths(note.text, root)) for note in survey.notes]
+    notes += _dataset_notes(discovery.usable, survey.description, splits, unused)
     return {
         "complete": True,
         "identity": identity,
@@ -94,12 +93,12 @@ def build_report(
         "nnunet_ext_version": __version__,
         "counts": {part: sum(r["part"] == part for r in cases.values()) for part in PARTS},
         "groups": _groups(cases),
-        "classes": _classes(found.survey.description.labels, cases),
+        "classes": _classes(survey.description.labels, cases),
         "instances": _instances(cases),
         "altered": _altered(cases),
         "notes": [vars(note) for note in notes] + case_notes,
-        "not_converted": found.problems,
-        "left_out": left_out_texts(found.left_out, root),
+        "not_converted": discovery.problems,
+        "left_out": {shorten_paths(str(case.images[0]), root): case.left_out for case in discovery.left_out},
         "unused_files": unused,
         "cases": cases,
     }
@@ -134,7 +133,7 @@ def dataset_json(
     }
 
 
-def dataset_notes(
+def _dataset_notes(
     cases: Sequence[Case],
     description: DatasetDescription,
     splits: Sequence[Split] | None,
@@ -153,7 +152,7 @@ def dataset_notes(
     return [*notes, *_few_cases(cases, splits)]
 
 
-def unused_files(cases: Sequence[Case], root: Path) -> list[str]:
+def _unused_files(cases: Sequence[Case], root: Path) -> list[str]:
     """Return the files that lie beside those of the cases and are used by none, by path below `root`."""
     used = {path for case in cases for path in case.files}
     folders = {path.parent for path in used if path.parent.is_dir()}

@@ -1,4 +1,10 @@
-"""The engine: converts the cases of a dataset in parallel, resumes, and completes the folder."""
+"""The conversion of a dataset: cases in parallel, a rerun that goes on, and the folder completed at the end.
+
+The steps: survey the source (`discovery`), see whether the folder may be written to (`_open`), convert
+what is not done (`worker`), complete the dataset (`_complete`). Cases that are wrong do not hold up the
+others, which are converted all the same; `on_error` then says whether the dataset is completed without
+the wrong ones.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +17,18 @@ from typing import Literal, TypeAlias
 
 from nnunet_ext.dataset_conversion.base.converter import Converter
 from nnunet_ext.dataset_conversion.engine.discovery import (
-    Found,
-    UnusableCasesError,
-    listed,
-    look,
+    Discovery,
+    DiscoveryError,
+    describe_problems,
+    discover,
 )
 from nnunet_ext.dataset_conversion.engine.nnunet_folders import (
     check_installed_split,
-    dataset_folder,
     install_split,
     installed_split,
+    target_folder,
 )
-from nnunet_ext.dataset_conversion.engine.output import DatasetFolder, Record, was_tried
+from nnunet_ext.dataset_conversion.engine.output import DatasetFolder, Record
 from nnunet_ext.dataset_conversion.engine.report import (
     Conversion,
     build_report,
@@ -53,8 +59,8 @@ def convert(
     """Convert a dataset into ``$nnUNet_raw/DatasetXXX_name`` for nnU-Net.
 
     A killed run continues where it stopped and a finished dataset is left alone; `source` is never
-    written to. Where the dataset needs folds of its own (see `folds.folds`) and ``nnUNet_preprocessed`` is
-    set, they are put where nnU-Net looks for them.
+    written to. Where the dataset needs folds of its own (see `Converter.splits`) and
+    ``nnUNet_preprocessed`` is set, they are put where nnU-Net looks for them.
 
     Parameters
     ----------
@@ -85,106 +91,109 @@ def convert(
         If anything is in the way (see the message), or if cases are wrong and `on_error` is "stop".
     """
     _check_arguments(processes, overwrite, part_id, num_parts)
-    path = dataset_folder(dataset_id, name or converter.name)
+    path = target_folder(dataset_id, name or converter.name)
     root = converter.locate(Path(source))
     identity = {"converter": converter.name, "source": str(root), "parameters": converter.parameters()}
-    folder = DatasetFolder(path, identity)
-    skip = on_error == "skip"
+    folder, skip = DatasetFolder(path, identity), on_error == "skip"
     try:
-        found = look(converter, root, overwrite, skip, progress)
-    except UnusableCasesError as error:
+        discovery = discover(converter, root, overwrite, skip, progress)
+    except DiscoveryError as error:
         if folder.is_free():
             folder.write_report(stopped_report(identity, {}, error.problems))
         raise
-    records = _open(folder, converter, found, overwrite, skip)
-    description, mine = found.survey.description, found.good[part_id::num_parts]
-    todo = [case for case in mine if not folder.is_done(case, records.get(case.id), description, root)]
-    if todo or (found.problems and not skip) or not _is_complete(folder, converter, found):
+    records = _open(folder, converter, discovery, overwrite, skip)
+    description, share = discovery.survey.description, discovery.usable[part_id::num_parts]
+    todo = [case for case in share if not folder.is_done(case, records.get(case.id), description)]
+    if todo or (discovery.problems and not skip) or not _is_complete(folder, converter, discovery):
         folder.begin()
-    work = partial(convert_case, converter, description, root, folder)
+    work = partial(convert_case, converter, description, folder)
     stream = as_they_finish(work, todo, processes, _REMEDY)
-    for outcome in progress(stream, len(todo), f"Converting {converter.name}"):
-        if "problems" in outcome.record:
-            found.problems[outcome.case_id] = outcome.record
-    if found.problems and not skip:
-        _stop(folder, found, root)
-    waiting = _waiting(folder, found, root)
-    if not waiting and found.problems and not skip:
-        _stop(folder, found, root)  # what is wrong are cases of other parts
-    done = {"converted": sum(case.id not in found.problems for case in todo), "kept": len(mine) - len(todo)}
+    for record in progress(stream, len(todo), f"Converting {converter.name}"):
+        if "problems" in record:
+            discovery.problems[record["id"]] = record
+    if discovery.problems and not skip:
+        _stop(folder, discovery)
+    waiting = _count_waiting(folder, discovery)
+    if not waiting and discovery.problems and not skip:
+        _stop(folder, discovery)  # what is wrong are cases of other parts
+    converted, kept = sum(case.id not in discovery.problems for case in todo), len(share) - len(todo)
     if waiting:
-        return Conversion(path, {}, **done, waiting=waiting)
-    return replace(_complete(folder, converter, found, root, overwrite), **done)
+        return Conversion(path, {}, converted, kept, waiting=waiting)
+    return replace(_complete(folder, converter, discovery, overwrite), converted=converted, kept=kept)
 
 
 def _open(
-    folder: DatasetFolder, converter: Converter, found: Found, overwrite: bool, skip: bool
+    folder: DatasetFolder, converter: Converter, discovery: Discovery, overwrite: bool, skip: bool
 ) -> dict[str, Record]:
     """Make sure that the folder may be written to; return the records of what is in it."""
-    cases = found.good if skip else found.cases
+    cases = discovery.usable if skip else discovery.cases
     check_installed_split(folder.path.name, converter.splits(cases), folder.earlier_split(), overwrite)
     folder.open(overwrite)
-    folder.check_strangers(found.cases, found.survey.description.file_ending)
-    records, root = folder.records(), Path(folder.identity["source"])
-    known = replace(found, problems={**found.problems, **_known_problems(found, records, root)})
+    folder.check_unexpected_files(discovery.cases, discovery.survey.description.file_ending)
+    records = folder.records()
+    problems = {**discovery.problems, **_known_problems(folder, discovery, records)}
     if skip:
-        found.problems = known.problems
-    elif known.problems and _is_complete(folder, converter, known):
+        discovery.problems = problems
+    elif problems and _is_complete(folder, converter, replace(discovery, problems=problems)):
         raise UserError(
-            f"{listed(known.problems, root)}\n"
-            f"{folder.path.name} was completed without them and is left as it is. Mend these files and run "
-            "the same command again, or do without them: --on-error skip."
+            f"{describe_problems(problems, discovery.root)}\n"
+            f"{folder.path.name} was completed without them and is left as it is. Correct these files and "
+            "run the same command again, or leave them out: --on-error skip."
         )
     return records
 
 
-def _known_problems(found: Found, records: Mapping[str, Record], root: Path) -> dict[str, Record]:
+def _known_problems(
+    folder: DatasetFolder, discovery: Discovery, records: Mapping[str, Record]
+) -> dict[str, Record]:
     """Return the records of cases that were tried before, with these very files, and were wrong."""
-    tried = {case.id: records[case.id] for case in found.good if was_tried(case, records.get(case.id), root)}
-    return {case_id: record for case_id, record in tried.items() if "problems" in record}
+    tried = [case.id for case in discovery.usable if folder.was_tried(case, records.get(case.id))]
+    return {case_id: records[case_id] for case_id in tried if "problems" in records[case_id]}
 
 
-def _is_complete(folder: DatasetFolder, converter: Converter, found: Found) -> bool:
-    return folder.is_complete(converter.splits(found.good), [case.id for case in found.good])
+def _is_complete(folder: DatasetFolder, converter: Converter, discovery: Discovery) -> bool:
+    usable = discovery.usable
+    return folder.is_complete(converter.splits(usable), [case.id for case in usable])
 
 
-def _waiting(folder: DatasetFolder, found: Found, root: Path) -> int:
+def _count_waiting(folder: DatasetFolder, discovery: Discovery) -> int:
     """Return how many cases other parts have still to convert; note what they found wrong."""
     records = folder.records()
-    found.problems |= _known_problems(found, records, root)
-    description = found.survey.description
-    return sum(not folder.is_done(case, records.get(case.id), description, root) for case in found.good)
+    discovery.problems |= _known_problems(folder, discovery, records)
+    description = discovery.survey.description
+    return sum(not folder.is_done(case, records.get(case.id), description) for case in discovery.usable)
 
 
-def _stop(folder: DatasetFolder, found: Found, root: Path) -> None:
+def _stop(folder: DatasetFolder, discovery: Discovery) -> None:
     """Write the report of what is wrong, and raise it."""
     done = {key: record for key, record in folder.records().items() if "problems" not in record}
-    folder.write_report(stopped_report(folder.identity, done, found.problems))
+    folder.write_report(stopped_report(folder.identity, done, discovery.problems))
     raise UserError(
-        f"{listed(found.problems, root)}\n"
-        f"{folder.path.name} is not complete and has no dataset.json. Mend or remove these files and run the "
-        "same command again, or do without them: --on-error skip. Finished cases are kept."
+        f"{describe_problems(discovery.problems, discovery.root)}\n"
+        f"{folder.path.name} is not complete and has no dataset.json. Correct or remove these files and run "
+        "the same command again, or leave them out: --on-error skip. Finished cases are kept."
     )
 
 
 def _complete(
-    folder: DatasetFolder, converter: Converter, found: Found, root: Path, overwrite: bool
+    folder: DatasetFolder, converter: Converter, discovery: Discovery, overwrite: bool
 ) -> Conversion:
     """Write report, split and ``dataset.json`` of a dataset whose cases are all done, if not yet there."""
-    cases, earlier, description = found.good, folder.earlier_split(), found.survey.description
+    cases, earlier, description = discovery.usable, folder.earlier_split(), discovery.survey.description
     training = sum(case.part != "test" for case in cases)
     if not training:
-        raise UserError(f"{listed(found.problems, root)}\nNo training case is left.")
+        problems = describe_problems(discovery.problems, discovery.root)
+        raise UserError(f"{problems}\nNo training case is left.")
     splits = converter.splits(cases)
     check_installed_split(folder.path.name, splits, earlier, overwrite)
     install_split(folder.path.name, splits, earlier)
-    is_new = not _is_complete(folder, converter, found)
+    is_new = not _is_complete(folder, converter, discovery)
     if is_new:
         records = folder.records()
-        for case in found.cases:
-            if case.id in found.problems:
+        for case in discovery.cases:
+            if case.id in discovery.problems:
                 folder.remove(case, description.file_ending)
-        report = build_report(converter, found, folder.identity, records, splits, root)
+        report = build_report(converter, discovery, folder.identity, records, splits)
         folder.finish(report, splits, dataset_json(converter, description, folder.path.name, training))
     split_file = installed_split(folder.path.name) if splits else None
     return Conversion(folder.path, dict(read_json(folder.report)), 0, 0, split_file, completed=is_new)

@@ -1,4 +1,4 @@
-"""Where a dataset lies in one of nnU-Net's folders."""
+"""nnU-Net's three folders, and where a dataset lies in one of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ import os
 from pathlib import Path
 
 from nnunet_ext.errors import UserError
+
+VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
+
+
+def environment_folder(variable: str) -> Path | None:
+    """The folder that one of nnU-Net's environment variables names, or None if it is not set."""
+    value = os.environ.get(variable)
+    return Path(value) if value else None
 
 
 def dataset_folder(dataset: str, variable: str, remedy: str) -> Path:
@@ -25,11 +33,11 @@ def dataset_folder(dataset: str, variable: str, remedy: str) -> Path:
     UserError
         If the variable is not set or its folder holds no such dataset.
     """
-    base = os.environ.get(variable)
-    if not base:
+    base = environment_folder(variable)
+    if base is None:
         raise UserError(f"{variable} is not set. Run 'nnunet_ext doctor' to see what is missing.")
     wanted = f"Dataset{int(dataset):03d}_" if dataset.isdecimal() else dataset
-    folders = Path(base).iterdir() if Path(base).is_dir() else ()
+    folders = base.iterdir() if base.is_dir() else ()
     found = [p for p in folders if p.name == wanted or (dataset.isdecimal() and p.name.startswith(wanted))]
     if len(found) != 1:
         names = ", ".join(sorted(path.name for path in found)) or "none"

@@ -382,7 +382,7 @@ def test_two_processes_equal_one(source: Path, raw: Path, reference: dict[str, b
 
     def progress(items: Iterable[Any], total: int, description: str) -> Iterator[Any]:
         for item in items:
-            seen.append((item.case_id, total))
+            seen.append((item["id"], total))
             yield item
 
     convert(TopoMortar(), source, 501, processes=2, progress=progress)

@@ -60,7 +60,7 @@ def damaged(source: Path) -> Path:
     return source
 
 
-def mend(source: Path) -> None:
+def correct(source: Path) -> None:
     data = source / "dataset"
     for part, name in (("train", "002"), ("val", "052")):
         mask = np.zeros((24, 20), np.uint8)
@@ -85,7 +85,7 @@ def test_stop_lists_them_in_the_report_too(damaged: Path, raw: Path) -> None:
     assert sorted(report["cases"]) == ["001", "003", "051", "163"]
     assert all(line in str(caught.value) for lines in WRONG.values() for line in lines)
     assert not (raw / NAME / "dataset.json").exists()
-    mend(damaged)
+    correct(damaged)
     result = convert(TopoMortar(), damaged, 501)
     assert (result.converted, result.kept) == (3, 4)
     assert report_of(raw)["not_converted"] == {}
@@ -119,9 +119,9 @@ def test_stop_after_skip_says_what_is_missing_and_leaves_the_dataset(damaged: Pa
 
 
 @pytest.mark.parametrize("on_error", ["stop", "skip"])
-def test_mended_cases_come_into_the_dataset(damaged: Path, raw: Path, on_error: Any) -> None:
+def test_corrected_cases_come_into_the_dataset(damaged: Path, raw: Path, on_error: Any) -> None:
     convert(TopoMortar(), damaged, 501, on_error="skip")
-    mend(damaged)
+    correct(damaged)
     result = convert(TopoMortar(), damaged, 501, on_error=on_error)
     assert (result.converted, result.kept) == (3, 4)
     assert result.report["not_converted"] == {}
