@@ -28,7 +28,7 @@ def on_nnunets_command_line() -> bool:
 
 
 @contextmanager
-def told_by_nnunets_commands() -> Iterator[None]:
+def exit_on_user_error() -> Iterator[None]:
     """Let a `UserError` end nnU-Net's commands as it ends ours, with one message; elsewhere let it pass."""
     try:
         yield

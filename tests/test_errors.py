@@ -1,6 +1,6 @@
 import pytest
 
-from nnunet_ext.errors import UserError, on_nnunets_command_line, told_by_nnunets_commands
+from nnunet_ext.errors import UserError, on_nnunets_command_line, exit_on_user_error
 
 
 @pytest.mark.parametrize(
@@ -15,12 +15,12 @@ from nnunet_ext.errors import UserError, on_nnunets_command_line, told_by_nnunet
 def test_who_is_told_by_a_message_and_who_by_the_error(program, theirs, monkeypatch):
     monkeypatch.setattr("sys.argv", [program])
     assert on_nnunets_command_line() == theirs
-    with pytest.raises(SystemExit if theirs else UserError) as caught, told_by_nnunets_commands():
+    with pytest.raises(SystemExit if theirs else UserError) as caught, exit_on_user_error():
         raise UserError("No such file.")
     assert str(caught.value) == ("Error: No such file." if theirs else "No such file.")
 
 
 def test_other_errors_keep_their_traceback(monkeypatch):
     monkeypatch.setattr("sys.argv", ["nnUNetv2_train"])
-    with pytest.raises(ZeroDivisionError), told_by_nnunets_commands():
+    with pytest.raises(ZeroDivisionError), exit_on_user_error():
         _ = 1 / 0

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from nnunet_ext.training.extra_targets import ExtraTarget
+from nnunet_ext.training.extra_targets.user_weights import user_weights
 from nnunet_ext.training.extra_targets.weight_maps import (
     ClassBalance,
     DistanceMap,
     ShapeAware,
     UNetMap,
-    own_map,
 )
 from nnunet_ext.training.options import (
     BETA,
@@ -38,7 +38,7 @@ class nnUNetTrainerBWM(WeightedTrainer):
 class nnUNetTrainerUNetWM(WeightedTrainer):
     """Cross-entropy in which background between two cells counts more: U-Net's weight map."""
 
-    options = (PEAK, UNET_SIGMA, DICE, PER_CASE, ON_THE_FLY)
+    options = (PEAK, UNET_SIGMA, DICE, ON_THE_FLY)
     peak = 10.0
     sigma = 5.0
 
@@ -51,7 +51,7 @@ class nnUNetTrainerUNetWM(WeightedTrainer):
 class nnUNetTrainerDWM(WeightedTrainer):
     """Cross-entropy with class balance that fades away from the foreground: distance weights (DWM)."""
 
-    options = (BETA, DICE, PER_CASE, ON_THE_FLY)
+    options = (BETA, DICE, PER_CASE)
     beta = 30.0
 
     @classmethod
@@ -63,7 +63,7 @@ class nnUNetTrainerDWM(WeightedTrainer):
 class nnUNetTrainerSAW(WeightedTrainer):
     """Cross-entropy with class balance and more at narrow or concave outlines: shape-aware weights (SAW)."""
 
-    options = (OUTLINE_SIGMA, TAU, DICE, PER_CASE, ON_THE_FLY)
+    options = (OUTLINE_SIGMA, TAU, DICE, ON_THE_FLY)
     sigma = 2.0
     tau: ClassVar[float | None] = None
 
@@ -80,4 +80,4 @@ class nnUNetTrainerWeighted(WeightedTrainer):
 
     def extra_targets(self) -> Sequence[ExtraTarget]:
         """What the files say."""
-        return (own_map(self.plans_manager, self.dataset_json),)
+        return (user_weights(self.plans_manager, self.dataset_json),)

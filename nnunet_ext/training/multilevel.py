@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch._dynamo import OptimizedModule
 
-from nnunet_ext.errors import UserError, told_by_nnunets_commands
+from nnunet_ext.errors import UserError, exit_on_user_error
 from nnunet_ext.files import read_json
 from nnunet_ext.losses.multilevel import preset_thresholds
 from nnunet_ext.losses.multilevel_tree import MultiLevelLoss
@@ -54,7 +54,7 @@ class MultiLevelTrainer(ExtTrainer):
         dataset_json: dict,
         device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net's own default
     ) -> None:
-        with told_by_nnunets_commands():
+        with exit_on_user_error():
             self.hierarchy = hierarchy_of(dataset_json)
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.plans_manager.plans[IN_PLANS] = {key: dataset_json.get(key) for key in ("labels", "nesting")}
@@ -131,7 +131,7 @@ class MultiLevelTrainer(ExtTrainer):
         before = hierarchy_in(plans)
         if before == self.hierarchy and before.chains == self.hierarchy.chains:
             return
-        with told_by_nnunets_commands():
+        with exit_on_user_error():
             raise UserError(
                 f"{where} was trained with {before}, but dataset.json in nnUNet_preprocessed now says "
                 f"{self.hierarchy}. Put the nesting back, or move the results away and train all folds anew."

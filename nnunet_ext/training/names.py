@@ -1,12 +1,19 @@
-"""From a trainer's name to its class: a family, perhaps one it wraps, then options joined by underscores."""
+"""From a trainer's name to its class: a family, perhaps one it wraps, then options joined by underscores.
+
+Importing this module loads neither torch nor nnU-Net, so that a name can be looked up at little cost.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.training.options import parse_options
-from nnunet_ext.training.trainer import ExtTrainer
+
+if TYPE_CHECKING:
+    from nnunet_ext.training.trainer import ExtTrainer
 
 PREFIX = "nnUNetTrainer"  # what every family's name begins with
 
@@ -14,12 +21,64 @@ PREFIX = "nnUNetTrainer"  # what every family's name begins with
 _DOT_IN_QUALNAME = "·"
 
 
-def spelled(name: str) -> str:
+class Catalogue:
+    """The trainer families of a package, and the classes of their names with options.
+
+    Parameters
+    ----------
+    package : str
+        Its importable name. Classes are pickled as attributes of it, so its ``__getattr__`` has to return
+        what `get` returns for `decode_qualname` of the attribute's name.
+    families : mapping
+        Family -> the module of the package that declares it; imported when the family is asked for.
+    """
+
+    def __init__(self, package: str, families: Mapping[str, str]) -> None:
+        self.package = package
+        self.families = families
+        self._classes: dict[str, type[ExtTrainer]] = {}
+
+    def family_of(self, name: str) -> str | None:
+        """The family that a trainer name belongs to: the name itself or what its first options follow."""
+        return next((f for f in self.families if name == f or name.startswith(f + "_")), None)
+
+    def near_miss(self, name: str) -> str | None:
+        """The family that a name of none was probably meant to be, such as ``nnUNetTrainerscnp_w5``."""
+        plain = name.lower().replace("_", "")
+        return next((f for f in reversed([*self.families]) if plain.startswith(f.lower())), None)
+
+    def get(self, name: str) -> type[ExtTrainer]:
+        """The trainer class of a name; the same class each time.
+
+        Raises
+        ------
+        UserError
+            If the family is not one of the catalogue, or an option is wrong; the text lists what there is.
+        """
+        if name not in self._classes:
+            self._classes[name] = self._make(name)
+        return self._classes[name]
+
+    def _make(self, name: str) -> type[ExtTrainer]:
+        family = self.family_of(name)
+        if family is None:
+            raise UserError(f"{name}: no such trainer family. Known families: {', '.join(self.families)}.")
+        trainer = getattr(import_module(f"{self.package}.{self.families[family]}"), family)
+        first = name.removeprefix(family).removeprefix("_").partition("_")[0]
+        if PREFIX + first not in self.families:
+            wrapped = [each.removeprefix(PREFIX) for each in self.families] if trainer.wraps_families else []
+            return build_trainer(name, trainer, self.package, wrapped)
+        if name == f"{family}_{first}":
+            return wrap_family(trainer, self.get(PREFIX + first), self.package)
+        return build_trainer(name, self.get(f"{family}_{first}"), self.package)
+
+
+def decode_qualname(name: str) -> str:
     """The trainer name behind a qualified name that pickle asks for."""
     return name.replace(_DOT_IN_QUALNAME, ".")
 
 
-def wrap_family(wrapper: type[ExtTrainer], base: type[ExtTrainer], module: str) -> type[ExtTrainer]:
+def wrap_family(wrapper: type[ExtTrainer], base: type[ExtTrainer], package: str) -> type[ExtTrainer]:
     """Make the family of a wrapper on a base, such as SCNP on JC: ``nnUNetTrainerSCNP_JC``.
 
     Parameters
@@ -28,8 +87,8 @@ def wrap_family(wrapper: type[ExtTrainer], base: type[ExtTrainer], module: str) 
         A family that sets `wraps_families`.
     base : type
         The family whose loss it wraps, and whose other hooks it takes over.
-    module : str
-        As in `build_trainer`.
+    package : str
+        As in `Catalogue`.
 
     Returns
     -------
@@ -39,25 +98,22 @@ def wrap_family(wrapper: type[ExtTrainer], base: type[ExtTrainer], module: str) 
     Raises
     ------
     UserError
-        If `wrapper` wraps no families, or `base` is nnU-Net's own loss, a wrapper itself or says why not.
+        If `wrapper` wraps no families, or `base` is a wrapper itself or says why it cannot be wrapped.
     """
     word = _word(base)
     name = f"{wrapper.__name__}_{word}"
     if not wrapper.wraps_families:
         raise UserError(f"{name}: {wrapper.__name__} cannot be combined with {word}.")
-    if base.refuses_wrapping:
-        raise UserError(f"{name}: {wrapper.__name__} cannot wrap {word}: {base.refuses_wrapping}.")
-    if base.wraps_families or base.build_loss is ExtTrainer.build_loss:
-        raise UserError(
-            f"{name}: {wrapper.__name__} cannot wrap {word}. On nnU-Net's own loss it is {wrapper.__name__}."
-        )
+    reason = "it wraps other families itself" if base.wraps_families else base.refuses_wrapping
+    if reason:
+        raise UserError(f"{name}: {wrapper.__name__} cannot wrap {word}: {reason}.")
     summary = f"{_summary(base)[:-1]}; on the logits of {_word(wrapper)}."
     options = (*wrapper.options, *base.options)
-    return type(name, (wrapper, base), {"options": options, "__module__": module, "__doc__": summary})
+    return type(name, (wrapper, base), {"options": options, "__module__": package, "__doc__": summary})
 
 
 def build_trainer(
-    name: str, family: type[ExtTrainer], module: str, families: Iterable[str] = ()
+    name: str, family: type[ExtTrainer], package: str, wrapped: Iterable[str] = ()
 ) -> type[ExtTrainer]:
     """Make the trainer class of a name such as ``nnUNetTrainerSCNP_w5_joint``.
 
@@ -67,16 +123,16 @@ def build_trainer(
         The family's class name, then its options, each after an underscore.
     family : type
         The trainer that the name begins with.
-    module : str
-        The importable module through which the class can be found again by its name, for pickling.
-    families : iterable of str
+    package : str
+        As in `Catalogue`.
+    wrapped : iterable of str
         Words that `family`, if it wraps others, takes directly after its name; for the error text.
 
     Returns
     -------
     type
         `family` itself if the name has no options, else a subclass called `name` with the options' values
-        as class attributes.
+        as class attributes. If some of them are the default anyway, its `same_as` is the name without them.
 
     Raises
     ------
@@ -92,12 +148,22 @@ def build_trainer(
     try:
         values = parse_options(name, words, family.all_options())
     except UserError as error:
-        first = ", ".join(f"_{word}" for word in families)
+        first = ", ".join(f"_{word}" for word in wrapped)
         raise UserError(
             f"{error}\nDirectly after {family.__name__}: {first}" if first else str(error)
         ) from None
-    qualname = name.replace(".", _DOT_IN_QUALNAME)
-    attributes = {**values, "__module__": module, "__qualname__": qualname, "__doc__": family.__doc__}
+    changes = [
+        word
+        for word, (attribute, value) in zip(words, values.items(), strict=True)
+        if value != getattr(family, attribute)
+    ]
+    attributes = {
+        **values,
+        "same_as": "" if changes == words else "_".join([family.__name__, *changes]),
+        "__module__": package,
+        "__qualname__": name.replace(".", _DOT_IN_QUALNAME),
+        "__doc__": family.__doc__,
+    }
     return type(name, (family,), attributes)
 
 

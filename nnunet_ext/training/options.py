@@ -2,7 +2,7 @@
 
 nnU-Net names a results folder after the trainer class, so a setting that is not in the name would
 overwrite another's results. Each option is declared once, with its meaning and range; trainers list the
-ones they take.
+ones they take, and have the defaults as class attributes.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ class Option:
         The number -> whether it lies in that range.
     value : Any
         What a word without a number sets the attribute to.
+    opposite : str
+        A word for what a trainer does without this option. Another family may have it as an option; here it
+        is understood, sets the attribute to None, and is not listed.
     """
 
     syntax: str
@@ -49,6 +52,7 @@ class Option:
     allowed: str = ""
     check: Callable[[Any], bool] = lambda number: number >= 1
     value: Any = True
+    opposite: str = ""
 
     @property
     def number(self) -> str:
@@ -60,6 +64,8 @@ class Option:
         pattern = re.escape(self.syntax)
         if self.number:
             pattern = pattern.replace(self.number, _NUMBERS[self.number][0])
+        if self.opposite:
+            pattern = f"{pattern}|{re.escape(self.opposite)}"
         return re.fullmatch(pattern, word)
 
     def parse(self, word: str) -> Any:
@@ -74,7 +80,7 @@ class Option:
         if found is None:
             raise ValueError(f"{word!r} does not have the form {self.syntax!r}")
         if not found.groups():
-            return self.value
+            return None if word == self.opposite else self.value
         number = _NUMBERS[self.number][1](found[1])
         if not (math.isfinite(number) and self.check(number)):
             raise UserError(
@@ -163,6 +169,7 @@ TAU = Option(
     lambda x: x > 0,
 )
 DICE = Option("dice", "dice", "add nnU-Net's own Dice loss")
+
 KAPPA = Option(
     "kappa<x>", "steepness", "κ, slope of the steps of the multi-level activation", "above 0", lambda x: x > 0
 )
@@ -173,14 +180,20 @@ LEVEL_SPACING = Option(
     "above 0",
     lambda x: x > 0,
 )
+
+# A family takes the one of these two that its maps do not do by themselves.
 PER_CASE = Option(
-    "percase", "extra_targets_per_case", "compute the map once per case, and augment it with the image"
+    "percase",
+    "extra_targets_per_case",
+    "compute the map once per case, and augment it with the image, in place of once for every patch",
+    opposite="onthefly",
 )
 ON_THE_FLY = Option(
     "onthefly",
     "extra_targets_per_case",
-    "compute the map of every patch from its augmented label",
+    "compute the map of every patch from its augmented label, in place of once per case",
     value=False,
+    opposite="percase",
 )
 
 
@@ -199,7 +212,7 @@ def parse_options(name: str, words: Iterable[str], options: Iterable[Option]) ->
     Returns
     -------
     dict
-        Attribute -> value.
+        Attribute -> value, one for each word, in their order.
 
     Raises
     ------
@@ -208,17 +221,17 @@ def parse_options(name: str, words: Iterable[str], options: Iterable[Option]) ->
     """
     options = tuple(options)
     values: dict[str, Any] = {}
-    given: dict[str, Option] = {}
+    given: dict[str, str] = {}
     for word in words:
         option = next((o for o in options if o.match(word)), None)
         if option is None:
             known = "\n".join(f"  {o}" for o in options)
             raise UserError(f"{name}: unknown option '_{word}'. Known options:\n{known}")
-        earlier = given.setdefault(option.attribute, option)
         if option.attribute in values:
-            twice = f"_{option.syntax} is given twice"
-            conflict = f"_{earlier.syntax} and _{option.syntax} exclude each other"
-            raise UserError(f"{name}: {twice if earlier is option else conflict}. Keep one of them.")
+            raise UserError(
+                f"{name}: _{given[option.attribute]} and _{word} set the same thing. Keep one of them."
+            )
+        given[option.attribute] = word
         try:
             values[option.attribute] = option.parse(word)
         except UserError as error:

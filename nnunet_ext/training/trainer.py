@@ -12,7 +12,7 @@ from torch import distributed as dist
 from torch import nn
 
 from nnunet_ext import __version__
-from nnunet_ext.errors import told_by_nnunets_commands
+from nnunet_ext.errors import UserError, exit_on_user_error
 from nnunet_ext.training.augmentation import insert_after_spatial
 from nnunet_ext.training.extra_targets.trainer import ExtraTargetTrainer
 from nnunet_ext.training.options import COMMON, Option
@@ -36,8 +36,10 @@ class ExtTrainer(ExtraTargetTrainer):
     wraps_families: ClassVar[bool] = False
     refuses_wrapping: ClassVar[str] = ""  # why the family cannot be wrapped, where it cannot
 
-    epochs: ClassVar[int | None] = None  # None: nnU-Net's default
-    iterations: ClassVar[int | None] = None
+    same_as: ClassVar[str] = ""  # a shorter name of the same training, if the name has options to no effect
+
+    epochs: ClassVar[int] = 1000  # this and the next as in nnU-Net
+    iterations: ClassVar[int] = 250
     mirroring: ClassVar[bool] = True
     deep_supervision: ClassVar[bool] = True
     adam: ClassVar[float | None] = None
@@ -51,20 +53,24 @@ class ExtTrainer(ExtraTargetTrainer):
         dataset_json: dict,
         device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net's own default
     ) -> None:
-        self._refuse_unsupported()
+        with exit_on_user_error():
+            self._refuse_to_train()
         super().__init__(plans, configuration, fold, dataset_json, device)
-        if self.epochs is not None:
-            self.num_epochs = self.epochs
-        if self.iterations is not None:
-            self.num_iterations_per_epoch = self.iterations
-            self.num_val_iterations_per_epoch = max(1, self.iterations // TRAINING_PER_VALIDATION_ITERATION)
+        self.num_epochs = self.epochs
+        self.num_iterations_per_epoch = self.iterations
+        self.num_val_iterations_per_epoch = max(1, self.iterations // TRAINING_PER_VALIDATION_ITERATION)
         self.enable_deep_supervision = self.deep_supervision
         if self.adam is not None:
             self.initial_lr = self.adam
         self._progress = IterationProgress(wanted=self.local_rank == 0)
 
-    def _refuse_unsupported(self) -> None:
-        """Raise before nnU-Net writes anything."""
+    def _refuse_to_train(self) -> None:
+        """Raise before nnU-Net writes anything; a prediction makes no object of the class."""
+        if self.same_as:
+            raise UserError(
+                f"{type(self).__name__} is the same training as {self.same_as}, but its results would go to "
+                f"a second folder. Leave out the options that are the default: -tr {self.same_as}"
+            )
         if dist.is_available() and dist.is_initialized() and not self.deep_supervision:
             # nnU-Net's decoder keeps its lower heads, and DDP stops at parameters that get no gradient.
             raise NotImplementedError(
@@ -113,9 +119,8 @@ class ExtTrainer(ExtraTargetTrainer):
 
     def describe_options(self) -> str:
         """One line that names the settings in force, for the training log."""
-        own = dict.fromkeys(option.attribute for option in self.options)  # some share an attribute
         step = self._map_step
-        settings = [f"{attribute}={getattr(self, attribute)}" for attribute in own]
+        settings = [f"{option.attribute}={getattr(self, option.attribute)}" for option in self.options]
         settings += [
             f"map {target.name} {'made once per case' if stored else 'made for every patch'}"
             for target, stored in zip(step.targets, step.stored, strict=True)
@@ -154,7 +159,7 @@ class ExtTrainer(ExtraTargetTrainer):
     def run_training(self) -> None:
         """Train as nnU-Net does; an interrupted run leaves the terminal as it was."""
         try:
-            with told_by_nnunets_commands():
+            with exit_on_user_error():
                 super().run_training()
         finally:
             self._progress.stop()

@@ -1,5 +1,6 @@
 """Trainers made from their names, as nnU-Net's own finder meets them."""
 
+import inspect
 import pickle
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ import nnunet_ext.trainers
 from nnunet_ext.errors import UserError
 from nnunet_ext.losses import JCLoss, SCNPLoss
 from nnunet_ext.trainers import FAMILIES, get_trainer
-from nnunet_ext.training.trainer import ExtTrainer
+from nnunet_ext.training.trainer import TRAINING_PER_VALIDATION_ITERATION, ExtTrainer
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -76,8 +77,8 @@ def test_loss_of_a_combination_is_the_base_on_scnp_logits():
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("nnUNetTrainerSCNP_Ext", "cannot wrap Ext. On nnU-Net's own loss it is nnUNetTrainerSCNP"),
-        ("nnUNetTrainerSCNP_SCNP_w5", "cannot wrap SCNP"),
+        ("nnUNetTrainerSCNP_Ext", "cannot wrap Ext: nnU-Net's own loss is what a family without another"),
+        ("nnUNetTrainerSCNP_SCNP_w5", "cannot wrap SCNP: it wraps other families itself"),
         ("nnUNetTrainerJC_SCNP", "nnUNetTrainerJC cannot be combined with SCNP"),
         ("nnUNetTrainerSCNP_MultiLevelMCE", "cannot wrap MultiLevelMCE: a multi-level channel is no logit"),
         ("nnUNetTrainerSCNP_w5_JC", "(?s)unknown option '_JC'.*Directly after nnUNetTrainerSCNP: .*_JC"),
@@ -114,10 +115,44 @@ def test_names_of_others_are_left_to_others():
         get_trainer("nnUNetTrainerSCPN")
 
 
+DEFAULTS = [
+    ("nnUNetTrainerSCNP_w3", "nnUNetTrainerSCNP"),
+    ("nnUNetTrainerSCNP_w3_joint", "nnUNetTrainerSCNP_joint"),
+    ("nnUNetTrainerSCNP_JC_lambda5e-1_w5", "nnUNetTrainerSCNP_JC_w5"),
+    ("nnUNetTrainerUNetWM_percase_peak10.0", "nnUNetTrainerUNetWM"),
+    ("nnUNetTrainerExt_1000epochs_adam1e-2_250iters", "nnUNetTrainerExt_adam1e-2"),
+    ("nnUNetTrainerMultiLevelMCE_kappa10_h1", "nnUNetTrainerMultiLevelMCE"),
+]
+
+
+@pytest.mark.parametrize(("name", "shorter"), DEFAULTS)
+@pytest.mark.parametrize("command", ["nnUNetv2_train", "pytest"])
+def test_default_options_are_refused_before_anything_is_written(
+    name, shorter, command, monkeypatch, nnunet_folders
+):
+    """They would put the same training into a second folder. Models of such a name can be predicted with."""
+    monkeypatch.setattr("sys.argv", [command])
+    trainer = recursive_find_trainer_class_by_name(name)
+    labels = {"background": 0, "a": 1}
+    with pytest.raises(SystemExit if command == "nnUNetv2_train" else UserError) as error:
+        trainer(plans={}, configuration="2d", fold=0, dataset_json={"labels": labels})
+    assert f"{name} is the same training as {shorter}" in str(error.value)
+    assert list(nnunet_folders["nnUNet_results"].iterdir()) == []
+    assert get_trainer(shorter).same_as == ""
+    for option in trainer.all_options():
+        assert getattr(trainer, option.attribute) == getattr(get_trainer(shorter), option.attribute)
+
+
+def test_defaults_are_nnunets():
+    source = inspect.getsource(nnUNetTrainer.__init__)
+    assert f"self.num_epochs = {ExtTrainer.epochs}\n" in source
+    assert f"self.num_iterations_per_epoch = {ExtTrainer.iterations}\n" in source
+    validation = ExtTrainer.iterations // TRAINING_PER_VALIDATION_ITERATION
+    assert f"self.num_val_iterations_per_epoch = {validation}\n" in source
+
+
 def test_constructor_keeps_nnunets_parameters():
     """nnU-Net reads its caller's locals by these names."""
-    import inspect
-
     assert list(inspect.signature(ExtTrainer).parameters) == list(inspect.signature(nnUNetTrainer).parameters)
 
 

@@ -12,7 +12,7 @@ from nnunet_ext.errors import UserError
 from nnunet_ext.losses import SCNPLoss, WeightedCrossEntropy, same_class_neighbor_penalization
 from nnunet_ext.losses import weighted_cross_entropy as function
 from nnunet_ext.trainers import FAMILIES, get_trainer
-from nnunet_ext.training.extra_targets import UserMap
+from nnunet_ext.training.extra_targets import UserWeights
 from nnunet_ext.training.extra_targets.weight_maps import (
     ClassBalance,
     DistanceMap,
@@ -59,10 +59,10 @@ def test_the_map_has_the_parameters_of_the_name(wrapper, name, target):
     assert trainer_of(wrapper + name).extra_targets() == (target,)
 
 
-def test_weighted_reads_the_users_map(monkeypatch):
+def test_weighted_reads_the_users_weights(monkeypatch):
     monkeypatch.setenv("nnUNet_raw", "/raw")
     (target,) = trainer_of("SCNP_Weighted_dice").extra_targets()
-    assert isinstance(target, UserMap)
+    assert isinstance(target, UserWeights)
     assert str(target.folder) == "/raw/Dataset510_Cells/weightsTr"
 
 
@@ -125,11 +125,20 @@ def test_on_scnp_the_same_weights_go_with_the_penalised_logits(name):
         loss(logits, target)
 
 
-@pytest.mark.parametrize(("word", "choice"), [("", None), ("_percase", True), ("_onthefly", False)])
+@pytest.mark.parametrize("wrapper", ["", "SCNP_"])
 @pytest.mark.parametrize("name", ["UNetWM", "DWM", "SAW"])
-def test_when_maps_are_made_can_be_chosen(name, word, choice):
-    assert get_trainer(f"{PREFIX}{name}{word}").extra_targets_per_case is choice
-    assert get_trainer(f"{PREFIX}SCNP_{name}{word}").extra_targets_per_case is choice
+def test_when_maps_are_made_can_be_chosen(name, wrapper):
+    """The family lists the choice that is not its own; the other one is the same training."""
+    family = get_trainer(PREFIX + wrapper + name)
+    (option,) = [each for each in family.options if each.attribute == "extra_targets_per_case"]
+    (target,) = trainer_of(wrapper + name).extra_targets()
+    assert family.extra_targets_per_case is None
+    assert target.per_case((512, 512)) is not option.value
+    chosen = get_trainer(f"{family.__name__}_{option.syntax}")
+    assert (chosen.extra_targets_per_case, chosen.same_as) == (option.value, "")
+    assert {option.syntax, option.opposite} == {"percase", "onthefly"}
+    opposite = get_trainer(f"{family.__name__}_{option.opposite}")
+    assert (opposite.extra_targets_per_case, opposite.same_as) == (None, family.__name__)
 
 
 @pytest.mark.parametrize("number", ["0", "1", "3", "5", "03", "0.5", "010", "1e-4", "10"])
@@ -155,7 +164,7 @@ def test_no_word_can_be_read_as_two_options_of_a_combination(family, number):
     [
         ("UNetWM_w03", "unknown option '_w03'.*_peak<x>"),
         ("UNetWM_sigma0", "<x> in _sigma<x> is above 0"),
-        ("UNetWM_percase_onthefly", "_percase and _onthefly exclude each other. Keep one"),
+        ("UNetWM_percase_onthefly", "_percase and _onthefly set the same thing. Keep one"),
         ("DWM_beta0", "above 0"),
         ("DWM_peak3", "unknown option"),
         ("SAW_tau0", "above 0"),

@@ -14,7 +14,7 @@ from toy_targets import Balance, Levels, blobs, write_case
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.losses import WeightedCrossEntropy
-from nnunet_ext.training.extra_targets import UserMap
+from nnunet_ext.training.extra_targets import UserWeights
 from nnunet_ext.training.extra_targets.trainer import ExtraTargetLoss, ExtraTargetTrainer
 
 DATASET = "Dataset997_Toy"
@@ -113,16 +113,16 @@ def test_several_targets_with_the_counts_of_the_fold(dataset):
     ]
 
 
-def own_map(folder):
+def weights_in(folder):
     from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 
-    return UserMap(folder, ".tif", NaturalImage2DIO)
+    return UserWeights(folder, ".tif", NaturalImage2DIO)
 
 
-def test_the_users_own_map(dataset, nnunet_folders):
+def test_the_users_weights(dataset, nnunet_folders):
     folder = nnunet_folders["nnUNet_raw"] / DATASET / "weightsTr"
     with pytest.raises(UserError, match=r"There is no folder .*weightsTr"):
-        train(targets=(own_map(folder),))
+        train(targets=(weights_in(folder),))
     folder.mkdir(parents=True)
     for i, case in enumerate(CASES):
         tifffile.imwrite(folder / f"{case}.tif", (1 + 10 * blobs(SHAPE, i)[0]).astype(np.float32))
@@ -132,7 +132,7 @@ def test_the_users_own_map(dataset, nnunet_folders):
         properties |= {"shape_before_cropping": SHAPE, "bbox_used_for_cropping": box, "spacing": [999, 1, 1]}
         path.write_bytes(pickle.dumps(properties))
     # computing per patch, asked for, is not possible for this one
-    trainer = train(targets=(own_map(folder),), extra_targets_per_case=False)
+    trainer = train(targets=(weights_in(folder),), extra_targets_per_case=False)
     assert trainer.checked.fits[-1] == 1
     assert min(trainer.checked.fits) > 0.7
 

@@ -10,6 +10,7 @@ from nnunet_ext.training.options import (
     NEIGHBORHOOD,
     NO_MIRRORING,
     NO_TOUCHING_CONTRAST,
+    ON_THE_FLY,
     YOUDEN_WEIGHT,
     Option,
     parse_options,
@@ -45,8 +46,18 @@ def test_unknown_option_lists_the_known_ones(word):
 
 
 def test_same_setting_twice():
-    with pytest.raises(UserError, match=r"_w<n> is given twice"):
+    with pytest.raises(UserError, match=r"_w3 and _w5 set the same thing"):
         parse_options("T", ["w3", "w5"], OPTIONS)
+
+
+def test_the_opposite_of_an_option_is_understood_and_changes_nothing():
+    assert parse_options("T", ["onthefly"], [ON_THE_FLY]) == {"extra_targets_per_case": False}
+    assert parse_options("T", ["percase"], [ON_THE_FLY]) == {"extra_targets_per_case": None}
+    with pytest.raises(UserError, match="_percase and _onthefly set the same thing"):
+        parse_options("T", ["percase", "onthefly"], [ON_THE_FLY])
+    with pytest.raises(UserError) as caught:
+        parse_options("T", ["percases"], [ON_THE_FLY])
+    assert "_percase " not in str(caught.value)  # not listed
 
 
 def test_option_of_another_family_is_unknown():

@@ -1,7 +1,6 @@
 """The four weight maps as extra targets: what they hand to the loss, per patch and from a stored case."""
 
 import pickle
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from nnunet_ext.training.extra_targets.weight_maps import (
     UNetMap,
     cell_instances,
     cell_labels,
-    own_map,
 )
 
 COUNTS = np.array([1000, 400, 60, 30], np.int64)
@@ -153,16 +151,3 @@ def test_a_stack_for_a_2d_network_is_slices(target):
         np.testing.assert_array_equal(found[:, z], target.compute(labels[z], (1.0, 1.0)))
     whole = target.compute_case(Case("a", labels, (2.0, 1.0, 1.0), {}))
     assert not np.allclose(whole, found)
-
-
-def test_own_map_lies_beside_the_labels(monkeypatch):
-    plans = SimpleNamespace(
-        dataset_name="Dataset510_Cells", image_reader_writer_class=dict, transpose_forward=[1, 0, 2]
-    )
-    monkeypatch.setenv("nnUNet_raw", "/data/raw")
-    target = own_map(plans, {"file_ending": ".png"})
-    assert str(target.path("a")) == "/data/raw/Dataset510_Cells/weightsTr/a.png"
-    assert (target.reader, target.transpose, target.from_label) == (dict, (1, 0, 2), False)
-    monkeypatch.delenv("nnUNet_raw")
-    (problem,) = own_map(plans, {"file_ending": ".png"}).problems(["a"])
-    assert "nnUNet_raw (not set)" in problem

@@ -9,7 +9,7 @@ import os
 
 def __getattr__(name: str) -> type:
     try:
-        from nnunet_ext.errors import on_nnunets_command_line, told_by_nnunets_commands
+        from nnunet_ext.errors import on_nnunets_command_line, exit_on_user_error
         from nnunet_ext.plugin.register import listed_folders
         from nnunet_ext.trainers import family_of, get_trainer, near_miss
     except ModuleNotFoundError as error:
@@ -24,7 +24,7 @@ def __getattr__(name: str) -> type:
                 "each after an underscore; 'nnunet_ext trainers' lists them."
             )
         raise AttributeError(name)
-    with told_by_nnunets_commands():
+    with exit_on_user_error():
         return get_trainer(name)
 
 

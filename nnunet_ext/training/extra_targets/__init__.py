@@ -4,12 +4,14 @@ A target (`ExtraTarget`) is computed in the augmentation workers from the augmen
 stored, and carried through the augmentation. Either way its maps pass nnU-Net's own loader as the last
 channels of the image and reach the loss as its third argument, at every scale of deep supervision:
 
-1. `cache`, `storage`, `dataset`: stored maps, stacked behind nnU-Net's images.
-2. `transforms`: split off, carried, computed, finished, joined again.
-3. `trainer`, `loss`: split off the batch, and handed to the loss beside nnU-Net's step.
+1. `target`: what a target is; `weight_maps` and `user_weights` are those there are.
+2. `stored_maps`, `dataset`: maps computed once per case, stored, and stacked behind nnU-Net's images.
+3. `transforms`: stored maps are taken off the image and carried along, the others computed; all are finished
+   and appended to the image again.
+4. `trainer`: they are taken off the batch and given to the loss, around nnU-Net's own training step.
 """
 
 from nnunet_ext.training.extra_targets.target import Case, ExtraTarget, name_with
-from nnunet_ext.training.extra_targets.user_weights import UserMap
+from nnunet_ext.training.extra_targets.user_weights import UserWeights
 
-__all__ = ["Case", "ExtraTarget", "UserMap", "name_with"]
+__all__ = ["Case", "ExtraTarget", "UserWeights", "name_with"]

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunet_ext.training.extra_targets.stored_maps import open_maps
+
 
 class StackedChannels:
     """Arrays of one spatial shape as one, along the first axis; read only where it is sliced.
@@ -57,8 +59,6 @@ class DatasetWithMaps:
 
     def load_case(self, identifier: str) -> tuple[Any, Any, Any, Any]:
         """Image with maps, label, label of the previous stage, properties."""
-        from nnunet_ext.training.extra_targets.stored_maps import open_maps
-
         data, *rest = self.dataset.load_case(identifier)
         maps = [open_maps(folder / f"{identifier}.b2nd") for folder in self.folders]
         label, previous, properties = rest

@@ -1,4 +1,8 @@
-"""Maps computed once per case, stored beside the preprocessed data and made again when something changed."""
+"""Maps computed once per case, stored beside the preprocessed data and made again when something changed.
+
+With every file goes a record of what its maps were made from: target, spacing, version of the label.
+A file whose record is another one is made again, so nobody has to know which change concerns which maps.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +20,7 @@ from nnunet_ext.files import fingerprint, replacing
 from nnunet_ext.training.extra_targets.target import Case, ExtraTarget, plain_labels
 from nnunet_ext.worker_pool import one_at_a_time, over_cases
 
-
-def label_file(folder: Path, identifier: str) -> Path:
-    """The file that holds a case's preprocessed label, in either of nnU-Net's formats."""
-    path = folder / f"{identifier}_seg.b2nd"
-    return path if path.exists() else folder / f"{identifier}.npz"
+_RECORD = "nnunet_ext"  # key of the record in the metadata of a file
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class StoredTarget:
 
     def is_done(self, identifier: str) -> bool:
         """Whether the maps of a case are there and nothing they depend on has changed."""
-        return read_record(self.folder / f"{identifier}.b2nd") == self.record(identifier)
+        return _read_record(self.folder / f"{identifier}.b2nd") == self.record(identifier)
 
     def make(self, identifier: str) -> str | None:
         """Compute and write the maps of a case; return what is wrong with it, if something is."""
@@ -84,8 +84,14 @@ class StoredTarget:
         expected = (self.target.channels, *labels.shape)
         if maps.shape != expected:
             raise ValueError(f"{self.target.name} of case {identifier} is {expected}; got {maps.shape}")
-        write_maps(self.folder / f"{identifier}.b2nd", maps, record, self.patch_size)
+        _write_maps(self.folder / f"{identifier}.b2nd", maps, record, self.patch_size)
         return None
+
+
+def label_file(folder: Path, identifier: str) -> Path:
+    """The file that holds a case's preprocessed label, in either of nnU-Net's formats."""
+    path = folder / f"{identifier}_seg.b2nd"
+    return path if path.exists() else folder / f"{identifier}.npz"
 
 
 def build(
@@ -119,6 +125,14 @@ def build(
         raise UserError("\n".join([f"The maps {stored.target.name} cannot be made:", *sorted(problems)]))
 
 
+def open_maps(path: Path) -> Any:
+    """Open (channels, z, y, x) maps for slicing, mapped into memory where the system can."""
+    import blosc2
+
+    mapped = {} if os.name == "nt" else {"mmap_mode": "r"}
+    return blosc2.open(urlpath=str(path), mode="r", dparams={"nthreads": 1}, **mapped)
+
+
 def _make(
     stored: StoredTarget, identifiers: Sequence[str], processes: int, log: Callable[[str], None]
 ) -> list[str]:
@@ -130,8 +144,9 @@ def _make(
             folder / ".lock",
             lambda: log(f"The maps {name} are computed by another training; waiting for it."),
         ) as alone:
-            if alone:
-                remove_temporary(folder)
+            if alone:  # then nobody else is writing, and temporary files are what killed runs left
+                for path in folder.glob(".*.tmp"):
+                    path.unlink(missing_ok=True)
             todo = [identifier for identifier in identifiers if not stored.is_done(identifier)]
             if todo:
                 log(f"Computing the maps {name} of {len(todo)} cases into {folder}")
@@ -140,48 +155,19 @@ def _make(
         raise UserError(f"The maps {name} cannot be stored in {folder}: {error}") from error
 
 
-RECORD = "nnunet_ext"
-
-
-def open_maps(path: Path) -> Any:
-    """Open (channels, z, y, x) maps for slicing, mapped into memory where the system can."""
-    import blosc2
-
-    mapped = {} if os.name == "nt" else {"mmap_mode": "r"}
-    return blosc2.open(urlpath=str(path), mode="r", dparams={"nthreads": 1}, **mapped)
-
-
-def read_record(path: Path) -> dict[str, Any] | None:
+def _read_record(path: Path) -> dict[str, Any] | None:
     """What the maps in a file were made from; None if there is no such file or it cannot be read."""
     try:
         maps = open_maps(path)  # to be kept for as long as its metadata are read
-        return dict(maps.schunk.meta[RECORD])
+        return dict(maps.schunk.meta[_RECORD])
     except Exception:  # blosc2 raises many kinds for files that are not its own
         return None
 
 
-def remove_temporary(folder: Path) -> None:
-    """Remove what killed runs left; only while no other process writes into `folder`."""
-    for path in folder.glob(".*.tmp"):
-        path.unlink(missing_ok=True)
-
-
-def write_maps(
+def _write_maps(
     path: Path, maps: NDArray[np.float32], record: Mapping[str, Any], patch_size: Sequence[int]
 ) -> None:
-    """Write the maps of a case, whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-        ``CASE.b2nd``; an existing file is replaced.
-    maps : ndarray
-        (channels, z, y, x).
-    record : mapping
-        What they were made from, as JSON could hold it.
-    patch_size : sequence of int
-        What will be read at a time; the file is divided accordingly.
-    """
+    """Write (channels, z, y, x) maps, whole or not at all, in chunks that suit a reader of patches."""
     import blosc2
     from nnunetv2.training.dataloading.nnunet_dataset import comp_blosc2_params
 
@@ -196,5 +182,5 @@ def write_maps(
     with replacing(path) as temporary:
         blosc2.asarray(
             maps, urlpath=str(temporary), mode="w", chunks=chunks, blocks=blocks,
-            cparams=compression, meta={RECORD: dict(record)},
+            cparams=compression, meta={_RECORD: dict(record)},
         )  # fmt: skip

@@ -1,4 +1,8 @@
-"""The layer between nnU-Net's trainer and ours that carries extra targets from the data to the loss."""
+"""Extra targets in nnU-Net's trainer: from its datasets, through its augmentation, to the loss.
+
+The maps of a batch come as the last channels of its images. `ExtraTargetTrainer` puts them there; for each
+step of nnU-Net `ExtraTargetLoss` takes them off again and keeps them until it has computed the loss.
+"""
 
 from __future__ import annotations
 
@@ -99,28 +103,22 @@ class ExtraTargetTrainer(nnUNetTrainer):
         )
 
     def train_step(self, batch: dict) -> dict:
-        """One iteration of nnU-Net, with the batch's maps at the loss's hand."""
+        """One iteration of nnU-Net; the loss has the maps of the batch."""
         if not isinstance(self.loss, ExtraTargetLoss):
             return super().train_step(batch)
         with self.loss.taking_maps_from(batch, self.device) as images:
             return super().train_step(images)
 
     def validation_step(self, batch: dict) -> dict:
-        """One validation batch of nnU-Net, likewise."""
+        """One validation batch of nnU-Net; the loss has the maps of the batch."""
         if not isinstance(self.loss, ExtraTargetLoss):
             return super().validation_step(batch)
         with self.loss.taking_maps_from(batch, self.device) as images:
             return super().validation_step(images)
 
 
-def at_scale_of(maps: Tensor, target: Tensor) -> Tensor:
-    """(B, K, *spatial) maps at the voxels that nnU-Net picks for a lower scale of its labels."""
-    size = target.shape[2:]
-    return maps if maps.shape[2:] == size else F.interpolate(maps, size, mode="nearest-exact")
-
-
 class ExtraTargetLoss(nn.Module):
-    """The outermost loss: calls ``loss(output, target, maps)`` with the maps of the batch at hand.
+    """The outermost loss: calls ``loss(output, target, maps)`` with the maps of the current batch.
 
     Parameters
     ----------
@@ -167,3 +165,9 @@ class ExtraTargetLoss(nn.Module):
         if isinstance(target, (list, tuple)):
             return self.loss(output, target, [at_scale_of(self._maps, each) for each in target])
         return self.loss(output, target, self._maps)
+
+
+def at_scale_of(maps: Tensor, target: Tensor) -> Tensor:
+    """(B, K, *spatial) maps at the voxels that nnU-Net picks for a lower scale of its labels."""
+    size = target.shape[2:]
+    return maps if maps.shape[2:] == size else F.interpolate(maps, size, mode="nearest-exact")

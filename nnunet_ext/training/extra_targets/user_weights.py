@@ -1,8 +1,9 @@
-"""A map that the user brings along: ``nnUNet_raw/DATASET/weightsTr/CASE.ending`` beside ``labelsTr``."""
+"""Weights that the user brings along: ``nnUNet_raw/DATASET/weightsTr/CASE.ending`` beside ``labelsTr``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,12 @@ from nnunet_ext.nnunet_files.raw_dataset import RawDataset
 from nnunet_ext.nnunet_files.reading import read_segmentation
 from nnunet_ext.training.extra_targets.target import Case, ExtraTarget
 
-FOLDER = "weightsTr"
-NAMED_CASES = 5  # in an error text
+_FOLDER = "weightsTr"
+_NAMED_CASES = 5  # in an error text
 
 
 @dataclass(frozen=True)
-class UserMap(ExtraTarget):
+class UserWeights(ExtraTarget):
     """A weight for every voxel, read from files; 0 outside of the image, whatever unit the weights are in.
 
     Parameters
@@ -46,11 +47,11 @@ class UserMap(ExtraTarget):
     @property
     def name(self) -> str:
         """The folder's name."""
-        return FOLDER
+        return _FOLDER
 
     def compute(self, labels: NDArray[Any], spacing: Sequence[float]) -> NDArray[np.float32]:
-        """Not possible: the map does not follow from the label."""
-        raise NotImplementedError("the user's own map is read once per case")
+        """Not possible: the weights do not follow from the label."""
+        raise NotImplementedError("the user's weights are read once per case")
 
     def path(self, identifier: str) -> Path:
         """The file of a case."""
@@ -71,15 +72,15 @@ class UserMap(ExtraTarget):
         if not missing:
             return []
         known = {self.path(case).name for case in identifiers}
-        strange = sorted(path.name for path in self.folder.iterdir() if path.name not in known)
-        hint = f" Of no case are: {_some(strange)}." if strange else ""
+        unexpected = sorted(path.name for path in self.folder.iterdir() if path.name not in known)
+        hint = f" Of no case are: {_some(unexpected)}." if unexpected else ""
         return [
             f"{self.folder} has no {self.file_ending} file for {len(missing)} of {len(identifiers)} cases: "
             f"{_some(missing)}.{hint}"
         ]
 
     def compute_case(self, case: Case) -> NDArray[np.float32]:
-        """Read, check, crop and resample the map, as nnU-Net did the label (linear between voxels)."""
+        """Read, check, crop and resample the weights, as nnU-Net did the label (linear between voxels)."""
         from nnunetv2.preprocessing.resampling.default_resampling import resample_data_or_seg_to_shape
 
         weights = self._read(case)
@@ -98,13 +99,7 @@ class UserMap(ExtraTarget):
         expected = (1, *(shape[self.transpose.index(axis)] for axis in range(3)))
         if weights.shape != expected:
             raise UserError(f"{path}: (channels, z, y, x) is {expected} for this case; got {weights.shape}")
-        spacing, theirs = properties["spacing"], case.properties["spacing"]
-        if path.suffix not in (".tif", ".tiff") and not np.allclose(spacing, theirs, rtol=1e-3):
-            raise UserError(f"{path}: the spacing is {list(theirs)} for this case; got {list(spacing)}")
-        both = (properties, case.properties)
-        axes = [each["sitk_stuff"]["direction"] for each in both if "sitk_stuff" in each]
-        if len(axes) == 2 and not np.allclose(axes[0], axes[1], atol=1e-3):
-            raise UserError(f"{path}: the axes point to {list(axes[1])} for this case; got {list(axes[0])}")
+        _check_geometry(path, properties, case.properties)
         if not np.isfinite(weights).all():
             raise UserError(f"{path}: weights are finite; got NaN or infinity")
         if weights.min() < 0:
@@ -112,9 +107,15 @@ class UserMap(ExtraTarget):
         return weights.transpose([0, *(axis + 1 for axis in self.transpose)])
 
 
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED_CASES} more" if len(names) > NAMED_CASES else ""
-    return ", ".join(names[:NAMED_CASES]) + more
+def user_weights(plans_manager: Any, dataset_json: Mapping[str, Any]) -> UserWeights:
+    """The user's weights of a dataset, in ``weightsTr`` beside its ``labelsTr``."""
+    raw = Path(os.environ.get("nnUNet_raw", "$nnUNet_raw (not set)"))  # read only where maps are made
+    return UserWeights(
+        raw / plans_manager.dataset_name / _FOLDER,
+        dataset_json["file_ending"],
+        plans_manager.image_reader_writer_class,
+        tuple(plans_manager.transpose_forward),
+    )
 
 
 def weights_of_raw_case(raw: RawDataset, case: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -125,7 +126,7 @@ def weights_of_raw_case(raw: RawDataset, case: str, shape: tuple[int, ...]) -> N
     UserError
         If there is no weight file, or it does not fit the label.
     """
-    target = UserMap(raw.folder / FOLDER, raw.content["file_ending"], type(raw.reader))
+    target = UserWeights(raw.folder / _FOLDER, raw.content["file_ending"], type(raw.reader))
     problems = target.problems([case])
     if problems:
         raise UserError("\n".join(problems))
@@ -135,6 +136,21 @@ def weights_of_raw_case(raw: RawDataset, case: str, shape: tuple[int, ...]) -> N
         "shape_before_cropping": whole,
         "bbox_used_for_cropping": [(0, edge) for edge in whole],
     }
-    no_labels = np.zeros(whole, np.uint8)  # the map depends on their shape alone
+    no_labels = np.zeros(whole, np.uint8)  # the weights depend on their shape alone
     spacing = tuple(properties["spacing"])
     return target.compute_case(Case(case, no_labels, spacing, properties)).reshape(shape)
+
+
+def _check_geometry(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Compare what nnU-Net's reader says about a weight file with what it said about the case."""
+    spacing, wanted = found["spacing"], expected["spacing"]
+    if path.suffix not in (".tif", ".tiff") and not np.allclose(spacing, wanted, rtol=1e-3):
+        raise UserError(f"{path}: the spacing is {list(wanted)} for this case; got {list(spacing)}")
+    axes = [each["sitk_stuff"]["direction"] for each in (found, expected) if "sitk_stuff" in each]
+    if len(axes) == 2 and not np.allclose(axes[0], axes[1], atol=1e-3):
+        raise UserError(f"{path}: the axes point to {list(axes[1])} for this case; got {list(axes[0])}")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED_CASES} more" if len(names) > _NAMED_CASES else ""
+    return ", ".join(names[:_NAMED_CASES]) + more

@@ -1,4 +1,4 @@
-"""The weight maps of `nnunet_ext.targets.weight_maps` as extra targets: what is costly, what is left to do.
+"""The weight maps of `nnunet_ext.targets.weight_maps` as extra targets: a costly step, and a cheap one.
 
 Lengths (σ, β, τ) are in edges of the finest axis of a voxel: pixels in 2D, and in an anisotropic volume the
 same physical length along every axis. So the papers' values keep their meaning whatever unit a dataset is in.
@@ -6,10 +6,8 @@ same physical length along every axis. So the papers' values keep their meaning 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,6 @@ from numpy.typing import NDArray
 from nnunet_ext.arrays.components import label_components
 from nnunet_ext.targets import weight_maps
 from nnunet_ext.training.extra_targets.target import BACKGROUND, ExtraTarget, name_with
-from nnunet_ext.training.extra_targets.user_weights import FOLDER, UserMap
 
 CELL = "cell"
 
@@ -201,14 +198,3 @@ def _joined(cells: Sequence[int]) -> str:
         strict=True,
     )
     return "+".join(f"{first}" if first == last else f"{first}-{last}" for first, last in runs)
-
-
-def own_map(plans_manager: Any, dataset_json: Mapping[str, Any]) -> UserMap:
-    """The user's own map of a dataset, in ``weightsTr`` beside its ``labelsTr``."""
-    raw = Path(os.environ.get("nnUNet_raw", "$nnUNet_raw (not set)"))  # read only where maps are made
-    return UserMap(
-        raw / plans_manager.dataset_name / FOLDER,
-        dataset_json["file_ending"],
-        plans_manager.image_reader_writer_class,
-        tuple(plans_manager.transpose_forward),
-    )

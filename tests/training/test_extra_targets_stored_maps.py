@@ -18,7 +18,7 @@ from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2, nn
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from toy_targets import Distances, Levels, Logged, blobs, die, square, stored, write_case
 
-from nnunet_ext import worker_pool as parallel
+from nnunet_ext import worker_pool
 from nnunet_ext.errors import UserError
 from nnunet_ext.training.extra_targets.dataset import DatasetWithMaps, StackedChannels
 from nnunet_ext.training.extra_targets.stored_maps import build, open_maps
@@ -192,13 +192,13 @@ import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from toy_targets import Logged, stored
-from nnunet_ext import worker_pool as parallel
-from nnunet_ext.training.extra_targets import stored_maps as cache
-storage = cache
+from nnunet_ext import worker_pool
+from nnunet_ext import worker_pool
+from nnunet_ext.training.extra_targets.stored_maps import build
 {before}
 if __name__ == "__main__":
     job = stored(Logged(base=2.0, log={str(log)!r}, seconds={seconds}), Path({str(data)!r}))
-    cache.build(job, {CASES!r}, {processes}, lambda text: print(text, flush=True))
+    build(job, {CASES!r}, {processes}, lambda text: print(text, flush=True))
 """
     file = Path(log).with_suffix(".py")
     file.write_text(code)
@@ -237,7 +237,7 @@ def test_killed_while_writing_then_started_again(before, data, tmp_path):
     assert computed(tmp_path / "log") == ["case0", "case1", "case1", "case2", "case3"]
 
 
-def test_two_started_together_build_one_cache(data, tmp_path):
+def test_two_started_together_build_the_maps_once(data, tmp_path):
     together = f"""
 import time
 Path({str(tmp_path)!r}, f"ready{{os.getpid()}}").touch()
@@ -256,7 +256,7 @@ while len(list(Path({str(tmp_path)!r}).glob("ready*"))) < 2:
 def test_killed_parent_takes_its_workers_along_and_leaves_no_lock(data, tmp_path):
     """The lock must not stay with workers that outlive their parent."""
     process = script(
-        data, tmp_path / "log", seconds=5.0, before="parallel.WORTH_PROCESSES = 0.0", processes=2
+        data, tmp_path / "log", seconds=5.0, before="worker_pool.WORTH_PROCESSES = 0.0", processes=2
     )
     while len({line.split()[1] for line in _lines(tmp_path / "log")}) < 3:  # parent first, then two workers
         assert process.poll() is None
@@ -285,19 +285,19 @@ def _alive(pid):
 
 
 def test_processes_start_only_where_they_pay(monkeypatch):
-    alone = list(parallel.over_cases(square, range(5), "Squares", 2))
+    alone = list(worker_pool.over_cases(square, range(5), "Squares", 2))
     assert alone == [(n * n, os.getpid()) for n in range(5)]
-    monkeypatch.setattr(parallel, "WORTH_PROCESSES", 0.0)
-    shared = list(parallel.over_cases(square, range(5), "Squares", 2))
+    monkeypatch.setattr(worker_pool, "WORTH_PROCESSES", 0.0)
+    shared = list(worker_pool.over_cases(square, range(5), "Squares", 2))
     assert sorted(value for value, _ in shared) == [0, 1, 4, 9, 16]
     assert shared[0] == alone[0]
     assert os.getpid() not in {pid for _, pid in shared[1:]}
 
 
 def test_a_dead_worker_is_an_error_for_people(monkeypatch):
-    monkeypatch.setattr(parallel, "WORTH_PROCESSES", 0.0)
+    monkeypatch.setattr(worker_pool, "WORTH_PROCESSES", 0.0)
     with pytest.raises(UserError, match="nnUNet_def_n_proc"):
-        list(parallel.over_cases(die, range(3), "Deaths", 2))
+        list(worker_pool.over_cases(die, range(3), "Deaths", 2))
 
 
 @pytest.mark.parametrize("kind", ["numpy", "blosc2"])

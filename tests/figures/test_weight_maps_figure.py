@@ -139,7 +139,7 @@ def test_regions(nnunet_folders):
     np.testing.assert_allclose(shown.maps["unet"], expected / expected.mean(), rtol=1e-5)
 
 
-def test_the_users_own_map(flat):
+def test_the_users_weights(flat):
     with pytest.raises(UserError, match=r"There is no folder .*weightsTr"):
         preview("510", {"own": None})
     weights = np.random.default_rng(0).integers(1, 200, (60, 80)).astype(np.uint8)

@@ -18,8 +18,9 @@ from skimage.io import imsave
 from toy_targets import stored, write_case
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.training.extra_targets import Case, UserMap
+from nnunet_ext.training.extra_targets import Case, UserWeights
 from nnunet_ext.training.extra_targets.stored_maps import build, open_maps
+from nnunet_ext.training.extra_targets.user_weights import user_weights
 
 
 def quiet(_text):
@@ -66,7 +67,7 @@ def test_equals_nnunets_preprocessing_of_the_map_as_an_image(transpose, target_s
     spacing = (1.0, 2.0, 1.5)
     data, seg, properties = preprocess(image, label, spacing, transpose, target_spacing)
     write_nifti(tmp_path / "case.nii.gz", image[1], spacing)
-    weights = UserMap(tmp_path, ".nii.gz", SimpleITKIO, transpose)
+    weights = UserWeights(tmp_path, ".nii.gz", SimpleITKIO, transpose)
     found = weights.compute_case(Case("case", seg[0], target_spacing, properties))
     assert data.shape[1:] != image.shape[1:]
     np.testing.assert_allclose(found, data[1:], rtol=1e-5)
@@ -82,7 +83,7 @@ def test_stored_as_they_are_in_whatever_unit_and_again_when_changed(unit, tmp_pa
     _set_properties(data / "case.pkl", (1, 6, 5), (999, 1, 1))
     weights = np.random.default_rng(0).random((6, 5)).astype(np.float32) * np.float32(unit)
     tifffile.imwrite(raw / "case.tif", weights)
-    job = stored(pickle.loads(pickle.dumps(UserMap(raw, ".tif", NaturalImage2DIO))), data)
+    job = stored(pickle.loads(pickle.dumps(UserWeights(raw, ".tif", NaturalImage2DIO))), data)
     build(job, ["case"], 1, quiet)
     maps = open_maps(job.folder / "case.b2nd")
     assert job.folder.name == "nnUNetPlans_2d_weightsTr"
@@ -124,14 +125,14 @@ def bad(change):
 )
 def test_a_wrong_map_is_refused_by_name(change, text, tmp_path):
     tifffile.imwrite(tmp_path / "case.tif", bad(change))
-    weights = UserMap(tmp_path, ".tif", Tiff3DIO)
+    weights = UserWeights(tmp_path, ".tif", Tiff3DIO)
     with pytest.raises(UserError, match=rf"case\.tif: .*{text}"):
         weights.compute_case(case_of((4, 5, 6)))
 
 
 def test_shapes_are_told_in_the_order_of_the_file(tmp_path):
     tifffile.imwrite(tmp_path / "case.tif", np.ones((4, 5, 7), np.float32))
-    weights = UserMap(tmp_path, ".tif", Tiff3DIO, (2, 0, 1))
+    weights = UserWeights(tmp_path, ".tif", Tiff3DIO, (2, 0, 1))
     with pytest.raises(UserError, match=r"is \(1, 4, 5, 6\) for this case; got \(1, 4, 5, 7\)"):
         weights.compute_case(case_of((6, 4, 5)))
 
@@ -141,8 +142,10 @@ def test_another_spacing_is_refused_where_the_format_has_one(tmp_path, capsys):
     tifffile.imwrite(tmp_path / "case.tif", np.ones((4, 5, 6), np.float32))
     case = case_of((4, 5, 6), (2.0, 1.0, 1.0))
     with pytest.raises(UserError, match=r"the spacing is \[2.0, 1.0, 1.0\] for this case"):
-        UserMap(tmp_path, ".nii.gz", SimpleITKIO).compute_case(case)
-    assert UserMap(tmp_path, ".tif", Tiff3DIO).compute_case(case).tolist() == np.ones((1, 4, 5, 6)).tolist()
+        UserWeights(tmp_path, ".nii.gz", SimpleITKIO).compute_case(case)
+    assert (
+        UserWeights(tmp_path, ".tif", Tiff3DIO).compute_case(case).tolist() == np.ones((1, 4, 5, 6)).tolist()
+    )
     assert capsys.readouterr().out == ""
 
 
@@ -151,7 +154,7 @@ def test_axes_that_point_elsewhere_are_refused_where_the_format_says_so(tmp_path
     image = sitk.GetImageFromArray(np.random.default_rng(0).random((4, 4, 4)).astype(np.float32))
     image.SetDirection([0, 1, 0, 1, 0, 0, 0, 0, 1])
     sitk.WriteImage(image, str(tmp_path / "case.nii.gz"))
-    case, weights = case_of((4, 4, 4)), UserMap(tmp_path, ".nii.gz", SimpleITKIO)
+    case, weights = case_of((4, 4, 4)), UserWeights(tmp_path, ".nii.gz", SimpleITKIO)
     _, same = SimpleITKIO().read_seg(str(tmp_path / "case.nii.gz"))
     whole = weights.compute_case(replace(case, properties={**case.properties, **same}))
     np.testing.assert_array_equal(whole[0], sitk.GetArrayFromImage(image))
@@ -164,7 +167,7 @@ def test_axes_that_point_elsewhere_are_refused_where_the_format_says_so(tmp_path
 
 def test_colours_and_damaged_files_are_refused(tmp_path):
     imsave(tmp_path / "case.png", np.zeros((6, 5, 3), np.uint8), check_contrast=False)
-    weights = UserMap(tmp_path, ".png", NaturalImage2DIO)
+    weights = UserWeights(tmp_path, ".png", NaturalImage2DIO)
     with pytest.raises(UserError, match=r"is \(1, 1, 6, 5\) for this case; got \(3, 1, 6, 5\)"):
         weights.compute_case(case_of((1, 6, 5)))
     weights.path("case").write_text("no picture")
@@ -174,7 +177,7 @@ def test_colours_and_damaged_files_are_refused(tmp_path):
 
 def test_missing_files_are_listed_with_what_may_be_meant(tmp_path):
     cases = [f"cell_{i:02}" for i in range(10)]
-    weights = UserMap(tmp_path / "weightsTr", ".png", NaturalImage2DIO)
+    weights = UserWeights(tmp_path / "weightsTr", ".png", NaturalImage2DIO)
     (problem,) = weights.problems(cases)
     assert problem.startswith(f"There is no folder {tmp_path / 'weightsTr'}")
     weights.folder.mkdir()
@@ -190,5 +193,18 @@ def test_missing_files_are_listed_with_what_may_be_meant(tmp_path):
 
 def test_the_label_does_not_make_it():
     with pytest.raises(NotImplementedError, match="read once per case"):
-        UserMap.compute(None, None, None)
-    assert not UserMap.from_label
+        UserWeights.compute(None, None, None)
+    assert not UserWeights.from_label
+
+
+def test_user_weights_lie_beside_the_labels(monkeypatch):
+    plans = SimpleNamespace(
+        dataset_name="Dataset510_Cells", image_reader_writer_class=dict, transpose_forward=[1, 0, 2]
+    )
+    monkeypatch.setenv("nnUNet_raw", "/data/raw")
+    target = user_weights(plans, {"file_ending": ".png"})
+    assert str(target.path("a")) == "/data/raw/Dataset510_Cells/weightsTr/a.png"
+    assert (target.reader, target.transpose, target.from_label) == (dict, (1, 0, 2), False)
+    monkeypatch.delenv("nnUNet_raw")
+    (problem,) = user_weights(plans, {"file_ending": ".png"}).problems(["a"])
+    assert "nnUNet_raw (not set)" in problem
