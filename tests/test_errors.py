@@ -1,6 +1,6 @@
 import pytest
 
-from nnunet_ext.errors import UserError, on_nnunets_command_line, exit_on_user_error
+from nnunet_ext.errors import UserError, exit_on_user_error, on_nnunets_command_line
 
 
 @pytest.mark.parametrize(

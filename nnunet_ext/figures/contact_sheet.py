@@ -1,4 +1,8 @@
-"""The contact sheet of a dataset: a row per case, its images with the contours of the labels, its numbers."""
+"""The contact sheet of a dataset: a row per case, its images with the contours of the labels, its numbers.
+
+`sheet` reads the cases and chooses what is shown of them, so that one volume after the other can be let go;
+`draw` makes the picture of what was chosen.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +18,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from nnunet_ext.figures.style import (
-    CLASSES,
-    IGNORED,
-    grey_range,
-    save,
-    show,
-)
+from nnunet_ext.figures.style import CLASSES, IGNORED, grey_range, save, show
 from nnunet_ext.nnunet_files.raw_dataset import RawDataset
 from nnunet_ext.worker_pool import Progress, silent
 
 _WIDTH, _HEIGHT, _TEXT = 3.3, 3.1, 2.6  # inches
+_CHANNELS = 3  # of a volume that are shown
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,62 @@ class Row:
 
     panels: tuple[Panel, ...]
     text: str
+
+
+@dataclass(frozen=True)
+class CaseFacts:
+    """Numbers of one case.
+
+    Attributes
+    ----------
+    case : str
+        Its id.
+    shape : tuple of int
+        (y, x) or (z, y, x).
+    spacing : tuple of float
+        In the same order.
+    ranges : tuple of (float, float)
+        Least and greatest value per channel.
+    voxels : dict
+        Label -> number of voxels.
+    """
+
+    case: str
+    shape: tuple[int, ...]
+    spacing: tuple[float, ...]
+    ranges: tuple[tuple[float, float], ...]
+    voxels: dict[int, int]
+
+
+def spread(cases: Sequence[str], number: int) -> list[str]:
+    """Return so many of the cases, evenly spread over their sorted names, the first and the last included.
+
+    Examples
+    --------
+    >>> spread(["a", "b", "c", "d", "e"], 3)
+    ['a', 'c', 'e']
+    """
+    ordered = sorted(cases)
+    places = np.linspace(0, len(ordered) - 1, min(number, len(ordered))).round().astype(int)
+    return [ordered[place] for place in places]
+
+
+def sheet(
+    raw: RawDataset, cases: Sequence[str], names: Mapping[int, str], progress: Progress = silent
+) -> tuple[list[Row], list[CaseFacts]]:
+    """Read cases, one at a time, and choose what to show of them.
+
+    Of a volume these are a slice along each axis and the maximum projection along z. The slice is the middle
+    one, or, where that has less than half the labelled voxels of the fullest one, the fullest.
+
+    Raises
+    ------
+    UserError
+        If a file cannot be read, or a label is not in dataset.json.
+    """
+    made: Iterator[tuple[Row, CaseFacts]] = (_row(raw, case, names) for case in cases)
+    rows_and_facts = list(progress(made, len(cases), "Reading cases"))
+    return [row for row, _ in rows_and_facts], [facts for _, facts in rows_and_facts]
 
 
 def draw(rows: Sequence[Row], names: Mapping[int, str], ignored: int | None, path: Path, title: str) -> None:
@@ -98,82 +153,17 @@ def class_colours(names: Mapping[int, str], ignored: int | None) -> dict[int, st
     return colours | ({} if ignored is None else {ignored: IGNORED})
 
 
-def _draw_panel(axes: Axes, panel: Panel, colours: Mapping[int, str], ignored: int | None) -> None:
-    style: dict[str, Any] = {"aspect": panel.aspect}
-    if panel.pixels.ndim == 2:
-        low, high = grey_range(panel.pixels)
-        style |= {"cmap": "gray", "vmin": low, "vmax": high}
-    show(axes, panel.pixels, panel.title, **style)
-    for label, mask in panel.masks.items():
-        if label == ignored:
-            axes.imshow(mask[..., None] * np.array(to_rgba(IGNORED, 0.6)), aspect=panel.aspect)
-        elif mask.any():
-            # a frame of background, so that objects at the border are closed
-            framed = np.pad(mask, 1).astype(np.uint8)
-            rows, columns = (np.arange(-1, edge + 1) for edge in mask.shape)
-            axes.contour(columns, rows, framed, levels=[0.5], colors=colours[label], linewidths=0.9)
-    height, width = panel.pixels.shape[:2]
-    axes.set_xlim(-0.5, width - 0.5)
-    axes.set_ylim(height - 0.5, -0.5)
-
-
-CHANNELS = 3  # of a volume that are shown
-
-
-@dataclass(frozen=True)
-class CaseFacts:
-    """Numbers of one case.
-
-    Attributes
-    ----------
-    case : str
-        Its id.
-    shape : tuple of int
-        (y, x) or (z, y, x).
-    spacing : tuple of float
-        In the same order.
-    ranges : tuple of (float, float)
-        Least and greatest value per channel.
-    voxels : dict
-        Label -> number of voxels.
-    """
-
-    case: str
-    shape: tuple[int, ...]
-    spacing: tuple[float, ...]
-    ranges: tuple[tuple[float, float], ...]
-    voxels: dict[int, int]
-
-
-def sheet(
-    raw: RawDataset, cases: Sequence[str], names: Mapping[int, str], progress: Progress = silent
-) -> tuple[list[Row], list[CaseFacts]]:
-    """Read cases, one at a time, and choose what to show of them.
-
-    Of a volume these are a slice along each axis and the maximum projection along z. The slice is the middle
-    one, or, where that has less than half the labelled voxels of the fullest one, the fullest.
-
-    Raises
-    ------
-    UserError
-        If a file cannot be read, or a label is not in dataset.json.
-    """
-    made: Iterator[tuple[Row, CaseFacts]] = (_row(raw, case, names) for case in cases)
-    found = list(progress(made, len(cases), "Reading cases"))
-    return [row for row, _ in found], [facts for _, facts in found]
-
-
-def spread(cases: Sequence[str], number: int) -> list[str]:
-    """Return so many of the cases, evenly spread over their sorted names, the first and the last included.
+def telling_slice(labelled: NDArray[np.bool_], axis: int) -> int:
+    """Return the middle slice along an axis, or the one with most labels where the middle has too few.
 
     Examples
     --------
-    >>> spread(["a", "b", "c", "d", "e"], 3)
-    ['a', 'c', 'e']
+    >>> telling_slice(np.array([[0, 1, 1], [0, 0, 0], [0, 1, 0]], bool), 0)
+    0
     """
-    ordered = sorted(cases)
-    places = np.linspace(0, len(ordered) - 1, min(number, len(ordered))).round().astype(int)
-    return [ordered[place] for place in places]
+    counts = np.count_nonzero(labelled, axis=tuple(i for i in range(labelled.ndim) if i != axis))
+    middle = len(counts) // 2
+    return middle if 2 * counts[middle] >= counts.max() else int(counts.argmax())
 
 
 def _row(raw: RawDataset, case: str, names: Mapping[int, str]) -> tuple[Row, CaseFacts]:
@@ -188,13 +178,13 @@ def _row(raw: RawDataset, case: str, names: Mapping[int, str]) -> tuple[Row, Cas
     )
     drawn = [label for label in names if label != 0]
     if labels.ndim == 2:
-        panels = _flat(channels, labels, drawn, channel_names, case)
+        panels = _image_panels(channels, labels, drawn, channel_names, case)
     else:
-        panels = _slices(channels, labels, drawn, channel_names, facts, raw.classes.ignore_label)
+        panels = _volume_panels(channels, labels, drawn, channel_names, facts, raw.classes.ignore_label)
     return Row(panels, _text(facts, names, channel_names)), facts
 
 
-def _flat(
+def _image_panels(
     channels: NDArray[Any],
     labels: NDArray[Any],
     drawn: Sequence[int],
@@ -208,7 +198,7 @@ def _flat(
     return Panel(f"{case}{what}", pixels, {}), Panel("labels", pixels, _masks(labels, drawn))
 
 
-def _slices(
+def _volume_panels(
     channels: NDArray[Any],
     labels: NDArray[Any],
     drawn: Sequence[int],
@@ -227,7 +217,7 @@ def _slices(
             _masks(labels[where[0]], drawn),
             dy / dx,
         )
-        for i in range(min(CHANNELS, len(channels)))
+        for i in range(min(_CHANNELS, len(channels)))
     ]
     for axis, letter, aspect in ((1, "y", dz / dx), (2, "x", dz / dy)):
         cut = labels.take(where[axis], axis)
@@ -236,19 +226,6 @@ def _slices(
     masks = {label: (labels == label).any(0) for label in drawn if label != ignored}
     panels.append(Panel("maximum along z", channels[0].max(0), masks, dy / dx))
     return tuple(panels)
-
-
-def telling_slice(labelled: NDArray[np.bool_], axis: int) -> int:
-    """Return the middle slice along an axis, or the one with most labels where the middle has too few.
-
-    Examples
-    --------
-    >>> telling_slice(np.array([[0, 1, 1], [0, 0, 0], [0, 1, 0]], bool), 0)
-    0
-    """
-    counts = np.count_nonzero(labelled, axis=tuple(i for i in range(labelled.ndim) if i != axis))
-    middle = len(counts) // 2
-    return middle if 2 * counts[middle] >= counts.max() else int(counts.argmax())
 
 
 def _masks(labels: NDArray[Any], drawn: Sequence[int]) -> dict[int, NDArray[np.bool_]]:
@@ -274,3 +251,22 @@ def _text(facts: CaseFacts, names: Mapping[int, str], channel_names: Sequence[st
             ),
         ]
     )
+
+
+def _draw_panel(axes: Axes, panel: Panel, colours: Mapping[int, str], ignored: int | None) -> None:
+    style: dict[str, Any] = {"aspect": panel.aspect}
+    if panel.pixels.ndim == 2:
+        low, high = grey_range(panel.pixels)
+        style |= {"cmap": "gray", "vmin": low, "vmax": high}
+    show(axes, panel.pixels, panel.title, **style)
+    for label, mask in panel.masks.items():
+        if label == ignored:
+            axes.imshow(mask[..., None] * np.array(to_rgba(IGNORED, 0.6)), aspect=panel.aspect)
+        elif mask.any():
+            # a frame of background, so that objects at the border are closed
+            framed = np.pad(mask, 1).astype(np.uint8)
+            rows, columns = (np.arange(-1, edge + 1) for edge in mask.shape)
+            axes.contour(columns, rows, framed, levels=[0.5], colors=colours[label], linewidths=0.9)
+    height, width = panel.pixels.shape[:2]
+    axes.set_xlim(-0.5, width - 0.5)
+    axes.set_ylim(height - 0.5, -0.5)

@@ -16,7 +16,7 @@ from nnunet_ext.files import replacing
 #: colours of the classes, the background first
 CLASSES = ["#1b1b1b", "#3fa34d", "#e4572e", "#4a7fb5", "#f2c14e", "#9b5de5", "#17bebb", "#f15bb5"]
 IGNORED = "#b0b0b0"
-LONGEST = 34  # letters of a title
+LONGEST = 34  # letters of a line of a title
 
 
 def check_picture(path: Path) -> None:
@@ -41,9 +41,10 @@ def grey_range(pixels: NDArray[Any]) -> tuple[float, float]:
 
 
 def show(axes: Axes, pixels: NDArray[Any], title: str, **style: Any) -> Any:
-    """Show (y, x) or (y, x, 3) pixels without ticks; NaN is grey, a long title loses its beginning."""
+    """Show (y, x) or (y, x, 3) pixels without ticks; NaN is grey; long lines of a title are cut at the front."""
     axes.set_facecolor(IGNORED)  # what is NaN stays empty
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_title(title if len(title) <= LONGEST else f"…{title[1 - LONGEST :]}", fontsize=10)
+    lines = [line if len(line) <= LONGEST else f"…{line[1 - LONGEST :]}" for line in title.split("\n")]
+    axes.set_title("\n".join(lines), fontsize=10)
     return axes.imshow(pixels, interpolation="nearest", **style)

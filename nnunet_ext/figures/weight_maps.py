@@ -1,4 +1,8 @@
-"""Weight maps of raw cases, as planes to look at before a training."""
+"""Weight maps of raw cases, to choose a map and its parameters by looking before a training.
+
+`preview` computes the maps of whole cases, as their weights depend on all of their voxels, and keeps of each
+case one plane, or a square of it; `draw` makes the picture of these.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +19,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from nnunet_ext.figures.style import (
-    CLASSES,
-    grey_range,
-    save,
-    show,
-)
+from nnunet_ext.figures.style import CLASSES, grey_range, save, show
 from nnunet_ext.nnunet_files.raw_dataset import RawDataset
 from nnunet_ext.training.extra_targets.target import ExtraTarget, plain_labels
 from nnunet_ext.training.extra_targets.user_weights import weights_of_raw_case
 from nnunet_ext.training.extra_targets.weight_maps import cell_instances, cell_labels
 from nnunet_ext.worker_pool import Progress, silent
-
-Plane = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -46,27 +43,9 @@ class CaseMaps:
     """
 
     title: str
-    image: Plane
-    labels: Plane
-    maps: dict[str, Plane]
-
-
-def weights(
-    target: ExtraTarget,
-    labels: NDArray[Any],
-    spacing: Sequence[float],
-    class_counts: NDArray[np.int64],
-    ignore_label: int | None = None,
-) -> NDArray[np.float32]:
-    """The map of a label image, (y, x) or (z, y, x), as a training computes it for a patch."""
-    plain = plain_labels(labels, ignore_label)
-    return target.finish(target.compute(plain, spacing), plain, class_counts)[0]
-
-
-def relative(maps: NDArray[Any], counted: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """A map divided by its mean over the counted voxels, NaN elsewhere."""
-    mean = maps[counted].mean() if counted.any() else 0.0
-    return np.where(counted, maps / (mean or 1), np.nan).astype(np.float32)
+    image: NDArray[Any]
+    labels: NDArray[Any]
+    maps: dict[str, NDArray[np.float32]]
 
 
 def preview(
@@ -83,7 +62,7 @@ def preview(
     dataset : str
         Id or name in ``nnUNet_raw``.
     targets : mapping
-        Title -> what returns the target for the labels that cells are made of; None for the user's own map.
+        Title -> what returns the target for the labels that cells are made of; None for the user's weights.
     cases : sequence of str
         Default: the first one.
     window : int, optional
@@ -110,33 +89,57 @@ def preview(
     counts = np.zeros(max(raw.classes.labels) + 1, np.int64)
     for case in cases:  # read twice, rather than kept: some are large
         labels = raw.read(case)[1]
-        counts += np.bincount(labels[labels != raw.classes.ignore_label], minlength=len(counts))[
-            : len(counts)
-        ]
+        counts += np.bincount(labels[labels != raw.classes.ignore_label], minlength=len(counts))
     results: Iterator[CaseMaps] = (_case_maps(raw, case, made, counts, cells, window) for case in cases)
     return raw, list(progress(results, len(cases), "Weight maps"))
 
 
-def _case_maps(
-    raw: RawDataset,
-    case: str,
-    targets: Mapping[str, ExtraTarget | None],
-    counts: NDArray[np.int64],
-    cells: tuple[int, ...],
-    window: int | None,
-) -> CaseMaps:
-    image, labels, spacing = raw.read(case)
-    ignore = raw.classes.ignore_label
-    where, place = crowded_plane(cell_instances(labels, cells), window)
-    counted = labels != ignore if ignore is not None else np.ones(labels.shape, bool)
-    maps = {}
-    for title, target in targets.items():
-        if target is None:
-            weight = weights_of_raw_case(raw, case, labels.shape)
-        else:
-            weight = weights(target, labels, spacing, counts, ignore)
-        maps[title] = relative(weight, counted)[where]
-    return CaseMaps(f"{case}{place}", image[where], labels[where], maps)
+def weights(
+    target: ExtraTarget,
+    labels: NDArray[Any],
+    spacing: Sequence[float],
+    class_counts: NDArray[np.int64],
+    ignore_label: int | None = None,
+) -> NDArray[np.float32]:
+    """The map of a label image, (y, x) or (z, y, x), as a training computes it for a patch."""
+    plain = plain_labels(labels, ignore_label)
+    return target.finish(target.compute(plain, spacing), plain, class_counts)[0]
+
+
+def relative(maps: NDArray[Any], counted: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """A map divided by its mean over the counted voxels, NaN elsewhere."""
+    mean = maps[counted].mean() if counted.any() else 0.0
+    return np.where(counted, maps / (mean or 1), np.nan).astype(np.float32)
+
+
+def draw(rows: Sequence[CaseMaps], class_names: Mapping[int, str], path: Path, caption: str = "") -> None:
+    """Save the picture, whole or not at all.
+
+    Parameters
+    ----------
+    rows : sequence of CaseMaps
+        With the same maps in each.
+    class_names : mapping
+        Label -> name.
+    path : Path
+        The file; its folder is made, an existing file replaced.
+    caption : str
+        Below the panels.
+    """
+    columns = 2 + len(rows[0].maps)
+    figure = Figure(figsize=(3.5 * columns, 3.1 * len(rows) + 0.5), layout="constrained")
+    for axes, row in zip(figure.subplots(len(rows), columns, squeeze=False), rows, strict=True):
+        low, high = grey_range(row.image)
+        show(axes[0], row.image, row.title, cmap="gray", vmin=low, vmax=high)
+        _show_labels(axes[1], row.labels, class_names)
+        for panel, (title, shown) in zip(axes[2:], row.maps.items(), strict=True):
+            top = np.nanmax(shown, initial=1e-6)
+            # square root: a rare class may weigh hundreds of times the mean
+            picture = show(panel, shown, title, cmap="viridis", norm=PowerNorm(0.5, vmin=0, vmax=top))
+            figure.colorbar(picture, ax=panel, shrink=0.85)
+    if caption:
+        figure.supxlabel(caption, fontsize=9)
+    save(figure, path)
 
 
 def crowded_plane(instances: NDArray[Any], window: int | None = None) -> tuple[Any, str]:
@@ -167,6 +170,28 @@ def crowded_plane(instances: NDArray[Any], window: int | None = None) -> tuple[A
     return (*index, *(slice(at, at + edge) for at, edge in zip(start, size, strict=True))), place
 
 
+def _case_maps(
+    raw: RawDataset,
+    case: str,
+    targets: Mapping[str, ExtraTarget | None],
+    counts: NDArray[np.int64],
+    cells: tuple[int, ...],
+    window: int | None,
+) -> CaseMaps:
+    image, labels, spacing = raw.read(case)
+    ignore = raw.classes.ignore_label
+    where, place = crowded_plane(cell_instances(labels, cells), window)
+    counted = labels != ignore if ignore is not None else np.ones(labels.shape, bool)
+    maps = {}
+    for title, target in targets.items():
+        if target is None:
+            shown = weights_of_raw_case(raw, case, labels.shape)
+        else:
+            shown = weights(target, labels, spacing, counts, ignore)
+        maps[title] = relative(shown, counted)[where]
+    return CaseMaps(f"{case}{place}", image[where], labels[where], maps)
+
+
 def _crowded_corner(instances: NDArray[Any], size: Sequence[int]) -> list[int]:
     """First pixel of the window around the cell that has the most others near its centre."""
     if tuple(size) == instances.shape or not instances.any():
@@ -181,36 +206,6 @@ def _crowded_corner(instances: NDArray[Any], size: Sequence[int]) -> list[int]:
         int(np.clip(round(at - length / 2), 0, edge - length))
         for at, length, edge in zip(middle, size, instances.shape, strict=True)
     ]
-
-
-def draw(rows: Sequence[CaseMaps], class_names: Mapping[int, str], path: Path, caption: str = "") -> None:
-    """Save the picture, whole or not at all.
-
-    Parameters
-    ----------
-    rows : sequence of CaseMaps
-        With the same maps in each.
-    class_names : mapping
-        Label -> name.
-    path : Path
-        The file; its folder is made, an existing file replaced.
-    caption : str
-        Below the panels.
-    """
-    columns = 2 + len(rows[0].maps)
-    figure = Figure(figsize=(3.5 * columns, 3.1 * len(rows) + 0.5), layout="constrained")
-    for axes, row in zip(figure.subplots(len(rows), columns, squeeze=False), rows, strict=True):
-        low, high = grey_range(row.image)
-        show(axes[0], row.image, row.title, cmap="gray", vmin=low, vmax=high)
-        _show_labels(axes[1], row.labels, class_names)
-        for panel, (title, weights) in zip(axes[2:], row.maps.items(), strict=True):
-            top = np.nanmax(weights, initial=1e-6)
-            # square root: a rare class may weigh hundreds of times the mean
-            picture = show(panel, weights, title, cmap="viridis", norm=PowerNorm(0.5, vmin=0, vmax=top))
-            figure.colorbar(picture, ax=panel, shrink=0.85)
-    if caption:
-        figure.supxlabel(caption, fontsize=9)
-    save(figure, path)
 
 
 def _show_labels(axes: Axes, labels: Any, class_names: Mapping[int, str]) -> None:

@@ -19,6 +19,8 @@ BASELINE = "nnUNetTrainerExt_1epochs_2iters"
 SCNP = "nnUNetTrainerSCNP_joint_1epochs_2iters"
 CPU = ("-p", "nnUNetPlansSmall", "-device", "cpu")
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):

@@ -21,6 +21,8 @@ CLASSES = {"labels": {"background": 0, "wall": 1, "core": 2, "ignore": 3}}
 PLANS = ("-p", "nnUNetPlansSmall")
 NAME = "nnUNetTrainerSCNP_joint_1epochs_2iters"
 
+pytestmark = pytest.mark.slow
+
 
 def add_core_and_ignored_slab(path):
     label = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))

@@ -17,6 +17,8 @@ JC = "nnUNetTrainerJC_lambda0.25_adam1e-3_1epochs_2iters"
 SCNP_JC = "nnUNetTrainerSCNP_JC_w5_joint_notouchaug_1epochs_2iters"
 PLANS = ("-p", "nnUNetPlansSmall")
 
+pytestmark = pytest.mark.slow
+
 
 def write_cells(folder, shape, spacing=None, training=5, test=1):
     """Images and labels of synthetic cells: ``train/images/a0.tif`` and so on."""

@@ -14,6 +14,8 @@ DATASET = "Dataset994_Nested"
 TRAINER = "nnUNetTrainerMultiLevelMCE_2epochs_5iters"
 COMMON = ("-p", "nnUNetPlansSmall", "-device", "cpu")
 
+pytestmark = pytest.mark.slow
+
 
 def interrupt_after_one_epoch(folder):
     """Let fold 1 look as if it had been stopped there, with the weights of fold 0."""
@@ -34,9 +36,9 @@ def nnunet(tmp_path_factory):
         write_nested_dataset(folder / "nnUNet_raw" / DATASET, 5, 1, shape=(96, 96), cells=4)
         run("nnUNetv2_plan_and_preprocess", "-d", 994, "-c", "2d", "-npfp", 1, "-np", 1)
         run("nnunet_ext", "small-plans", "-d", 994, "-c", "2d", "--patch", 32, "--features", 4)
-        run("nnUNetv2_train", 994, "2d", 0, "-tr", TRAINER, *COMMON, "--npz")
+        run("nnUNetv2_train", 994, "2d", 0, "-tr", TRAINER, *COMMON, "--npz", seeded=True)
         interrupt_after_one_epoch(model(folder))
-        run("nnUNetv2_train", 994, "2d", 1, "-tr", TRAINER, *COMMON, "--c", "--npz")
+        run("nnUNetv2_train", 994, "2d", 1, "-tr", TRAINER, *COMMON, "--c", "--npz", seeded=True)
         yield folder
 
 
@@ -52,18 +54,29 @@ def predict(nnunet, output, *arguments):
     return imread(output / "nested_005.png")
 
 
+def assert_largest(labels, probabilities):
+    """Labels (y, x) are those with the largest probabilities (C, 1, y, x), but where two are as large."""
+    second, first = np.sort(probabilities[:, 0], axis=0)[-2:]
+    decided = first - second > 1e-6
+    assert decided.mean() > 0.99
+    np.testing.assert_array_equal(labels[decided], probabilities.argmax(0)[0][decided])
+
+
 def test_predict_with_two_folds_and_ensemble(nnunet):
     members = [nnunet / "both", nnunet / "first"]
     for output, folds in zip(members, ((0, 1), (0,)), strict=True):
         labels = predict(nnunet, output, "-f", *folds, "--save_probabilities")
-        scores = np.log(np.load(output / "nested_005.npz")["probabilities"]) / 8
-        a = (scores[1] - scores[0])[0]  # but for θ_1, which is the same in both folds
-        decided = np.minimum(abs(a), abs(a - 2 / 3)) > 1e-5  # the logarithm loses the last digits
-        assert decided.mean() > 0.9
+        probabilities = np.load(output / "nested_005.npz")["probabilities"]
+        assert_largest(labels, probabilities)
+        scores = np.log(probabilities) / 8
+        a = (scores[1] - scores[0])[0]  # less θ_1, which is the same in both folds
+        # nnU-Net adds up the scores of tiles, up to 16, in half precision: steps of 1/64 for 8 a
+        decided = np.minimum(abs(a), abs(a - 2 / 3)) > 0.01
+        assert decided.mean() > 0.95
         np.testing.assert_array_equal(labels[decided], (0 + (a > 0) + (a > 2 / 3))[decided])
     run("nnUNetv2_ensemble", "-i", *members, "-o", nnunet / "ensemble", "-np", 1)
     mean = np.mean([np.load(member / "nested_005.npz")["probabilities"] for member in members], axis=0)
-    np.testing.assert_array_equal(imread(nnunet / "ensemble" / "nested_005.png"), mean.argmax(0)[0])
+    assert_largest(imread(nnunet / "ensemble" / "nested_005.png"), mean)
 
 
 def test_find_best_configuration(nnunet):

@@ -15,6 +15,8 @@ PER_PATCH = "nnUNetTrainerSCNP_DWM_w5_beta20_dice_1epochs_2iters"
 PER_CASE = "nnUNetTrainerSAW_tau6_1epochs_2iters"
 COMMON = ("-p", "nnUNetPlansSmall", "-device", "cpu")
 
+pytestmark = pytest.mark.slow
+
 
 def write_dataset(folder):
     """Five training cases and a test case in nnU-Net's raw format."""
@@ -76,7 +78,7 @@ def test_maps_made_once_per_case_and_prediction(nnunet):
     assert set(np.unique(imread(predicted / "c5.png"))) <= {0, 1, 2, 3}
 
 
-def test_what_is_wrong_with_the_users_maps_is_one_message(nnunet):
+def test_what_is_wrong_with_the_users_weights_is_one_message(nnunet):
     output = run(
         "nnUNetv2_train", 995, "2d", 0, "-tr", "nnUNetTrainerWeighted_1epochs_2iters", *COMMON, fails=True
     )

@@ -9,7 +9,7 @@ import os
 
 def __getattr__(name: str) -> type:
     try:
-        from nnunet_ext.errors import on_nnunets_command_line, exit_on_user_error
+        from nnunet_ext.errors import exit_on_user_error, on_nnunets_command_line
         from nnunet_ext.plugin.register import listed_folders
         from nnunet_ext.trainers import family_of, get_trainer, near_miss
     except ModuleNotFoundError as error:
