@@ -24,7 +24,7 @@ NNUNET_FOLDERS = {
 class Check:
     """One row of the doctor's table.
 
-    `state` is "ok", "note" (training can start all the same) or "bad"; `remedy` says how to mend it.
+    `state` is "ok", "note" (training can start all the same) or "bad"; `remedy` says how to fix it.
     """
 
     subject: str
@@ -127,7 +127,7 @@ def check_folder(variable: str, purpose: str) -> Check:
 
 
 def examine() -> Iterator[Check]:
-    """All checks, in the order a person would mend them."""
+    """All checks, in the order a person would fix them."""
     yield from check_versions()
     yield from check_discovery()
     for variable, purpose in NNUNET_FOLDERS.items():

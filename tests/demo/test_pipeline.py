@@ -17,7 +17,7 @@ def test_a_failed_step_shows_the_end_of_its_log_and_is_run_again(demo):
     with pytest.raises(UserError, match=r"'break it' failed with exit code 3(?s:.*)the reason"):
         demo.run(step)
     assert not (demo.folder / "logs" / "bad.txt").exists()
-    demo.run(Step("bad", "mend it", "python -c", ("print('fine')",)))
+    demo.run(Step("bad", "fix it", "python -c", ("print('fine')",)))
     assert (demo.folder / "logs" / "bad.txt").read_text() == "$ python -c\nfine\n"
 
 
