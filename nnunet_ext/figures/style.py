@@ -41,7 +41,7 @@ def grey_range(pixels: NDArray[Any]) -> tuple[float, float]:
 
 
 def show(axes: Axes, pixels: NDArray[Any], title: str, **style: Any) -> Any:
-    """Show (y, x) or (y, x, 3) pixels without ticks; NaN is grey; long lines of a title are cut at the front."""
+    """Show (y, x) or (y, x, 3) pixels without ticks; NaN is grey; long titles are cut at the front."""
     axes.set_facecolor(IGNORED)  # what is NaN stays empty
     axes.set_xticks([])
     axes.set_yticks([])

@@ -133,7 +133,7 @@ def draw(rows: Sequence[CaseMaps], class_names: Mapping[int, str], path: Path, c
         show(axes[0], row.image, row.title, cmap="gray", vmin=low, vmax=high)
         _show_labels(axes[1], row.labels, class_names)
         for panel, (title, shown) in zip(axes[2:], row.maps.items(), strict=True):
-            top = np.nanmax(shown, initial=1e-6)
+            top = float(np.nanmax(shown, initial=1e-6))
             # square root: a rare class may weigh hundreds of times the mean
             picture = show(panel, shown, title, cmap="viridis", norm=PowerNorm(0.5, vmin=0, vmax=top))
             figure.colorbar(picture, ax=panel, shrink=0.85)

@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[2]
 PARTS = ["nnunet_ext", "trainers", "dataset_conversion"]
 FILES = ["pyproject.toml", "setup.py", "nnunet_ext.pth", "README.md", "LICENSE"]
 
+pytestmark = pytest.mark.slow
+
 
 def call(*command, **environment):
     env = {key: value for key, value in os.environ.items() if key != "nnUNet_extTrainer"} | environment

@@ -10,6 +10,8 @@ from two_processes import assert_same, in_two_processes
 
 from nnunet_ext.losses import SCNPLoss
 
+pytestmark = pytest.mark.slow
+
 
 def make_loss(regions, ddp):
     """SCNP on nnU-Net's own loss with batch Dice, as the trainer builds it; with an ignore label."""

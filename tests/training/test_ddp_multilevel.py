@@ -1,5 +1,6 @@
 """The multi-level losses in two processes (gloo, CPU) must train like one on the whole batch."""
 
+import pytest
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -7,6 +8,8 @@ from two_processes import assert_same, in_two_processes
 
 from nnunet_ext.losses import MultiLevelLoss
 from nnunet_ext.nnunet_files.hierarchy import hierarchy_of
+
+pytestmark = pytest.mark.slow
 
 TREE = {
     "labels": {"background": 0, "cell": 1, "nucleus": 2, "debris": 3},

@@ -8,6 +8,8 @@ from two_processes import assert_same, in_two_processes
 
 from nnunet_ext.losses import WeightedCrossEntropy
 
+pytestmark = pytest.mark.slow
+
 CASES = ["all counted", "ignore label", "one rank without weight", "one rank ignored"]
 KINDS = [(case, regions) for case in CASES for regions in (False, True)]
 

@@ -8,6 +8,8 @@ from two_processes import assert_same, in_two_processes
 
 from nnunet_ext.losses import JCLoss, SCNPLoss
 
+pytestmark = pytest.mark.slow
+
 CASES = ["all counted", "ignore label", "class on one rank", "one rank ignored", "SCNP logits"]
 KINDS = [(case, regions) for case in CASES for regions in (False, True)]
 

@@ -253,6 +253,7 @@ while len(list(Path({str(tmp_path)!r}).glob("ready*"))) < 2:
     assert_right(stored(Logged(base=2.0, log=str(tmp_path / "log")), data))
 
 
+@pytest.mark.slow
 def test_killed_parent_takes_its_workers_along_and_leaves_no_lock(data, tmp_path):
     """The lock must not stay with workers that outlive their parent."""
     process = script(
