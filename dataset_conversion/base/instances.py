@@ -172,7 +172,7 @@ class InstanceConverter(Converter):
         self, case: Case, instances: Ids, grid: Grid, description: DatasetDescription
     ) -> tuple[NDArray[np.uint8], tuple[Note, ...]]:
         """Return the label map and notes on it; here the classes of the instances, and the ignore label."""
-        label = self.make_classes(instances, grid.spacing, case.images[0])
+        label = self.make_classes(case, instances, grid.spacing)
         unknown = self.ignored(case, instances)
         if unknown is not None:
             label[unknown & (instances == 0)] = description.labels[IGNORE]
@@ -184,7 +184,7 @@ class InstanceConverter(Converter):
             raise UserError(f"{reason}: leave out --classes and the radii.")
 
     def make_classes(
-        self, instances: Ids, spacing: tuple[float, ...] | None, file: Path
+        self, case: Case, instances: Ids, spacing: tuple[float, ...] | None
     ) -> NDArray[np.uint8]:
         """Return the classes of instances; override it where single slices are labelled."""
         from nnunet_ext.targets import semantic_from_instances
@@ -197,7 +197,7 @@ class InstanceConverter(Converter):
         try:
             return semantic_from_instances(instances, touching, gap, self.classes, unit)
         except ValueError as error:  # a radius too large for this spacing
-            raise UnusableCase(f"{file}: {error}") from error
+            raise UnusableCase(f"{case.images[0]}: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -124,16 +124,7 @@ class Ctc(InstanceConverter):
             raise UserError(
                 f"{root} has no {self.truth} truth; segmentations are in: {there or 'none'} (--truth)."
             )
-        if self.test is not None:
-            holds = "holds 01/t000.tif"
-            folder = find_folder(
-                self.test, lambda folder: bool(_frames(folder)), holds, f"{self.name} test data"
-            )
-            cases += [Case(f"test_{name}", "test", (file,)) for name, file in _frames(folder)]
-        return cases
-
-    def _about(self, case: Case) -> About:
-        return about(case.images[0].parents[1], self.dataset)
+        return [*cases, *self._test_cases()]
 
     def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
         """See `InstanceConverter.survey`; say where nothing but cells is known."""
@@ -166,25 +157,9 @@ class Ctc(InstanceConverter):
         """Read the frame's segmentation, or put its slices in their places."""
         return read_cells(case)
 
-    def _background(self, case: Case) -> Background:
-        known, background = self._about(case), self.background
-        if known.kind == "lineages":
-            background = "none"
-        elif known.kind == "simulated" and background == "checked" and not case.others:
-            background = "all"
-        z, *_, x = self.spacing or known.spacing or (1.0, 1.0)
-        return Background(
-            background, known.border if self.border is None else self.border, self.missing_radius, z / x
-        )
-
     def has_ignore(self, cases: Sequence[Case]) -> bool:
         """Tell whether slices, a border, or background that may hold cells will be ignored."""
         return any(self._may_ignore(case) for case in cases if case.labels)
-
-    def _may_ignore(self, case: Case) -> bool:
-        background, is_exact = self._background(case), self._about(case).kind == "simulated"
-        is_cut = slice_of(case.labels[0]) is not None or (background.border > 0 and is_gold(case.labels[0]))
-        return is_cut or background.known == "none" or (background.known == "checked" and not is_exact)
 
     def make_label(
         self, case: Case, instances: Ids, grid: Grid, description: DatasetDescription
@@ -201,16 +176,41 @@ class Ctc(InstanceConverter):
         return label, notes
 
     def make_classes(
-        self, instances: Ids, spacing: tuple[float, ...] | None, file: Path
+        self, case: Case, instances: Ids, spacing: tuple[float, ...] | None
     ) -> NDArray[np.uint8]:
         """Return the classes; single slices one by one, as a closing in 3D finds no gap in a slice."""
-        files = truth_files(file.parents[1], file.parent.name, self.truth).get(file.stem[1:], ())
-        if instances.ndim == 2 or slice_of(files[0]) is None:
-            return super().make_classes(instances, spacing, file)
+        if slice_of(case.labels[0]) is None:
+            return super().make_classes(case, instances, spacing)
         label = np.zeros(instances.shape, np.uint8)
         for number in np.flatnonzero(instances.any(axis=(1, 2))):
-            label[number] = super().make_classes(instances[number], spacing and spacing[1:], file)
+            label[number] = super().make_classes(case, instances[number], spacing and spacing[1:])
         return label
+
+    def _test_cases(self) -> list[Case]:
+        if self.test is None:
+            return []
+        holds_frames, holds = (lambda folder: bool(_frames(folder))), "holds 01/t000.tif"
+        folder = find_folder(self.test, holds_frames, holds, f"{self.name} test data")
+        return [Case(f"test_{name}", "test", (file,)) for name, file in _frames(folder)]
+
+    def _about(self, case: Case) -> About:
+        return about(case.images[0].parents[1], self.dataset)
+
+    def _background(self, case: Case) -> Background:
+        known, background = self._about(case), self.background
+        if known.kind == "lineages":
+            background = "none"
+        elif known.kind == "simulated" and background == "checked" and not case.others:
+            background = "all"
+        z, *_, x = self.spacing or known.spacing or (1.0, 1.0)
+        return Background(
+            background, known.border if self.border is None else self.border, self.missing_radius, z / x
+        )
+
+    def _may_ignore(self, case: Case) -> bool:
+        background, is_exact = self._background(case), self._about(case).kind == "simulated"
+        is_cut = slice_of(case.labels[0]) is not None or (background.border > 0 and is_gold(case.labels[0]))
+        return is_cut or background.known == "none" or (background.known == "checked" and not is_exact)
 
 
 def _sequences(root: Path) -> list[str]:

@@ -126,16 +126,7 @@ class Dsb2018(InstanceConverter):
 
     def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
         """Read the pixels to choose the images of the modality asked for."""
-        problems, modalities = {}, {}
-        for case in progress(iter(cases), len(cases), "Reading images"):
-            try:
-                modalities[case.id] = modality_of(read_image(case.images[0]).pixels)
-                if not case.labels:
-                    problems[case.id] = [f"{case.images[0].parents[1] / 'masks'}: no masks"]
-            except UserError as error:
-                problems[case.id] = [str(error)]
-        if problems:
-            raise UnusableCases(problems)
+        modalities = _modalities(cases, progress)
         counts = Counter(modalities.values())
         found = ", ".join(f"{counts[modality]} {modality}" for modality in MODALITIES)
         wanted = MODALITIES if self.modality == "all" else (self.modality,)
@@ -204,6 +195,21 @@ def modality_of(pixels: NDArray[Any]) -> str:
 
 def _is_case(folder: Path) -> bool:
     return (folder / "images").is_dir() and (folder / "masks").is_dir()
+
+
+def _modalities(cases: Sequence[Case], progress: Progress) -> dict[str, str]:
+    """Return how each image was taken, by case id; unreadable images and cases without masks are refused."""
+    problems, modalities = {}, {}
+    for case in progress(iter(cases), len(cases), "Reading images"):
+        try:
+            modalities[case.id] = modality_of(read_image(case.images[0]).pixels)
+            if not case.labels:
+                problems[case.id] = [f"{case.images[0].parents[1] / 'masks'}: no masks"]
+        except UserError as error:
+            problems[case.id] = [str(error)]
+    if problems:
+        raise UnusableCases(problems)
+    return modalities
 
 
 def _numbered(case: Case) -> tuple[Ids, tuple[Note, ...]]:

@@ -41,9 +41,9 @@ def source(tmp_path: Path) -> Path:
             save(root / "dataset" / part / "accurate" / name, mask)
             if part != "test":
                 save(root / "dataset" / part / "noisy" / name, np.roll(mask, 1, axis=1))
-    stray = brick_wall(163)
-    stray[0, :6] = 8
-    save(root / "dataset/test/accurate/163.png", stray)
+    grey = brick_wall(163)
+    grey[0, :6] = 8
+    save(root / "dataset/test/accurate/163.png", grey)
     for name in ("train/images/.DS_Store", "train/images/._001.png", "test/accurate/Thumbs.db"):
         (root / "dataset" / name).write_bytes(b"no image")
     (root / "dataset/dataset_types.txt").write_text("ID,group\n071,indistr\n163,angles\n")

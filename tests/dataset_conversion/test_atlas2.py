@@ -34,7 +34,7 @@ def write_case(folder: Path, cohort: str, number: str, session: int = 1, mask: b
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """The release: cohorts with stray json and hidden files; one subject has two sessions."""
+    """The release: cohorts with json and hidden files; one subject has two sessions."""
     root = tmp_path / "ATLAS_2"
     for cohort, number, session in TRAIN:
         write_case(root / "Training" / cohort, cohort, number, session)

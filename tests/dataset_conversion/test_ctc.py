@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from reports import notes
 from skimage import io
 
 from nnunet_ext.dataset_conversion import UserError
@@ -36,10 +37,6 @@ def flat(corners: Sequence[tuple[int, int]], size: int = 10, first: int = 1) -> 
     for number, (y, x) in enumerate(corners, first):
         ids[y : y + size, x : x + size] = number
     return ids
-
-
-def notes(report: dict, kind: str) -> list[str]:
-    return [note["text"] for note in report["notes"] if note["kind"] == kind]
 
 
 @pytest.fixture
@@ -120,7 +117,7 @@ def test_both(hela: Path, raw: Path) -> None:
     assert result.report["cases"]["01_t003"]["instances"] == 4  # silver
 
 
-def test_what_background_is_trusted(hela: Path, raw: Path) -> None:
+def test_which_background_is_known(hela: Path, raw: Path) -> None:
     def label(dataset_id: int, case: str, **options: object) -> np.ndarray:
         folder = convert(Ctc(**options), hela, dataset_id, f"D{dataset_id}").folder
         return io.imread(folder / f"labelsTr/{case}.png")

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from reports import notes
 
 from nnunet_ext.dataset_conversion import UserError
-from nnunet_ext.dataset_conversion.engine.report import Conversion
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.ihc_tma import IhcTma
 from nnunet_ext.images.instance_files import read_instances
@@ -41,10 +41,6 @@ def source(tmp_path: Path) -> Path:
     return root
 
 
-def notes(result: Conversion, kind: str) -> list[str]:
-    return [note["text"] for note in result.report["notes"] if note["kind"] == kind]
-
-
 def test_official_split_and_offset_ids(source: Path, raw: Path, accept: Callable[[Path], dict]) -> None:
     result = convert(IhcTma(), source.parent, 522)
     assert result.folder == raw / "Dataset522_IHC_TMA"
@@ -58,7 +54,7 @@ def test_official_split_and_offset_ids(source: Path, raw: Path, accept: Callable
     assert label[8, [5, 11, 12, 18, 24]].tolist() == [1, 2, 2, 1, 0]
     image = (source / "images/fold1_0_CDK4.png", result.folder / "imagesTr/fold1_0_CDK4_0000.png")
     np.testing.assert_array_equal(*(np.asarray(PIL.Image.open(file)) for file in image))
-    assert notes(result, "partial dataset")[0] == "train: 6 cases found, 195 in the complete dataset"
+    assert notes(result.report, "partial dataset")[0] == "train: 6 cases found, 195 in the complete dataset"
     accept(result.folder)
 
 
@@ -89,7 +85,7 @@ def test_a_split_of_ones_own(source: Path, raw: Path, tmp_path: Path) -> None:
     assert result.report["counts"] == {"train": 2, "val": 1, "test": 1}
     assert [path.stem for path in (result.folder / "labelsTs").iterdir()] == NAMES[1:2]
     assert len(result.report["left_out"]) == 4
-    assert not notes(result, "partial dataset")
+    assert not notes(result.report, "partial dataset")
     with pytest.raises(UserError, match="--split paper contradicts it"):
         IhcTma(split="paper", split_file=own)
 
@@ -101,8 +97,10 @@ def test_overlaps_and_background_are_noted(source: Path, raw: Path) -> None:
     np.save(source / "masks/fold1_0_CDK4.npy", odd)
     result = convert(IhcTma(), source, 522)
     file = "masks/fold1_0_CDK4.npy"
-    assert notes(result, "overlapping objects") == [f"{file}: 16 pixels, given to the negative one"]
-    assert notes(result, "background map that is not the rest") == [f"{file}: 8 pixels; the nuclei count"]
+    assert notes(result.report, "overlapping objects") == [f"{file}: 16 pixels, given to the negative one"]
+    assert notes(result.report, "background map that is not the rest") == [
+        f"{file}: 8 pixels; the nuclei count"
+    ]
     ids, _ = read_instances(result.folder / "instancesTr/fold1_0_CDK4.tif")
     np.testing.assert_array_equal(ids, MERGED)
 

@@ -1,4 +1,4 @@
-"""ISLES'24 in miniature: BIDS names, labels scaled by 1/65535, oblique axes, a stray file, a cut map."""
+"""ISLES'24 in miniature: BIDS names, labels scaled by 1/65535, oblique axes, a label file of another format, a cut map."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def source(tmp_path: Path) -> Path:
     for number, direction in zip(NUMBERS, (LAS, LAS, LPS, LAS, OBLIQUE), strict=True):
         write_case(root, number, direction, space="" if number == 2 else "space-ncct_")
     cut(file(root, 43, "cbf"))
-    stray = file(root, 142, "lesion-msk").with_name("sub-stroke0142_ses-02_lesion-msk.nii")
-    write_volume(stray, np.ones((4, 5, 6), np.uint8))
+    uncompressed = file(root, 142, "lesion-msk").with_name("sub-stroke0142_ses-02_lesion-msk.nii")
+    write_volume(uncompressed, np.ones((4, 5, 6), np.uint8))
     for word in ("lvo-msk", "cow-msk"):
         write_volume(file(root, 1, word), BLOB * 7)
     write_volume(

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from reports import notes
 
 from nnunet_ext.dataset_conversion import UserError
-from nnunet_ext.dataset_conversion.engine.report import Conversion
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.lynsec import Lynsec
 from nnunet_ext.images.instance_files import read_instances
@@ -39,10 +39,6 @@ def source(tmp_path: Path) -> Path:
     return root
 
 
-def notes(result: Conversion, kind: str) -> list[str]:
-    return [note["text"] for note in result.report["notes"] if note["kind"] == kind]
-
-
 def test_all_folders_without_the_faulty_files(
     source: Path, raw: Path, accept: Callable[[Path], dict]
 ) -> None:
@@ -58,7 +54,7 @@ def test_all_folders_without_the_faulty_files(
         np.testing.assert_array_equal(image, COLOURS)
     label = np.asarray(PIL.Image.open(result.folder / "labelsTr/35_l2.png"))
     assert label[8, [5, 11, 12, 18, 24]].tolist() == [1, 2, 2, 1, 0]
-    assert notes(result, "partial dataset") == ["train: 9 cases found, 664 in the complete dataset"]
+    assert notes(result.report, "partial dataset") == ["train: 9 cases found, 664 in the complete dataset"]
     accept(result.folder)
 
 
@@ -72,7 +68,7 @@ def test_how_much_of_lynsec_2(source: Path, raw: Path, lynsec2: str, left_out: i
     result = convert(converter, source, 523)
     found = result.report["counts"]
     assert sum(found.values()) == 11 - left_out
-    assert notes(result, "partial dataset")[0] == (
+    assert notes(result.report, "partial dataset")[0] == (
         f"train: {found['train']} cases found, {size} in the complete dataset"
     )
 
@@ -108,7 +104,7 @@ def test_kinds_as_classes(source: Path, raw: Path) -> None:
     np.testing.assert_array_equal(label, KINDS)
     names = json.loads((result.folder / "dataset.json").read_text())["labels"]
     assert names == {"background": 0, "non-tumour": 1, "tumour": 2}
-    assert notes(result, "kinds that do not cover the nuclei") == ["lynsec 3/2_l3.npy: 4 pixels"]
+    assert notes(result.report, "kinds that do not cover the nuclei") == ["lynsec 3/2_l3.npy: 4 pixels"]
     assert len(result.report["left_out"]) == 8
     with pytest.raises(UserError, match="leave out --classes and the radii"):
         Lynsec(target="staining", gap_radius=3)

@@ -10,9 +10,9 @@ import numpy as np
 import PIL.Image
 import pytest
 import tifffile
+from reports import notes
 
 from nnunet_ext.dataset_conversion import UserError
-from nnunet_ext.dataset_conversion.engine.report import Conversion
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.monuseg import MoNuSeg
 from nnunet_ext.images.instance_files import read_instances
@@ -86,10 +86,6 @@ def expected(shift: int = 0) -> np.ndarray:
     return ids
 
 
-def notes(result: Conversion, kind: str) -> list[str]:
-    return [note["text"] for note in result.report["notes"] if note["kind"] == kind]
-
-
 def test_tiles_outlines_and_split(source: Path, raw: Path, accept: Callable[[Path], dict]) -> None:
     result = convert(MoNuSeg(), source, 524)
     assert result.report["counts"] == {"train": 5, "val": 1, "test": 2}
@@ -105,8 +101,8 @@ def test_tiles_outlines_and_split(source: Path, raw: Path, accept: Callable[[Pat
     label = np.asarray(PIL.Image.open(result.folder / f"labelsTr/{TRAIN[0]}.png"))
     assert label[8, [6, 11, 12, 18, 22]].tolist() == [1, 2, 2, 1, 0]
     file = f"MoNuSeg 2018 Training Data/Annotations/{TRAIN[0]}.xml"
-    assert f"{file}: 7 pixels, given to the first" in notes(result, "overlapping objects")
-    assert f"{file}: 1 polygons of fewer than 3 vertices" in notes(result, "dropped")
+    assert f"{file}: 7 pixels, given to the first" in notes(result.report, "overlapping objects")
+    assert f"{file}: 1 polygons of fewer than 3 vertices" in notes(result.report, "dropped")
     accept(result.folder)
 
 
@@ -124,7 +120,7 @@ def test_first_release(source: Path, raw: Path) -> None:
     result = convert(MoNuSeg(release="30", split="folds"), source, 524)
     assert result.report["counts"] == {"train": 5, "val": 0, "test": 2}
     assert list(result.report["left_out"]) == [f"MoNuSeg 2018 Training Data/Tissue Images/{LATER}.tif"]
-    assert notes(result, "partial dataset")[0] == "train: 5 cases found, 30 in the complete dataset"
+    assert notes(result.report, "partial dataset")[0] == "train: 5 cases found, 30 in the complete dataset"
     assert MoNuSeg(release="30").sizes() == {"train": 24, "val": 6, "test": 14}
 
 
@@ -133,7 +129,7 @@ def test_negative_regions(source: Path, raw: Path, negative: str, count: int) ->
     result = convert(MoNuSeg(negative=negative), source, 524)
     done = {"keep": "kept as nuclei", "drop": "dropped"}[negative]
     kind = {"keep": "regions marked as negative", "drop": "dropped"}[negative]
-    assert notes(result, kind)[-1] == (
+    assert notes(result.report, kind)[-1] == (
         f"MoNuSeg 2018 Training Data/Annotations/{LATER}.xml: 1 regions marked as negative, {done}"
     )
     assert read_instances(result.folder / f"instancesTr/{LATER}.tif")[0].max() == count

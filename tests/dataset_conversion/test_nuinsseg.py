@@ -10,9 +10,9 @@ import numpy as np
 import PIL.Image
 import pytest
 import tifffile
+from reports import notes
 
 from nnunet_ext.dataset_conversion import UserError
-from nnunet_ext.dataset_conversion.engine.report import Conversion
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.nuinsseg import NuInsSeg
 from nnunet_ext.images.instance_files import read_instances
@@ -55,10 +55,6 @@ def picture(file: Path) -> np.ndarray:
     return np.asarray(PIL.Image.open(file))
 
 
-def notes(result: Conversion, kind: str) -> list[str]:
-    return [note["text"] for note in result.report["notes"] if note["kind"] == kind]
-
-
 def test_instances_and_ids(source: Path, raw: Path, accept: Callable[[Path], dict]) -> None:
     result = convert(NuInsSeg(split="folds"), source.parent, 521)
     assert result.folder == raw / "Dataset521_NuInsSeg"
@@ -74,8 +70,10 @@ def test_instances_and_ids(source: Path, raw: Path, accept: Callable[[Path], dic
     np.testing.assert_array_equal(
         picture(result.folder / "imagesTr/human_bladder_02_0000.png"), original[..., :3]
     )
-    assert notes(result, "alpha channel")[0].startswith("dropped from 1 file: human bladder/tissue images/")
-    assert notes(result, "partial dataset") == ["train: 5 cases found, 665 in the complete dataset"]
+    assert notes(result.report, "alpha channel")[0].startswith(
+        "dropped from 1 file: human bladder/tissue images/"
+    )
+    assert notes(result.report, "partial dataset") == ["train: 5 cases found, 665 in the complete dataset"]
     assert list(accept(result.folder)["configurations"]) == ["2d"]
 
 
@@ -90,7 +88,7 @@ def test_seeded_split(source: Path, raw: Path) -> None:
     assert result.report["counts"] == {"train": 4, "val": 1, "test": 1}
     (fold,) = json.loads((result.folder / "splits_final.json").read_text())
     assert fold["val"] == [case.id for case in cases if case.part == "val"]
-    assert notes(result, "partial dataset")[-1] == "test: 1 cases found, 67 in the complete dataset"
+    assert notes(result.report, "partial dataset")[-1] == "test: 1 cases found, 67 in the complete dataset"
 
 
 def test_vague_areas_may_be_ignored(source: Path, raw: Path) -> None:
@@ -99,7 +97,7 @@ def test_vague_areas_may_be_ignored(source: Path, raw: Path) -> None:
     np.testing.assert_array_equal(label == 4, (VAGUE > 0) & (IDS == 0))
     assert not (picture(result.folder / "labelsTr/mouse_fat_white__03.png") == 4).any()
     assert json.loads((result.folder / "dataset.json").read_text())["labels"]["ignore"] == 4
-    assert notes(result, "no vague areas") == [
+    assert notes(result.report, "no vague areas") == [
         "1 images have no mask of them: mouse fat (white)/tissue images/03.png"
     ]
 

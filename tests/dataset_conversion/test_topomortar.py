@@ -66,13 +66,13 @@ def test_nnunet_accepts_and_plans_the_dataset(
     assert list(plans["configurations"]) == ["2d"]
 
 
-def test_stray_mask_values_are_thresholded_and_reported(source: Path, raw: Path) -> None:
+def test_mask_values_between_are_thresholded_and_reported(source: Path, raw: Path) -> None:
     result = convert(TopoMortar(), source, 501)
     label = io.imread(result.folder / "labelsTs/163.png")
     assert set(np.unique(label)) == {0, 1}
     assert label[0, :6].sum() == 0
-    stray = [note for note in result.report["notes"] if note["kind"] == "thresholded"]
-    assert [note["text"] for note in stray] == [
+    thresholded = [note for note in result.report["notes"] if note["kind"] == "thresholded"]
+    assert [note["text"] for note in thresholded] == [
         "test/accurate/163.png: 6 pixels (value 8: 6), thresholded at 127"
     ]
 
