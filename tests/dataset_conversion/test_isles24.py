@@ -1,4 +1,4 @@
-"""ISLES'24 in miniature: BIDS names, labels scaled by 1/65535, oblique axes, a label file of another format, a cut map."""
+"""ISLES'24 in miniature: BIDS names, labels scaled by 1/65535, oblique axes, another format, a cut map."""
 
 from __future__ import annotations
 
