@@ -9,13 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.arrays.blocks import (
-    Box,
-    block_edges,
-    split,
-    whole,
-    workplace,
-)
+from nnunet_ext.arrays.blocks import Box, block_edges, split, whole, workplace
 from nnunet_ext.arrays.semantic_classes import CELL, TOUCHING
 
 #: One array per class: background, cell, and perhaps touching and gap.

@@ -172,8 +172,8 @@ def _as_labels(data: NDArray[Any], labels: Collection[int]) -> NDArray[np.unsign
     segmentation: NDArray[np.unsignedinteger] = data.astype(np.uint8 if largest < 256 else np.uint16)
     if not np.array_equal(segmentation, data):  # fractions
         return None
-    if len(labels) <= largest:  # some number in between is no label
-        known = sum(int(np.count_nonzero(segmentation == label)) for label in labels)
+    if len(set(labels)) <= largest:  # some number in between is no label
+        known = sum(int(np.count_nonzero(segmentation == label)) for label in set(labels))
         return segmentation if known == segmentation.size else None
     return segmentation
 
