@@ -1,9 +1,9 @@
-"""Semantic classes from instances: what the way there and back loses, and how long it takes.
+"""Semantic classes from instances: how much of the instances they give back, and how long they take to make.
 
     python benchmarks/semantic_targets.py [-i SAMPLES …] [--volume] [-o RESULT.md]
 
-SAMPLES are folders of instance labels (tif), such as ``instancesTr`` of converted datasets; without them the
-round trip is measured on synthetic cells. ``--volume`` adds a stack of 1024 × 1024 × 508 voxels.
+SAMPLES are folders of instance labels (tif), such as ``instancesTr`` of converted datasets; without them
+synthetic cells are measured. ``--volume`` adds a stack of 1024 × 1024 × 508 voxels.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SETTINGS = [(radius, keep) for radius in (1, 2) for keep in (True, False)]
 
 
 def round_trips(instances: np.ndarray) -> list[float]:
-    """PQ of the instances with themselves after the way through the classes, per setting."""
+    """PQ of the instances with those recovered from their classes, per setting."""
     return [
         panoptic_quality(instances, from_semantic(semantic_from_instances(instances, r, keep_cores=k)))["pq"]
         for r, k in SETTINGS
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--volume", action="store_true")
     parser.add_argument("-o", type=Path)
     arguments = parser.parse_args()
-    lines = ["PQ after the way to four classes and back: mean (lowest image)", ""]
+    lines = ["PQ of instances turned into four classes and back: mean (lowest image)", ""]
     lines += quality_table(samples(arguments.i))
     lines += ["", "| labels | instances | wall s | CPU s | peak GiB |", "|---|---|---|---|---|"]
     lines.append(speed_row("2D 520×696", crowded_cells((520, 696), 369)[1], 9))
@@ -103,4 +103,5 @@ def main() -> None:
         arguments.o.write_text(text + "\n", encoding="utf-8")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -93,7 +93,8 @@ def semantic_from_instances(
     semantic = (ids != 0).view(np.uint8)
 
     def add_touching(slab: slice) -> None:
-        wide, inner = widened(slab, max(2, half[0]), len(ids))  # 2: as far as the thinnest band looks
+        # 2: as far as the thinnest band looks. A cell voxel, 1, becomes touching, 2.
+        wide, inner = widened(slab, max(2, half[0]), len(ids))
         semantic[slab] += touching_band(ids[wide], half, separate=keep_cores)[inner]
 
     def add_gap(slab: slice) -> None:
@@ -107,14 +108,11 @@ def semantic_from_instances(
     return semantic
 
 
-def _gap(
-    instances: NDArray[Any], radius: float, spacing: Sequence[float], slab: slice = slice(None)
-) -> NDArray[np.bool_]:
+def _gap(instances: NDArray[Any], radius: float, spacing: Sequence[float], slab: slice) -> NDArray[np.bool_]:
     """Where the foreground's black-top-hat is > 0, in the rows `slab`, as if the image had no border.
 
     The structuring element is the ball {|x| ≤ radius} in the units of `spacing`.
     """
-    slab = slice(*slab.indices(len(instances)))
     reach = half_widths(radius, spacing)
     wide, inner = widened(slab, 2 * reach[0], len(instances))
     # Zeros around the image: a dilation reaches so far beyond it, and no erosion inside sees farther.

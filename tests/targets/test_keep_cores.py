@@ -1,4 +1,4 @@
-"""What keeping the cores promises, on label maps drawn to make it hard."""
+"""What keeping the cores guarantees, on label maps drawn to make it hard."""
 
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ HARD = [
 
 @pytest.mark.parametrize(("instances", "spacing"), HARD)
 @pytest.mark.parametrize("radius", [0, 2])
-def test_every_instance_has_one_core_and_no_two_are_adjacent(instances, spacing, radius):
+def test_cores_are_single_never_adjacent_and_rarely_missing(instances, spacing, radius):
     semantic = semantic_from_instances(instances, radius, classes=3, spacing=spacing)
     np.testing.assert_array_equal(semantic > 0, instances > 0)
     assert adjacent_cores(semantic, instances) == 0
@@ -80,7 +80,7 @@ def test_every_instance_has_one_core_and_no_two_are_adjacent(instances, spacing,
         for mask in largest_pieces(instances).values()
     ]
     assert max(counts) == 1
-    assert np.mean(counts) > 0.97  # of crumbs within crumbs one may find no place
+    assert np.mean(counts) > 0.97  # a cell of a few voxels may find no place for one
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -186,13 +186,13 @@ def test_reconstruction_overlap_is_that_of_from_semantic(instances, spacing):
 
 
 @pytest.mark.parametrize(("instances", "spacing"), HARD)
-def test_moves_foresees_what_comes_back(instances, spacing, monkeypatch):
+def test_moves_reckon_with_what_from_semantic_does(instances, spacing, monkeypatch):
     separate = label_pieces(instances)
-    foreseen = {}
+    expected = {}
 
     def write(patch, *arguments):
         original(patch, *arguments)
-        foreseen["nearest"], foreseen["own"] = (
+        expected["nearest"], expected["own"] = (
             flat.reshape(patch.shape)[patch._inner()] for flat in (patch.nearest, patch.own)
         )
 
@@ -201,7 +201,7 @@ def test_moves_foresees_what_comes_back(instances, spacing, monkeypatch):
     monkeypatch.setattr(_moves, "grown", lambda box, margin, shape: tuple(slice(0, n) for n in shape))
     semantic = semantic_from_instances(separate, 1, classes=3, spacing=spacing)
     back = from_semantic(semantic, spacing=spacing)
-    right = foreseen["nearest"] == foreseen["own"]
+    right = expected["nearest"] == expected["own"]
     agreed = label_of_most(back, np.where(semantic == 1, separate, 0)) == separate
     assert np.mean(right[separate > 0] == agreed[separate > 0]) > 0.995  # ties of cores that changed since
 
