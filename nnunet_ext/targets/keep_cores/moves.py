@@ -41,7 +41,7 @@ from nnunet_ext.arrays.components import label_components
 from nnunet_ext.arrays.semantic_classes import CELL, TOUCHING
 from nnunet_ext.targets.keep_cores.pieces import GOOD_OVERLAP, Offsets, Pieces, reach_of
 
-_MOST_PIECES = 500  # one takes a millisecond in 2D, fifty and more in 3D; the order says which come first
+_MOST_PIECES = 500  # one takes a millisecond in 2D, forty in 3D; the order says which come first
 _MOST_VOXELS = 2**24  # of the box of a piece: to a larger piece a single voxel matters little
 _MOST_OFFSETS = 300  # searched for the nearest core; only with far thicker slices than pixels there are more
 _ROUNDS = 3
