@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from nnunet_ext.cli.console import err, out
+from nnunet_ext.cli.console import count, err, out, say
 from nnunet_ext.files import read_json
 
 if TYPE_CHECKING:
     from nnunet_ext.dataset_conversion.base.converter import Converter
     from nnunet_ext.dataset_conversion.engine.report import Conversion
-
 
 _WIDE = 120  # characters, below which eight columns are too narrow to read
 
@@ -48,21 +47,18 @@ def catalogue_table(converters: Mapping[str, type[Converter]], width: int) -> Ta
     return table
 
 
-def _say(text: str) -> None:
-    out.print(text, markup=False, soft_wrap=True)
-
-
 def print_conversion(conversion: Conversion) -> None:
     """Print what was done, the summary tables and the next command."""
     report, folder, number = conversion.report, conversion.folder, conversion.converted
     if conversion.nothing_to_do:
-        _say(f"{folder.name} is complete already: nothing to do.")
+        say(f"{folder.name} is complete already: nothing to do.")
     else:
         kept = f", {conversion.kept} kept from an earlier run" if conversion.kept else ""
-        _say(f"{_cases(number)} converted{kept}.")
+        say(f"{count(number, 'case')} converted{kept}.")
     if conversion.waiting:
-        _say(
-            f"{_cases(conversion.waiting)} {'is' if conversion.waiting == 1 else 'are'} left to other parts: "
+        are = "is" if conversion.waiting == 1 else "are"
+        say(
+            f"{count(conversion.waiting, 'case')} {are} left to other parts: "
             f"{folder.name} is complete, and has a dataset.json, when the last part has ended."
         )
         return
@@ -71,21 +67,21 @@ def print_conversion(conversion: Conversion) -> None:
     for kind in dict.fromkeys(note["kind"] for note in report["notes"]):
         _print_notes(kind, [note["text"] for note in report["notes"] if note["kind"] == kind])
     _print_split(conversion)
-    _say(f"Report: {folder / 'conversion_report.json'}")
+    say(f"Report: {folder / 'conversion_report.json'}")
     dataset_id = int(folder.name[len("Dataset") :].partition("_")[0])
-    _say(f"Next: nnUNetv2_plan_and_preprocess -d {dataset_id} --verify_dataset_integrity")
+    say(f"Next: nnUNetv2_plan_and_preprocess -d {dataset_id} --verify_dataset_integrity")
 
 
 def _cases_table(title: str, report: dict[str, Any]) -> Table:
     table = Table(title=title, title_justify="left", caption_justify="left")
     table.add_column("")
-    parts = [part for part, count in report["counts"].items() if count]
+    parts = [part for part, number in report["counts"].items() if number]
     for part in parts:
         table.add_column(part, justify="right")
     table.add_row("cases", *(str(report["counts"][part]) for part in parts), end_section=True)
     if any(report.get("instances", {}).values()):
         table.add_row(
-            "instances", *(_count(report["instances"].get(part)) for part in parts), end_section=True
+            "instances", *(_thousands(report["instances"].get(part)) for part in parts), end_section=True
         )
     for name, numbers in report["classes"].items():
         cells = []
@@ -102,39 +98,37 @@ def _cases_table(title: str, report: dict[str, Any]) -> Table:
 def _groups(groups: Mapping[str, int], limit: int = 10) -> str:
     """Return "12 angles, 40 shadows", or of many groups their number."""
     if len(groups) <= limit:
-        return ", ".join(f"{count} {group}" for group, count in groups.items())
+        return ", ".join(f"{number} {group}" for group, number in groups.items())
     fewest, most = min(groups.values()), max(groups.values())
     return f"{len(groups)} groups of {fewest if fewest == most else f'{fewest} to {most}'} cases"
 
 
-def _cases(number: int) -> str:
-    return f"{number} case{'s' * (number != 1)}"
-
-
-def _count(number: int | None) -> str:
+def _thousands(number: int | None) -> str:
     return "-" if number is None else f"{number:,}"
 
 
 def _print_notes(kind: str, texts: list[str], limit: int = 10) -> None:
-    _say(f"Note: {kind}")
+    say(f"Note: {kind}")
     for text in texts[:limit]:
-        _say(f"  {text}")
+        say(f"  {text}")
     if len(texts) > limit:
-        _say(f"  and {len(texts) - limit} more, see the report")
+        say(f"  and {len(texts) - limit} more, see the report")
 
 
 def _print_problems(report: dict[str, Any], limit: int = 20) -> None:
     """Print what is not in the dataset: cases that are wrong, and those left out on purpose."""
     wrong = [line for record in report["not_converted"].values() for line in record["problems"]]
     if wrong:
-        err.print(f"[bold yellow]Skipped:[/] {_cases(len(report['not_converted']))} that cannot be converted")
+        err.print(
+            f"[bold yellow]Skipped:[/] {count(len(report['not_converted']), 'case')} that cannot be converted"
+        )
         for line in wrong[:limit]:
             err.print(f"  {line}", markup=False, soft_wrap=True)
         if len(wrong) > limit:
             err.print(f"  and {len(wrong) - limit} more lines, see the report")
     reasons = Counter(report["left_out"].values())
     for reason, number in reasons.items():
-        _say(f"Left out: {_cases(number)}: {reason}")
+        say(f"Left out: {count(number, 'case')}: {reason}")
 
 
 def _print_split(conversion: Conversion) -> None:
@@ -144,9 +138,9 @@ def _print_split(conversion: Conversion) -> None:
     last = len(read_json(raw)) - 1
     folds = f"folds 0 to {last}" if last else "fold 0"
     if conversion.installed_split is not None:
-        _say(f"Split: {folds}, in {conversion.installed_split}")
+        say(f"Split: {folds}, in {conversion.installed_split}")
         return
-    _say(
+    say(
         "Split: nnUNet_preprocessed is not set. Set it and run this again, or nnU-Net will not train on "
         f"the split of this dataset ({folds}) in {raw}"
     )
