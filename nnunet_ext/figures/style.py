@@ -16,7 +16,7 @@ from nnunet_ext.files import replacing
 #: colours of the classes, the background first
 CLASSES = ["#1b1b1b", "#3fa34d", "#e4572e", "#4a7fb5", "#f2c14e", "#9b5de5", "#17bebb", "#f15bb5"]
 IGNORED = "#b0b0b0"
-LONGEST = 34  # letters of a line of a title
+_LONGEST = 34  # letters of a line of a title
 
 
 def check_picture(path: Path) -> None:
@@ -45,6 +45,6 @@ def show(axes: Axes, pixels: NDArray[Any], title: str, **style: Any) -> Any:
     axes.set_facecolor(IGNORED)  # what is NaN stays empty
     axes.set_xticks([])
     axes.set_yticks([])
-    lines = [line if len(line) <= LONGEST else f"…{line[1 - LONGEST :]}" for line in title.split("\n")]
+    lines = [line if len(line) <= _LONGEST else f"…{line[1 - _LONGEST :]}" for line in title.split("\n")]
     axes.set_title("\n".join(lines), fontsize=10)
     return axes.imshow(pixels, interpolation="nearest", **style)

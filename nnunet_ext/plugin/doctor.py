@@ -13,7 +13,7 @@ from pathlib import Path
 from nnunet_ext import __version__
 from nnunet_ext.plugin.register import FOLDER, VARIABLE, listed_folders
 
-NNUNET_FOLDERS = {
+_NNUNET_FOLDERS = {
     "nnUNet_raw": "datasets as you convert them",
     "nnUNet_preprocessed": "what nnU-Net makes of them; put it on a fast disk",
     "nnUNet_results": "trained models",
@@ -130,5 +130,5 @@ def examine() -> Iterator[Check]:
     """All checks, in the order a person would fix them."""
     yield from check_versions()
     yield from check_discovery()
-    for variable, purpose in NNUNET_FOLDERS.items():
+    for variable, purpose in _NNUNET_FOLDERS.items():
         yield check_folder(variable, purpose)

@@ -16,8 +16,8 @@ from nnunet_ext.files import fingerprint, read_json, write_texts
 from nnunet_ext.training.extra_targets.stored_maps import label_file
 from nnunet_ext.worker_pool import one_at_a_time, over_cases
 
-OUTSIDE = -1  # what nnU-Net puts outside of the image's non-zero part, and trains as background
-AT_A_TIME = 2**22  # voxels: counting needs sixteen bytes for each
+_OUTSIDE = -1  # what nnU-Net puts outside of the image's non-zero part, and trains as background
+_AT_A_TIME = 2**22  # voxels: counting needs sixteen bytes for each
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class CaseCounter:
         _, segmentation, _, _ = self.dataset_class(str(self.data), [identifier]).load_case(identifier)
         voxels: dict[str, int] = {}
         labels = np.asarray(segmentation[0]).ravel()
-        for part in np.array_split(labels, 1 + labels.size // AT_A_TIME):
-            counts = np.bincount(part.astype(np.intp) - OUTSIDE)
+        for part in np.array_split(labels, 1 + labels.size // _AT_A_TIME):
+            counts = np.bincount(part.astype(np.intp) - _OUTSIDE)
             for index in np.flatnonzero(counts):
-                label = str(int(index) + OUTSIDE)
+                label = str(int(index) + _OUTSIDE)
                 voxels[label] = voxels.get(label, 0) + int(counts[index])
         return identifier, {"file": file, "voxels": voxels}
 
@@ -97,7 +97,7 @@ def training_class_counts(
     counts = np.zeros(max(labels) + 1, np.int64)
     for case in current:
         for label, voxels in known[case]["voxels"].items():
-            value = 0 if int(label) == OUTSIDE else int(label)
+            value = 0 if int(label) == _OUTSIDE else int(label)
             if value in labels:
                 counts[value] += voxels
     return counts

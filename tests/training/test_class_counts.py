@@ -87,7 +87,7 @@ def test_nnunets_older_format(tmp_path):
 
 
 def test_in_parts(data, monkeypatch):
-    monkeypatch.setattr(class_counts, "AT_A_TIME", 10)
+    monkeypatch.setattr(class_counts, "_AT_A_TIME", 10)
     assert counted(data, ["case0", "case1"]).tolist() == naive([0, 1])
 
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from nnunet_ext.training.extra_targets.target import ExtraTarget, plain_labels
 
-CARRIED = "regression_target"  # batchgeneratorsv2's name for what moves with the image
-FINAL = "extra_target"  # unknown to every other transform, so left alone by all of them
+_CARRIED = "regression_target"  # batchgeneratorsv2's name for what moves with the image
+_FINAL = "extra_target"  # unknown to every other transform, so left alone by all of them
 
 
 class SplitStoredMaps(BasicTransform):
@@ -33,7 +33,7 @@ class SplitStoredMaps(BasicTransform):
     def apply(self, data_dict: dict[str, Any], **params: Any) -> dict[str, Any]:
         """Split ``image`` into itself and ``regression_target``."""
         image = data_dict["image"]
-        return data_dict | {"image": image[: -self.channels], CARRIED: image[-self.channels :]}
+        return data_dict | {"image": image[: -self.channels], _CARRIED: image[-self.channels :]}
 
 
 class ComputeMaps(BasicTransform):
@@ -57,7 +57,7 @@ class ComputeMaps(BasicTransform):
     def apply(self, data_dict: dict[str, Any], **params: Any) -> dict[str, Any]:
         """Put the maps of ``segmentation`` under a key of their own."""
         labels = plain_labels(data_dict["segmentation"][0].numpy(), self.ignore_label)
-        carried = data_dict.pop(CARRIED, None)
+        carried = data_dict.pop(_CARRIED, None)
         maps, start = [], 0
         for target, stored in zip(self.targets, self.stored, strict=True):
             if stored:
@@ -71,7 +71,7 @@ class ComputeMaps(BasicTransform):
                     f"{target.name} is {(target.channels, *labels.shape)} for these labels; got {final.shape}"
                 )
             maps.append(torch.from_numpy(np.require(final, np.float32, ["C", "W"])))
-        return data_dict | {FINAL: torch.cat(maps)}
+        return data_dict | {_FINAL: torch.cat(maps)}
 
 
 class JoinMaps(BasicTransform):
@@ -79,7 +79,7 @@ class JoinMaps(BasicTransform):
 
     def apply(self, data_dict: dict[str, Any], **params: Any) -> dict[str, Any]:
         """Move them behind ``image``, where nnU-Net's loader keeps them."""
-        maps = data_dict.pop(FINAL)
+        maps = data_dict.pop(_FINAL)
         return data_dict | {"image": torch.cat([data_dict["image"], maps])}
 
 

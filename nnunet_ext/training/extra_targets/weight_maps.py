@@ -17,7 +17,7 @@ from nnunet_ext.arrays.components import label_components
 from nnunet_ext.targets import weight_maps
 from nnunet_ext.training.extra_targets.target import BACKGROUND, ExtraTarget, name_with
 
-CELL = "cell"
+_CELL = "cell"
 
 
 def cell_labels(labels: Mapping[str, Any]) -> tuple[int, ...]:
@@ -36,7 +36,7 @@ def cell_labels(labels: Mapping[str, Any]) -> tuple[int, ...]:
     (1, 2)
     """
     classes = [value for name, value in labels.items() if name != "ignore"]
-    chosen = [labels[CELL]] if CELL in labels else classes
+    chosen = [labels[_CELL]] if _CELL in labels else classes
     values = {
         int(each) for value in chosen for each in (value if isinstance(value, list | tuple) else [value])
     }
