@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,9 @@ from nnunet_ext.dataset_conversion.base.description import DatasetDescription
 from nnunet_ext.dataset_conversion.base.label_maps import as_labels
 from nnunet_ext.errors import UnusableCase
 from nnunet_ext.images.files import read_header, read_image
-from nnunet_ext.images.geometry import difference
-from nnunet_ext.images.image import Grid, Hints, Image
+from nnunet_ext.images.image import Grid, Hints, Image, grid_difference
 
-if TYPE_CHECKING:
-    import SimpleITK as sitk
+_ROUNDING = 1e-6  # of a voxel: what computing with positions may be off by
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ def read_resampled(case: Case) -> tuple[Volume, tuple[Note, ...]]:
         found, filled = read_filled(replace(case, images=(file,), labels=()))
         pixels = found.channels[0]
         notes += filled
-        if words := difference(found.grid, label.grid, pixels.shape, values.shape):
+        if words := grid_difference(found.grid, label.grid, pixels.shape, values.shape):
             pixels = resample(Image(pixels[None], found.grid), label.grid, values.shape).pixels[0]
             notes.append(Note(RESIZED, f"{file}: resampled onto the voxels of the label: {words}"))
         channels.append(pixels)
@@ -120,7 +118,7 @@ def check_grids(files: Sequence[Path], images: Sequence[Image]) -> None:
     """Raise `UnusableCase` unless all images lie on the voxels of the first."""
     first = images[0]
     for file, image in zip(files[1:], images[1:], strict=True):
-        found = difference(image.grid, first.grid, image.pixels.shape[1:], first.pixels.shape[1:])
+        found = grid_difference(image.grid, first.grid, image.pixels.shape[1:], first.pixels.shape[1:])
         if found:
             raise UnusableCase(f"{file}: does not lie on the voxels of {files[0]}: {found}")
 
@@ -128,7 +126,7 @@ def check_grids(files: Sequence[Path], images: Sequence[Image]) -> None:
 def grid_problem(file: Path, reference: Path) -> str:
     """Say from the headers alone how a file differs in its grid from another, or return ""; for surveys."""
     one, other = read_header(file), read_header(reference)
-    found = difference(one.grid, other.grid, one.shape, other.shape)
+    found = grid_difference(one.grid, other.grid, one.shape, other.shape)
     return f"{file}: does not lie on the voxels of {reference}: {found}" if found else ""
 
 
@@ -158,27 +156,30 @@ def resample(image: Image, grid: Grid, shape: tuple[int, ...]) -> Image:
     -------
     Image
         float32; where the image does not reach, its smallest value, which is air in CT.
+
+    Raises
+    ------
+    ValueError
+        If a grid does not state where its voxels lie.
+
+    Notes
+    -----
+    The image reaches half a voxel beyond the centres of its outermost voxels, as in SimpleITK's ``Resample``
+    with ``sitkLinear``: the results are equal, at 4 to 10 times the time (1 s for 8 million voxels).
     """
-    import SimpleITK as sitk
+    from scipy.ndimage import affine_transform
 
     pixels = image.pixels[0].astype(np.float32)
-    moving = sitk.GetImageFromArray(pixels)
-    reference = sitk.Image([int(edge) for edge in shape[::-1]], sitk.sitkUInt8)
-    for target, where in ((reference, grid), (moving, image.grid)):
-        _place(target, where)
-    moved = sitk.Resample(moving, reference, sitk.Transform(), sitk.sitkLinear, float(pixels.min()))
-    return Image(sitk.GetArrayFromImage(moved)[None], grid)
+    matrix = np.linalg.inv(image.grid.affine()) @ grid.affine()  # from voxels of the target to the image's
+    moved = affine_transform(pixels, matrix, output_shape=shape, order=1, mode="nearest")
+    indices = (*np.indices(shape, sparse=True), 1)
+    for row, size in zip(matrix, pixels.shape, strict=False):
+        place = sum(step * index for step, index in zip(row, indices, strict=True)) + _ROUNDING
+        moved[np.broadcast_to((place < -0.5) | (place >= size - 0.5), shape)] = pixels.min()
+    return Image(moved[None], grid)
 
 
 def _one_channel(file: Path, image: Image) -> Image:
     if len(image.pixels) != 1:
         raise UnusableCase(f"{file}: one channel is expected, found {len(image.pixels)}")
     return image
-
-
-def _place(image: sitk.Image, grid: Grid) -> None:
-    if grid.spacing is None or grid.origin is None or grid.direction is None:
-        raise ValueError(f"We expect a grid with spacing, origin and direction. Got: {grid}")
-    image.SetSpacing(grid.spacing[::-1])
-    image.SetOrigin(grid.origin)
-    image.SetDirection(grid.direction)

@@ -12,7 +12,7 @@ import numpy as np
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.axes import channels_first, name_axes, spatial
-from nnunet_ext.images.image import Grid, Header, Hints, Image
+from nnunet_ext.images.image import Grid, Header, Hints, Image, unreadable
 
 SPACING = "element_size_um"
 
@@ -62,8 +62,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with h5py.File(path, "r") as file:
             yield file
     except OSError as error:
-        state = "empty file" if not path.stat().st_size else f"damaged, or another format: {error}"
-        raise UserError(f"{path}: cannot be read as HDF5 ({state})") from error
+        raise unreadable(path, "HDF5", error) from error
 
 
 def _dataset(file: Any, path: Path, hints: Hints) -> Any:

@@ -1,12 +1,19 @@
-"""An image as read from a file: pixels with the channels first, and where the voxels lie."""
+"""An image as read from a file: its pixels, where the voxels lie, and whether two images lie on the same."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nnunet_ext.errors import UserError
+
+TOLERANCE = 0.1  # of the smallest voxel edge: far below what matters, above what headers are rounded to
 
 
 @dataclass(frozen=True)
@@ -19,12 +26,29 @@ class Grid:
         Distance between voxels in the order of the array's axes, (z, y, x) or (y, x); µm from tif and HDF5
         files, the file's own unit (mm) from NIfTI. None if the file does not say.
     origin, direction : tuple of float or None
-        As SimpleITK gives them, (x, y, z) order; NIfTI only.
+        As SimpleITK gives them: position of the first voxel and, row by row, a matrix whose columns are the
+        directions of the axes, all in the order (x, y, z) and in LPS coordinates. NIfTI only.
     """
 
     spacing: tuple[float, ...] | None = None
     origin: tuple[float, ...] | None = None
     direction: tuple[float, ...] | None = None
+
+    def affine(self) -> NDArray[np.float64]:
+        """Return the matrix from indices of the array, (z, y, x, 1), to positions, (x, y, z, 1).
+
+        Raises
+        ------
+        ValueError
+            If spacing, origin or direction are not known.
+        """
+        if self.spacing is None or self.origin is None or self.direction is None:
+            raise ValueError(f"We expect a grid with spacing, origin and direction. Got: {self}")
+        ndim = len(self.spacing)
+        affine = np.eye(ndim + 1)
+        affine[:-1, :-1] = np.reshape(self.direction, (ndim, ndim))[:, ::-1] * self.spacing
+        affine[:-1, -1] = self.origin
+        return affine
 
 
 @dataclass(frozen=True)
@@ -85,3 +109,68 @@ class Hints:
     key: str = ""
     dimension: int | None = None
     label: bool = False
+
+
+def grid_difference(
+    a: Grid, b: Grid, shape_a: Sequence[int], shape_b: Sequence[int], tolerance: float = TOLERANCE
+) -> str:
+    """Say in words how two grids differ, or return "" if they do not.
+
+    Parameters
+    ----------
+    a, b : Grid
+        Where the voxels lie. What one of them does not state is not compared.
+    shape_a, shape_b : sequence of int
+        Spatial shapes.
+    tolerance : float
+        How far apart corners of the two images may be, as a part of the smallest voxel edge.
+
+    Examples
+    --------
+    >>> grid_difference(Grid((1.0, 1.0)), Grid((1.0, 2.0)), (4, 4), (4, 4))
+    'spacing 1 x 1 against 1 x 2'
+    """
+    if tuple(shape_a) != tuple(shape_b):
+        return f"{_words(shape_a)} voxels against {_words(shape_b)}"
+    if a.spacing is None or b.spacing is None:
+        return ""
+    step = tolerance * min(a.spacing)
+    lengths = np.subtract(a.spacing, b.spacing) * shape_a
+    if np.abs(lengths).max() > step:
+        return f"spacing {_words(a.spacing)} against {_words(b.spacing)}"
+    if a.direction is None or b.direction is None or a.origin is None or b.origin is None:
+        return ""
+    away = _corners(a, shape_a) - _corners(b, shape_b)
+    if np.linalg.norm(away, axis=1).max() <= step:
+        return ""
+    if np.ptp(away, axis=0).max() <= step:
+        return f"origin {_words(a.origin)} against {_words(b.origin)}"
+    return f"direction {_words(a.direction)} against {_words(b.direction)}"
+
+
+def unreadable(path: Path, format_name: str, error: Exception | None = None) -> UserError:
+    """Return the error for a file that its reader could not read.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    format_name : str
+        What it was read as, with an article: "a tif".
+    error : Exception, optional
+        What the reader said, if that helps.
+    """
+    reason = f": {error}" if error is not None and str(error) else ""
+    state = "empty file" if not path.stat().st_size else f"damaged, or another format{reason}"
+    return UserError(f"{path}: cannot be read as {format_name} ({state})")
+
+
+def _corners(grid: Grid, shape: Sequence[int]) -> NDArray[np.float64]:
+    """Return the positions of the corner voxels, (corners, axes) in the order x, y, z."""
+    last = [(0, size - 1) for size in shape]
+    indices = np.array([(*corner, 1) for corner in itertools.product(*last)])
+    return (indices @ grid.affine().T)[:, :-1]
+
+
+def _words(numbers: Sequence[float]) -> str:
+    return " x ".join(f"{number:.6g}" for number in numbers)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.images import tif
-from nnunet_ext.images.tif_spacing import tif_spacing
 
 ENDING = ".tif"
 
@@ -53,21 +52,16 @@ def write_instances(path: Path, instances: NDArray[Any], spacing: Sequence[float
 def read_instances(path: Path) -> tuple[NDArray[Any], tuple[float, ...] | None]:
     """Read what `write_instances` wrote: the labels and the spacing, if it was given.
 
-    Any other tif of one image of integers is read as well, with the spacing that `tif_spacing` finds.
+    Any other tif of one image of integers is read as well, with the spacing that `tif.tif_spacing` finds.
 
     Raises
     ------
     UserError
         If the file cannot be read or does not hold one 2D or 3D image of integers.
     """
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as file:
-            data = file.asarray()
-            spacing = tif_spacing(file, path, data.ndim)
-    except Exception as error:  # tifffile and its codecs raise many kinds
-        raise UserError(f"{path}: cannot be read as a tif: {error}") from error
+    with tif.opened(path) as file:
+        data = file.asarray()
+        spacing = tif.tif_spacing(file, path, data.ndim)
     if data.ndim not in (2, 3) or data.dtype.kind not in "ui":
         raise UserError(f"{path}: instance labels are 2D or 3D integers; got {data.dtype} {data.shape}.")
     return data, spacing

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.images import hdf5
+from nnunet_ext.images.image import unreadable
 
 
 def shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -40,7 +41,7 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
     try:
         found = scipy.io.whosmat(path)
     except Exception as error:  # SciPy raises ValueError, TypeError, zlib.error, its own, ...
-        raise _unreadable(path, error) from error
+        raise unreadable(path, "a MATLAB file", error) from error
     return {name: tuple(shape) for name, shape, kind in found if kind in numbers}
 
 
@@ -72,7 +73,7 @@ def read(path: Path, name: str = "", ndim: int = 3) -> NDArray[Any]:
     except UserError:
         raise
     except Exception as error:  # as above; a file that is cut off fails here
-        raise _unreadable(path, error) from error
+        raise unreadable(path, "a MATLAB file", error) from error
 
 
 def _read(path: Path, name: str) -> NDArray[Any]:
@@ -90,8 +91,3 @@ def _is_hdf5(path: Path) -> bool:
         start = file.read(520)
     signature = b"\x89HDF\r\n\x1a\n"
     return start.startswith(signature) or start[512:] == signature
-
-
-def _unreadable(path: Path, error: Exception) -> UserError:
-    state = "empty file" if not path.stat().st_size else f"damaged, or another format: {error}"
-    return UserError(f"{path}: cannot be read as a MATLAB file ({state})")

@@ -1,97 +1,229 @@
-"""NIfTI files, with spacing, origin and direction; a fourth axis or a vector holds the channels."""
+"""NIfTI files, with spacing, origin and direction; a fourth axis or a vector holds the channels.
+
+Headers are read and written by nibabel. The values are read here, in one pass to the very end of the file, so
+that a file that is cut off or damaged is noticed: nibabel stops before the checksum, and SimpleITK, with
+which nnU-Net reads NIfTI, fills such files up with zeros and turns NaN and infinity into 0 without a word.
+
+Values, types and geometry are those that SimpleITK 2.5 (ITK 5.4) reads; the tests compare them over random
+headers. Where a file states two geometries, ITK's rule decides: the sform wins if its axes are at right
+angles and it is the scanner's own (code 1), the only one, or equal to the qform; otherwise the qform wins.
+The spacing is always pixdim's. A file that states neither has its origin at 0 and axes as LPS has them. (Of
+two geometries with the same axes in other directions, neither of them the scanner's, ITK may take either; the
+qform is taken here.)
+
+This replaced SimpleITK with a second pass over the bytes that looked for what SimpleITK hides. Of their time
+it takes, for .nii.gz of 128 x 256 x 256 voxels: .6 (int16) and .5 (float32) for reading, .1 for a header,
+.9 (int16), 1.2 (float32) and .3 (labels) for writing; written labels are 1.8 times larger, images the same.
+"""
 
 from __future__ import annotations
 
+import gzip
 import math
-import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.images import nifti_bytes
-from nnunet_ext.images.image import Grid, Header, Hints, Image
+from nnunet_ext.images.image import Grid, Header, Hints, Image, unreadable
 
 if TYPE_CHECKING:
-    import SimpleITK as sitk
+    from nibabel.nifti1 import Nifti1Header
+
+_HEADER, _BLOCK = 348, 2**22  # bytes
+_VECTOR = 1007  # intent code: the fifth axis holds the components
+_SCANNER = 1  # code of a geometry: the scanner's own
+_LENGTHS = {1: 1e3, 3: 1e-3}  # unit of lengths -> mm; anything else is mm
+_LPS = np.array([-1.0, -1.0, 1.0])  # NIfTI's x and y run the other way
 
 
 def header(path: Path, hints: Hints) -> Header:
     """Read what the file says about its image; see `files.read_header`."""
-    return _read(path)[0]
+    with _opened(path) as (_, stored):
+        return _about(path, stored)
 
 
 def read(path: Path, hints: Hints) -> Image:
-    """Read the image; see `files.read_image`. Infinite values become NaN."""
-    import SimpleITK as sitk
+    """Read the image; see `files.read_image`. NaN and infinite values are kept.
 
-    about, reader = _read(path)
-    odd = nifti_bytes.check(path)
-    try:
-        image = reader.Execute()
-    except RuntimeError as error:
-        raise UserError(f"{path}: cannot be read as NIfTI: {_reason(error)}") from error
-    pixels = sitk.GetArrayFromImage(image)
-    if odd.size and image.GetNumberOfComponentsPerPixel() > 1:  # in another order than SimpleITK's
-        raise UserError(f"{path}: holds {odd.size} values that are not finite (NaN or infinity)")
-    if odd.size:
-        pixels.reshape(-1)[odd] = math.nan
-    if image.GetNumberOfComponentsPerPixel() > 1:
-        pixels = np.moveaxis(pixels, -1, 0)
-    return Image(pixels.reshape(about.channels, *about.shape), about.grid)
+    Integers that the header scales become float32.
+
+    Raises
+    ------
+    UserError
+        As `files.read_header`; and if the file is damaged, or shorter than its header promises.
+    """
+    with _opened(path) as (file, stored):
+        about = _about(path, stored)
+        values = _values(path, file, stored)
+    values = values.reshape(*_shape(stored)[::-1], -1)  # the components of a colour are the last axis
+    pixels = np.moveaxis(values, -1, 0).reshape(about.channels, *about.shape)
+    slope, intercept = _scale(stored)
+    pixels = pixels.astype(about.dtype, copy=False)
+    if (slope, intercept) != (1, 0):
+        for plane in pixels.reshape(-1, *about.shape[-2:]):  # in float64, without a copy of the whole
+            plane[...] = plane.astype(np.float64) * slope + intercept
+    return Image(pixels, about.grid)
 
 
 def write(path: Path, data: NDArray[Any], grid: Grid) -> None:
-    """Write one 2D or 3D channel with its geometry."""
-    import SimpleITK as sitk
+    """Write one 2D or 3D channel with its geometry, as qform and sform.
 
-    image = sitk.GetImageFromArray(data)
-    if grid.spacing is not None:
-        image.SetSpacing(grid.spacing[::-1])
-    if grid.origin is not None:
-        image.SetOrigin(grid.origin)
-    if grid.direction is not None:
-        image.SetDirection(grid.direction)
-    sitk.WriteImage(image, str(path), useCompression=True)
+    Parameters
+    ----------
+    path : Path
+        Target; an existing file is replaced.
+    data : ndarray
+        (y, x) or (z, y, x).
+    grid : Grid
+        Where the voxels lie; a spacing of 1, an origin of 0 and axes as LPS has them where it is silent.
+    """
+    import nibabel
+
+    ndim = data.ndim
+    spacing = grid.spacing or (1.0,) * ndim
+    whole = Grid(spacing, grid.origin or (0.0,) * ndim, grid.direction or tuple(np.eye(ndim).ravel()))
+    affine = np.eye(4)
+    affine[:ndim, :ndim] = whole.affine()[:-1, -2::-1]
+    affine[:ndim, 3] = whole.affine()[:-1, -1]
+    affine[:3] *= _LPS[:, None]
+    image = nibabel.Nifti1Image(data.T, affine, dtype=data.dtype)
+    image.set_qform(affine, code=_SCANNER)
+    image.set_sform(affine, code=_SCANNER)
+    image.header.set_zooms(spacing[::-1])
+    image.header.set_xyzt_units("mm", "sec")
+    image.to_filename(path)
 
 
-def _read(path: Path) -> tuple[Header, sitk.ImageFileReader]:
-    import SimpleITK as sitk
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, Nifti1Header]]:
+    """Open a file, compressed or not, and read its header."""
+    from nibabel.nifti1 import Nifti1Header
+    from nibabel.spatialimages import HeaderDataError
+    from nibabel.wrapstruct import WrapStructError
 
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise UserError(f"{path}: cannot be read as NIfTI: {_reason(error)}") from error
-    size, ndim = reader.GetSize(), reader.GetDimension()
-    space = min(ndim, 3)
-    channels = int(np.prod(size[3:], dtype=int)) * reader.GetNumberOfComponents()
-    if ndim > 4 or (ndim == 4 and reader.GetNumberOfComponents() > 1):
-        raise UserError(f"{path}: has the axes {size}, but one 2D or 3D image per file is expected.")
-    if 0 in size:
-        raise UserError(f"{path}: the image is empty, its size is {size}.")
-    direction = np.reshape(reader.GetDirection(), (ndim, ndim))[:space, :space]
-    grid = Grid(
-        tuple(reader.GetSpacing()[:space][::-1]),
-        tuple(reader.GetOrigin()[:space]),
-        tuple(direction.ravel().tolist()),
+        with path.open("rb") as raw:
+            is_gzip = raw.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if is_gzip else path.open("rb") as file:
+            stored = Nifti1Header(file.read(_HEADER), check=False)  # a check prints what it dislikes
+            if stored["sizeof_hdr"] != _HEADER or stored["magic"] != b"n+1":
+                raise WrapStructError("not the start of a NIfTI file")
+            yield cast(BinaryIO, file), stored
+    except (HeaderDataError, WrapStructError) as error:
+        raise unreadable(path, "NIfTI", error) from error
+    except (EOFError, OSError, MemoryError, zlib.error) as error:
+        raise UserError(f"{path}: the file is damaged or cut off: {error}") from error
+
+
+def _about(path: Path, stored: Nifti1Header) -> Header:
+    shape, dtype = _shape(stored), stored.get_data_dtype()
+    space = shape[:3]
+    components = math.prod(shape[3:])
+    vector = int(stored["intent_code"]) == _VECTOR
+    if len(shape) < 2 or len(shape) > (5 if vector else 4) or (vector and components not in shape[3:]):
+        raise UserError(f"{path}: has the axes {shape}, but one 2D or 3D image per file is expected.")
+    if min(shape) < 1:
+        raise UserError(f"{path}: the image is empty, its size is {shape}.")
+    if dtype.names:  # colours: bytes of their own
+        components, dtype = len(dtype.names), np.dtype(np.uint8)
+    if dtype.kind not in "uif" or dtype.itemsize > 8:
+        raise UserError(f"{path}: pixels are {dtype}, but real numbers are expected.")
+    if dtype.kind in "ui" and _scale(stored) != (1, 0):
+        dtype = np.dtype(np.float32)
+    grid = _grid(path, stored, len(space))
+    return Header(space[::-1], components, dtype.newbyteorder("="), grid)
+
+
+def _shape(stored: Nifti1Header) -> tuple[int, ...]:
+    """Return the lengths of the axes x, y, z, ...; those beyond the third that end it with 1 left out."""
+    shape = [int(edge) for edge in stored["dim"][1 : 1 + max(0, int(stored["dim"][0]))]]
+    while len(shape) > 3 and shape[-1] == 1:
+        shape.pop()
+    return tuple(shape)
+
+
+def _scale(stored: Nifti1Header) -> tuple[float, float]:
+    """Return what values are multiplied by and what is added; (1, 0) where the header says nothing."""
+    slope, intercept = float(stored["scl_slope"]), float(stored["scl_inter"])
+    return (slope if math.isfinite(slope) and slope else 1.0), (
+        intercept if math.isfinite(intercept) else 0.0
     )
-    return Header(tuple(size[:space][::-1]), channels, _dtype(path, reader), grid), reader
 
 
-def _dtype(path: Path, reader: sitk.ImageFileReader) -> np.dtype[Any]:
-    import SimpleITK as sitk
+def _grid(path: Path, stored: Nifti1Header, ndim: int) -> Grid:
+    unit = _LENGTHS.get(int(stored["xyzt_units"]) & 7, 1.0)
+    affine = _affine(stored)
+    axes = affine[:3, :3] * _LPS[:, None]
+    axes = (axes / np.maximum(np.linalg.norm(axes, axis=0), 1e-30))[:ndim, :ndim]
+    if abs(np.linalg.det(axes)) < 1e-6:
+        raise UserError(f"{path}: its axes are not at right angles, which nnU-Net does not read either.")
+    axes = axes / np.linalg.norm(axes, axis=0)
+    origin = (affine[:3, 3] * _LPS * unit)[:ndim]
+    return Grid(
+        tuple((unit * _steps(stored)[:ndim])[::-1].tolist()),
+        tuple(origin.tolist()),
+        tuple(axes.ravel().tolist()),
+    )
 
-    words = sitk.GetPixelIDValueAsString(reader.GetPixelID())
-    found = re.fullmatch(r"(?:vector of )?(\d+)-bit (unsigned integer|signed integer|float)", words)
-    if not found:
-        raise UserError(f"{path}: pixels are {words}, but real numbers are expected.")
-    return np.dtype({"u": "u", "s": "i", "f": "f"}[found[2][0]] + str(int(found[1]) // 8))
+
+def _steps(stored: Nifti1Header) -> NDArray[np.float64]:
+    """Return the distances between voxels along x, y and z; 1 where the header has none."""
+    steps = np.abs(stored["pixdim"][1:4].astype(np.float64))
+    return np.where(np.isfinite(steps) & (steps > 0), steps, 1.0)
 
 
-def _reason(error: RuntimeError) -> str:
-    """Return the last line of what SimpleITK says, which holds the reason."""
-    return str(error).strip().splitlines()[-1].strip()
+def _affine(stored: Nifti1Header) -> NDArray[np.float64]:
+    """Return the geometry that ITK takes, (4, 4) in NIfTI's own axes; all 0 if there is no sound one."""
+    sform, qform = stored.get_sform(), _qform(stored)
+    has_sform, has_qform = int(stored["sform_code"]) > 0, int(stored["qform_code"]) > 0
+    if not has_sform and not has_qform:
+        return np.diag([*_LPS, 1.0])
+    sound = has_sform and _is_right_angled(sform)
+    same = np.allclose(sform, qform, rtol=0, atol=1e-4)
+    if sound and (int(stored["sform_code"]) == _SCANNER or not has_qform or same):
+        return sform
+    return qform if has_qform else np.zeros((4, 4))
+
+
+def _is_right_angled(affine: NDArray[np.float64]) -> bool:
+    axes = affine[:3, :3]
+    lengths = np.linalg.norm(axes, axis=0)
+    if not np.isfinite(affine).all() or not lengths.all():
+        return False
+    axes = axes / lengths
+    return np.allclose(axes @ axes.T, np.eye(3), rtol=0, atol=1e-4)
+
+
+def _qform(stored: Nifti1Header) -> NDArray[np.float64]:
+    """Return the qform; nibabel's own refuses quaternions that are a little too long."""
+    from nibabel.quaternions import fillpositive, quat2mat
+
+    part = np.array([float(stored[f"quatern_{letter}"]) for letter in "bcd"])
+    part /= max(1.0, np.linalg.norm(part))
+    steps = _steps(stored)
+    steps[2] *= -1 if stored["pixdim"][0] < 0 else 1
+    affine = np.eye(4)
+    affine[:3, :3] = quat2mat(fillpositive(part)) * steps
+    affine[:3, 3] = [float(stored[f"qoffset_{letter}"]) for letter in "xyz"]
+    return affine
+
+
+def _values(path: Path, file: BinaryIO, stored: Nifti1Header) -> NDArray[Any]:
+    """Read the values in the order of the file, and what follows them: a checksum is compared at the end."""
+    dtype, first = stored.get_data_dtype(), max(_HEADER, int(np.nan_to_num(stored["vox_offset"])))
+    values = np.empty(math.prod(_shape(stored)), dtype)
+    room, filled = values.view(np.uint8).data, 0
+    start = _HEADER + len(file.read(first - _HEADER))
+    while filled < len(room) and (count := file.readinto(room[filled : filled + _BLOCK])):  # type: ignore[attr-defined]
+        filled += count
+    if filled < len(room):
+        raise UserError(f"{path}: the file is cut off: {start + filled} of {first + len(room)} bytes")
+    while file.read(_BLOCK):
+        pass
+    return values.view(np.uint8) if dtype.names else values

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.images.image import unreadable
 
 
 def header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -23,7 +24,7 @@ def header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         return array.shape, array.dtype
     except Exception as error:  # as below; an .npz has no shape
-        raise _unreadable(path, error) from error
+        raise unreadable(path, "a NumPy file", error) from error
 
 
 def read(path: Path, key: str = "") -> NDArray[Any]:
@@ -37,7 +38,7 @@ def read(path: Path, key: str = "") -> NDArray[Any]:
     try:
         content = np.load(path, allow_pickle=False)
     except Exception as error:  # ValueError, EOFError, BadZipFile, ...
-        raise _unreadable(path, error) from error
+        raise unreadable(path, "a NumPy file", error) from error
     if isinstance(content, np.ndarray):
         return content
     with content:
@@ -49,8 +50,3 @@ def read(path: Path, key: str = "") -> NDArray[Any]:
             return np.asarray(content[key])
         except Exception as error:  # zlib.error, BadZipFile, ValueError
             raise UserError(f"{path}: the array '{key}' is damaged: {error}") from error
-
-
-def _unreadable(path: Path, error: Exception) -> UserError:
-    state = "empty file" if not path.stat().st_size else f"damaged, or another format: {error}"
-    return UserError(f"{path}: cannot be read as a NumPy file ({state})")

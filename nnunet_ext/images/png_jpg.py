@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.images.image import Grid, Header, Hints, Image
+from nnunet_ext.images.image import Grid, Header, Hints, Image, unreadable
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -40,12 +40,12 @@ def header(path: Path, hints: Hints) -> Header:
 def read(path: Path, hints: Hints) -> Image:
     """Read the image; see `files.read_image`."""
     about = header(path, hints)
-    if _is_deep_colour(path):
-        import SimpleITK as sitk
+    with _opened(path) as picture:
+        if _is_deep_colour(path):
+            import imagecodecs
 
-        pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
-    else:
-        with _opened(path) as picture:
+            pixels = imagecodecs.png_decode(path.read_bytes())
+        else:
             as_it_is = picture.mode in _MODES or (picture.mode == "P" and hints.label)
             pixels = np.array(picture if as_it_is else picture.convert("RGB"))
     pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
@@ -78,5 +78,4 @@ def _opened(path: Path) -> Iterator[PIL.Image.Image]:
             f"{path}: too large for a png or jpg reader, nnU-Net's too. Save it as tif."
         ) from error
     except Exception as error:  # the decoders raise OSError, SyntaxError, ValueError, ...
-        state = "empty file" if not path.stat().st_size else "damaged, or another format"
-        raise UserError(f"{path}: cannot be read as an image ({state})") from error
+        raise unreadable(path, "an image") from error

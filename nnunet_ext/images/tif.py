@@ -1,7 +1,10 @@
-"""Tif files: plain, ImageJ and OME, 2D and 3D, with one or several channels."""
+"""Tif files: plain, ImageJ and OME, 2D and 3D, with one or several channels and the spacing they state."""
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,25 +16,33 @@ from numpy.typing import NDArray
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import replacing
 from nnunet_ext.images.axes import channels_first, name_axes, spatial
-from nnunet_ext.images.image import Grid, Header, Hints, Image
-from nnunet_ext.images.tif_spacing import tif_spacing
+from nnunet_ext.images.image import Grid, Header, Hints, Image, unreadable
 
 if TYPE_CHECKING:
     import tifffile
 
 _AXES = {2: "YX", 3: "ZYX"}
 _BIGTIFF_BYTES = 2**32 - 2**25
+_RGB = 2  # photometric interpretation
+#: length of a unit in µm; in any other unit, such as ImageJ's "pixel", nothing is known
+_MICROMETRES = {
+    **dict.fromkeys(("um", "µm", "μm", "\\u00b5m", "micron", "microns", "micrometer", "micrometre"), 1.0),
+    "nm": 1e-3,
+    "mm": 1e3,
+    "cm": 1e4,
+    "inch": 25400.0,
+}
 
 
 def header(path: Path, hints: Hints) -> Header:
     """Read what the file says about its image; see `files.read_header`."""
-    with _opened(path) as tif:
+    with opened(path) as tif:
         return _header(tif, path, hints)[0]
 
 
 def read(path: Path, hints: Hints) -> Image:
     """Read the image; see `files.read_image`."""
-    with _opened(path) as tif:
+    with opened(path) as tif:
         about, names = _header(tif, path, hints)
         pixels = channels_first(tif.series[0].asarray(), names)
     return Image(pixels[: about.channels], about.grid)
@@ -70,7 +81,8 @@ def write(
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
+def opened(path: Path) -> Iterator[tifffile.TiffFile]:
+    """Open a tif; whatever fails while it is open becomes a `UserError` that names the file."""
     import tifffile
 
     try:
@@ -79,7 +91,28 @@ def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
     except UserError:
         raise
     except Exception as error:  # tifffile and its codecs raise many kinds
-        raise UserError(f"{path}: cannot be read as a tif: {error}") from error
+        raise unreadable(path, "a tif", error) from error
+
+
+def tif_spacing(tif: tifffile.TiffFile, path: Path, ndim: int) -> tuple[float, ...] | None:
+    """Return the spacing in the order of the axes, or None if it is not stated for all of them.
+
+    Sources in this order: nnU-Net's spacing file (``CASE.json`` beside ``CASE.tif`` or ``CASE_0000.tif``),
+    the description that `write` makes, OME and ImageJ metadata. The resolution of a plain tif is ignored: it
+    is that of a screen or a printer. Known units are turned into µm.
+    """
+    return (
+        _checked(_spacing_file(path), ndim)
+        or _checked((tif.shaped_metadata or ({},))[0].get("spacing"), ndim)
+        or _checked(_ome(tif, ndim), ndim)
+        or _checked(_imagej(tif, ndim), ndim)
+    )
+
+
+def spacing_files(path: Path) -> list[Path]:
+    """Return where nnU-Net's spacing file of a tif may lie."""
+    stems = (path.stem, re.sub(r"_\d{4}$", "", path.stem))
+    return [path.with_name(f"{stem}.json") for stem in dict.fromkeys(stems)]
 
 
 def _header(tif: tifffile.TiffFile, path: Path, hints: Hints) -> tuple[Header, str]:
@@ -94,10 +127,55 @@ def _header(tif: tifffile.TiffFile, path: Path, hints: Hints) -> tuple[Header, s
         names = name_axes(series.axes, shape, hints.dimension)
     except ValueError as error:
         raise UserError(f"{path}: {error}.") from error
-    sizes = dict(zip(names, shape, strict=True))
-    channels = sizes.get("C", 1)
-    alpha = channels == 4 and series.axes.endswith("S") and series.keyframe.photometric == 2  # RGB
+    channels = dict(zip(names, shape, strict=True)).get("C", 1)
+    alpha = channels == 4 and series.axes.endswith("S") and series.keyframe.photometric == _RGB
     space = spatial(names)
     grid = Grid(tif_spacing(tif, path, len(space)))
     about = Header(tuple(shape[i] for i in space), channels - alpha, np.dtype(series.dtype), grid, alpha)
     return about, names
+
+
+def _spacing_file(path: Path) -> Any:
+    for file in spacing_files(path):
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue  # a json file of that name may be anything
+        if isinstance(content, dict) and "spacing" in content:
+            return content["spacing"]
+    return None
+
+
+def _ome(tif: tifffile.TiffFile, ndim: int) -> list[float] | None:
+    import tifffile
+
+    if not tif.is_ome or not tif.ome_metadata:
+        return None
+    images = tifffile.xml2dict(tif.ome_metadata)["OME"].get("Image", {})
+    pixels = (images[0] if isinstance(images, list) else images).get("Pixels", {})
+    steps = []
+    for axis in "ZYX"[-ndim:]:
+        unit = _MICROMETRES.get(str(pixels.get(f"PhysicalSize{axis}Unit", "µm")).lower(), math.nan)
+        steps.append(float(pixels.get(f"PhysicalSize{axis}", math.nan)) * unit)
+    return steps
+
+
+def _imagej(tif: tifffile.TiffFile, ndim: int) -> list[float] | None:
+    about = tif.imagej_metadata
+    if not about:
+        return None
+    tags = tif.pages.first.tags
+    in_plane = []
+    for tag in ("YResolution", "XResolution"):
+        pixels, length = tags[tag].value if tag in tags else (0, 1)
+        in_plane.append(length / pixels if pixels else math.nan)
+    unit = _MICROMETRES.get(str(about.get("unit", "pixel")).lower(), math.nan)
+    return [step * unit for step in (float(about.get("spacing", math.nan)), *in_plane)[-ndim:]]
+
+
+def _checked(spacing: Sequence[Any] | None, ndim: int) -> tuple[float, ...] | None:
+    try:
+        steps = tuple(map(float, spacing or ()))
+    except (TypeError, ValueError):
+        return None
+    return steps if len(steps) == ndim and all(0 < step < math.inf for step in steps) else None

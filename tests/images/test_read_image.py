@@ -10,9 +10,9 @@ import SimpleITK as sitk
 import tifffile
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.images import nifti, tif
+from nnunet_ext.images import tif
 from nnunet_ext.images.files import ending_of, read_header, read_image, stem_of
-from nnunet_ext.images.image import Grid, Hints
+from nnunet_ext.images.image import Hints
 
 UM = {"axes": "ZYX", "spacing": 0.5, "unit": "um"}
 
@@ -202,60 +202,6 @@ def test_wrong_png_is_refused_by_name(tmp_path):
                 read(tmp_path / f"{name}.png")
 
 
-# --- NIfTI --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("ending", ["nii", "nii.gz"])
-@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "float32", "float64"])
-def test_nifti_keeps_its_geometry(tmp_path, ending, dtype):
-    stack = ramp(5, 8, 9, dtype=dtype)
-    image = sitk.GetImageFromArray(stack)
-    image.SetSpacing((0.1, 0.2, 0.5))
-    image.SetOrigin((1.0, 2.0, 3.0))
-    image.SetDirection((0, 1, 0, 1, 0, 0, 0, 0, -1))
-    path = tmp_path / f"a.{ending}"
-    sitk.WriteImage(image, str(path))
-    grid = check(path, stack[None], spacing=(0.5, 0.2, 0.1)).grid
-    assert grid.origin == pytest.approx((1, 2, 3))
-    assert grid.direction == pytest.approx((0, 1, 0, 1, 0, 0, 0, 0, -1))
-
-    nifti.write(tmp_path / "b.nii.gz", stack, grid)
-    back = sitk.ReadImage(str(tmp_path / "b.nii.gz"))
-    np.testing.assert_array_equal(sitk.GetArrayFromImage(back), stack)
-    assert back.GetSpacing() == pytest.approx(image.GetSpacing())
-    assert back.GetOrigin() == pytest.approx(image.GetOrigin())
-    assert back.GetDirection() == pytest.approx(image.GetDirection())
-
-
-def test_nifti_channels(tmp_path):
-    pixels = ramp(2, 5, 8, 9)
-    series = sitk.JoinSeries([sitk.GetImageFromArray(channel) for channel in pixels])
-    series.SetSpacing((0.1, 0.2, 0.5, 1))
-    sitk.WriteImage(series, str(tmp_path / "a.nii.gz"))
-    grid = check(tmp_path / "a.nii.gz", pixels, spacing=(0.5, 0.2, 0.1)).grid
-    assert len(grid.origin) == 3
-    assert len(grid.direction) == 9
-    vector = sitk.GetImageFromArray(pixels.transpose(1, 2, 3, 0), isVector=True)
-    sitk.WriteImage(vector, str(tmp_path / "b.nii.gz"))
-    check(tmp_path / "b.nii.gz", pixels, spacing=(1, 1, 1))
-
-
-def test_flat_nifti(tmp_path):
-    sitk.WriteImage(sitk.GetImageFromArray(ramp(8, 9)), str(tmp_path / "a.nii.gz"))
-    check(tmp_path / "a.nii.gz", ramp(8, 9)[None], spacing=(1, 1))
-    sitk.WriteImage(sitk.GetImageFromArray(ramp(1, 8, 9)), str(tmp_path / "b.nii.gz"))
-    check(tmp_path / "b.nii.gz", ramp(1, 1, 8, 9), spacing=(1, 1, 1))  # geometry has three axes: kept
-
-
-def test_wrong_nifti_is_refused_by_name(tmp_path):
-    (tmp_path / "text.nii.gz").write_text("no image")
-    complex_image = sitk.Cast(sitk.GetImageFromArray(ramp(5, 8, 9)), sitk.sitkComplexFloat32)
-    sitk.WriteImage(complex_image, str(tmp_path / "complex.nii.gz"))
-    for name, text in (("text", "cannot be read as NIfTI"), ("complex", "pixels are complex")):
-        with pytest.raises(UserError, match=rf"{name}.nii.gz: .*{text}"):
-            read_header(tmp_path / f"{name}.nii.gz")
-
-
 # --- HDF5 ---------------------------------------------------------------------------------------
 
 
@@ -329,8 +275,3 @@ def test_endings_and_stems(tmp_path):
         assert stem_of(tmp_path / name) == stem
     with pytest.raises(UserError, match=r"notes.txt: not an image file. Known endings: .*\.tif"):
         read_image(tmp_path / "notes.txt")
-
-
-def test_grid_of_a_2d_nifti_can_be_written(tmp_path):
-    nifti.write(tmp_path / "a.nii.gz", ramp(8, 9), Grid((0.5, 0.25)))
-    assert read_header(tmp_path / "a.nii.gz").grid.spacing == pytest.approx((0.5, 0.25))
