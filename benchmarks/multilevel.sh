@@ -22,7 +22,7 @@ raw() { echo "$nnUNet_raw/Dataset$1_Nested$1"; }
 
 for id in 520 521; do
     [ -f "$(raw $id)/dataset.json" ] || python -c "
-from nnunet_ext.data.nested_dataset import write_nested_dataset
+from nnunet_ext.data.nested import write_nested_dataset
 write_nested_dataset('$(raw $id)', regions=$id == 521)"
     [ -f "$nnUNet_preprocessed/Dataset${id}_Nested$id/nnUNetPlansSmall.json" ] || {
         nnUNetv2_plan_and_preprocess -d $id -c 2d -npfp 1 -np 1 --verify_dataset_integrity

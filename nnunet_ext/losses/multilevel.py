@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nnunet_ext.losses.checks import check_tensors
+from nnunet_ext.losses.arguments import check_tensors
 from nnunet_ext.losses.reduction import mean_over_counted
 
 SHARPNESS = 10.0  # t of NCE's softplus

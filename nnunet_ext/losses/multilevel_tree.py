@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nnunet_ext.losses.checks import check_tensors
+from nnunet_ext.losses.arguments import check_tensors, split_target
 from nnunet_ext.losses.multilevel import LOSSES, Activation, inverse_activation
 from nnunet_ext.losses.reduction import mean_over_counted
-from nnunet_ext.losses.target_format import split_target
 
 if TYPE_CHECKING:
     from nnunet_ext.nnunet_files.hierarchy import Hierarchy

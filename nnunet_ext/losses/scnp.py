@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from nnunet_ext.losses.checks import check_tensors
-from nnunet_ext.losses.target_format import split_target
+from nnunet_ext.losses.arguments import check_tensors, split_target
 from nnunet_ext.losses.worst_neighbor import position_bits, scatter, select
 
 

@@ -6,9 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nnunet_ext.losses.checks import check_tensors
+from nnunet_ext.losses.arguments import check_tensors, split_target
 from nnunet_ext.losses.reduction import sum_over_processes
-from nnunet_ext.losses.target_format import split_target
 
 NO_LABEL = -100
 

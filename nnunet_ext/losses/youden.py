@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nnunet_ext.losses.checks import check_tensors
+from nnunet_ext.losses.arguments import check_tensors, split_target
 from nnunet_ext.losses.label_sums import label_sums
 from nnunet_ext.losses.reduction import sum_over_processes
-from nnunet_ext.losses.target_format import split_target
 
 Weight = float | Sequence[float] | Sequence[Sequence[float]] | Tensor
 SMALLEST_RATE = 1e-8

@@ -7,8 +7,7 @@ import pytest
 import SimpleITK as sitk
 from skimage.io import imread
 
-from nnunet_ext.data.nested import nested_cells
-from nnunet_ext.data.nested_dataset import write_nested_dataset
+from nnunet_ext.data.nested import nested_cells, write_nested_dataset
 
 
 def read(path):
