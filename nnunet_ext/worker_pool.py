@@ -15,10 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as ProgressBar
-
 from nnunet_ext.errors import UserError
 
 T = TypeVar("T")
@@ -118,9 +114,12 @@ def over_cases(work: Callable[[T], R], cases: Sequence[T], description: str, pro
     UserError
         If a worker process dies.
     """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(file=sys.stdout)
-    with ProgressBar(*columns, console=console, transient=True, disable=not sys.stdout.isatty()) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not sys.stdout.isatty()) as bar:
         yield from bar.track(_results(work, cases, processes), len(cases), description=description)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import lru_cache
+from math import gcd, lcm
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,21 +24,26 @@ _QUERIES = 1 << 20
 
 
 def squared_steps(shape: Sequence[int], spacing: Sequence[float] | None) -> tuple[int, ...]:
-    """Squared voxel spacing as whole numbers, in a unit so fine that rounding does not matter.
+    """Squared voxel spacing as whole numbers: exact where a spacing has few digits, else finely rounded.
 
     A squared distance is then the whole number Σ step·offset². It depends on the offset alone and has no
     rounding error, so equally near is equally near, in every tile. With equal spacing every step is 1.
+    A spacing of many digits, such as 0.2196471 beside 0.5, is rounded to as many bits as there is room for;
+    offsets along different axes that are equally far by chance may then differ.
 
     Raises
     ------
     ValueError
         If spacing is not one positive number per axis.
     """
-    values = np.asarray(check_spacing(spacing, len(shape)))
-    ratio = (values / values.min()) ** 2
-    if np.all(ratio == 1):
-        return (1,) * len(shape)
+    edges = check_spacing(spacing, len(shape))
+    squares = [Fraction(repr(edge)) ** 2 for edge in edges]  # of the digits as they are written
+    whole = [int(square * lcm(*(each.denominator for each in squares))) for square in squares]
+    exact = tuple(step // gcd(*whole) for step in whole)
     # Within 2⁴⁴ the k-d tree's floating point sorts whole numbers rightly.
+    if sum(step * length**2 for step, length in zip(exact, shape, strict=True)) <= 2**44:
+        return exact
+    ratio = (np.asarray(edges) / min(edges)) ** 2
     longest = max(1.0, float(ratio @ (np.asarray(shape, float) ** 2)))
     bits = int(np.clip(44 - np.ceil(np.log2(longest)), 0, 20))
     return tuple(int(step) for step in np.rint(ratio * 2**bits))

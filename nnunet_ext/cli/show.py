@@ -174,5 +174,9 @@ def _table(trainers: Mapping[str, type[WeightedTrainer]], rows: Sequence[Any]) -
     table.add_column("train with", no_wrap=True)
     for word, trainer in trainers.items():
         shown = np.concatenate([row.maps[word].ravel() for row in rows])
-        table.add_row(word, *(f"{end(shown):.3g}" for end in (np.nanmin, np.nanmax)), trainer.__name__)
+        table.add_row(
+            word,
+            *(f"{end(shown):.3g}" for end in (np.nanmin, np.nanmax)),
+            trainer.same_as or trainer.__name__,
+        )
     return table

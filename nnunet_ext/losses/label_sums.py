@@ -5,9 +5,10 @@ over pairs of classes. The logits are worked on in blocks, whose intermediate re
 and are a bounded extra on a GPU; the backward pass computes the probabilities anew. Between the two passes
 nothing is kept but the inputs.
 
-Compared with softmax and one ``scatter_add`` under autograd (CPU, forward and backward): that takes .7 of the
-time at 4 classes and 1.0 to 1.1 at 16 and 64, but keeps a copy of the logits between the passes, needs 2 to 3
-times the memory at the peak, and in float32 its sum over 5·10^7 voxels is a third too small (here: 2e-7).
+Compared with softmax and one ``scatter_add`` under autograd (CPU, forward and backward): that takes .7 to .9
+of the time at 4 classes and .7 to 1.15 at 16 and 64, but keeps a copy of the logits between the passes, needs
+2 to 3 times the memory at the peak, and in float32 its sum over 5·10^7 voxels is a third too small (here:
+2e-7).
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from nnunet_ext.arrays.nearest import (
     near_offsets,
     squared_steps,
 )
+from nnunet_ext.instances import from_semantic
 
 SPACINGS = [None, (2.5, 1.0), (0.1, 0.7), (1.0, 1.0, 1.0), (5.0, 1.0, 1.0), (0.3, 0.21, 0.17)]
 
@@ -76,3 +77,15 @@ def test_the_tree_looks_at_all_of_many_equally_near_points():
         low, high = tree.bounds(np.zeros((1, 2), np.int64), threads=1)
         assert (low <= -5).all()
         assert (high >= 5).all()
+
+
+def test_axes_that_are_multiples_of_each_other_tie_exactly():
+    assert squared_steps((5, 5, 3), (0.235, 0.5, 1.0)) == (2209, 10000, 40000)
+    assert squared_steps((508, 1024, 1024), (0.5, 0.2, 0.2)) == (25, 4, 4)
+    assert squared_steps((9, 9), (3.0, 3.0)) == (1, 1)
+    # at (3, 4, 0) both cores are √(3² · 0.235² + 1) away: the first one counts
+    labels = np.zeros((5, 5, 3), np.uint8)
+    labels[0, 2, 0] = labels[0, 4, 1] = 1
+    labels[3, 4, 0] = 2
+    instances = from_semantic(labels, spacing=(0.235, 0.5, 1.0))
+    assert instances[3, 4, 0] == instances[0, 2, 0] == 1
