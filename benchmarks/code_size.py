@@ -1,6 +1,6 @@
 """How much code there is: files, lines by kind, median file and function.
 
-    python benchmarks/code_size.py [CHECKOUT] [--rooms]
+    python benchmarks/code_size.py [CHECKOUT] [--packages]
 
 Lines are told apart by Python's own tokenizer: a line of a docstring, an import (all lines of it), code, or
 nothing but a comment or white space.
@@ -62,10 +62,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("checkout", nargs="?", type=Path, default=Path(__file__).parents[1])
-    parser.add_argument("--rooms", action="store_true", help="also a line per package")
+    parser.add_argument("--packages", action="store_true", help="also a line per package")
     arguments = parser.parse_args()
     total, sizes, functions = Counter[str](), [], list[int]()
-    rooms: dict[str, Counter[str]] = defaultdict(Counter)
+    folders: dict[str, Counter[str]] = defaultdict(Counter)
     for package in PACKAGES:
         for path in sorted((arguments.checkout / package).rglob("*.py")):
             text = path.read_text(encoding="utf-8")
@@ -73,9 +73,9 @@ def main() -> None:
             total += found
             sizes.append((found["all"], path.relative_to(arguments.checkout)))
             functions += function_lengths(text)
-            rooms[str(path.parent.relative_to(arguments.checkout))] += found + Counter({"files": 1})
-    for room, found in sorted(rooms.items()) if arguments.rooms else ():
-        print(f"{room:45}{found['files']:4} files {found['code']:6} code {found['all']:6} lines")
+            folders[str(path.parent.relative_to(arguments.checkout))] += found + Counter({"files": 1})
+    for folder, found in sorted(folders.items()) if arguments.packages else ():
+        print(f"{folder:45}{found['files']:4} files {found['code']:6} code {found['all']:6} lines")
     print(f"files {len(sizes)}, median {median(size for size, _ in sizes):g} lines, largest:", *max(sizes))
     print(
         ", ".join(

@@ -1,4 +1,4 @@
-"""Which room may import which, stated once: every import, also a late one, goes downwards."""
+"""Which package may import which, stated once: every import, also a late one, goes downwards."""
 
 import ast
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CONVERSION = "nnunet_ext.dataset_conversion"
 
-#: From the ground up. A module may import its own room and rooms of lines below; rooms of one line are
-#: independent of each other.
+#: From the ground up. A module may import its own package and those of lines above; packages of one
+#: line are independent of each other.
 LAYERS = """
     errors
     files worker_pool
@@ -30,7 +30,7 @@ LAYERS = """
     demo
     cli
 """
-HEIGHT = {room: height for height, line in enumerate(LAYERS.split("\n")) for room in line.split()}
+HEIGHT = {package: height for height, line in enumerate(LAYERS.split("\n")) for package in line.split()}
 #: (importer, imported) -> why it may look upwards
 EXCEPTIONS = {
     ("metrics", "evaluation"): "names of nnunet_ext.metrics that moved are still found there",
@@ -54,8 +54,8 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def room(module: str) -> str:
-    """The room a module is in, as `LAYERS` names it; "" for the package itself, which imports nothing."""
+def package(module: str) -> str:
+    """The package a module is in, as `LAYERS` names it; "" for the package itself, which imports nothing."""
     parts = module.split(".")[1:]
     if parts[:1] != ["dataset_conversion"] or len(parts) == 1:
         return parts[0] if parts else ""
@@ -66,22 +66,25 @@ def imported(path: Path) -> set[str]:
     """Our modules that a file imports, anywhere in it."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: import by the full name, or this test does not see it"
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Call) and "import_module" in ast.unparse(node.func):
+            names |= {word.value for word in node.args[:1] if isinstance(word, ast.Constant)}
     longest = {name for name in names if name in MODULES}
     return {name for name in longest if not any(other.startswith(name + ".") for other in longest)}
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_imports_go_downwards(module):
-    own = room(module)
+    own = package(module)
     if not own:
         assert not imported(MODULES[module])
         return
     for other in imported(MODULES[module]) - {module}:
-        there = room(other)
+        there = package(other)
         below = not there or there == own or HEIGHT[there] < HEIGHT[own]
         assert below or (own, there) in EXCEPTIONS, f"{module} ({own}) must not import {other} ({there})"
 
@@ -95,7 +98,7 @@ def test_nothing_goes_in_circles_within_a_room():
         if module in done:
             return
         for other in edges[module]:
-            if (room(module), room(other)) not in EXCEPTIONS:
+            if (package(module), package(other)) not in EXCEPTIONS:
                 visit(other, (*trail, module))
         done.add(module)
 

@@ -125,8 +125,8 @@ def _about(path: Path, stored: Nifti1Header) -> Header:
     shape, dtype = _shape(stored), stored.get_data_dtype()
     space = shape[:3]
     components = math.prod(shape[3:])
-    vector = int(stored["intent_code"]) == _VECTOR
-    if len(shape) < 2 or len(shape) > (5 if vector else 4) or (vector and components not in shape[3:]):
+    vector = int(stored["intent_code"]) == _VECTOR and len(shape) == 5 and shape[3] == 1
+    if not (2 <= len(shape) <= 4 or vector):
         raise UserError(f"{path}: has the axes {shape}, but one 2D or 3D image per file is expected.")
     if min(shape) < 1:
         raise UserError(f"{path}: the image is empty, its size is {shape}.")
@@ -157,6 +157,8 @@ def _scale(stored: Nifti1Header) -> tuple[float, float]:
 
 
 def _grid(path: Path, stored: Nifti1Header, ndim: int) -> Grid:
+    if (stored["pixdim"][1 : 1 + ndim] < 0).any():
+        raise UserError(f"{path}: the distance between its voxels is negative (pixdim): save it anew.")
     unit = _LENGTHS.get(int(stored["xyzt_units"]) & 7, 1.0)
     affine = _affine(stored)
     axes = affine[:3, :3] * _LPS[:, None]

@@ -55,6 +55,25 @@ def sum_over_processes(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def pooled_mean(total: Tensor, count: Tensor) -> Tensor:
+    """Total by count, each summed over all processes first; 0 where nothing counts.
+
+    Parameters
+    ----------
+    total : Tensor
+        Floating scalar.
+    count : Tensor
+        Scalar, 0 or more: a number of voxels, or the sum of their weights.
+
+    Examples
+    --------
+    >>> pooled_mean(torch.tensor(6.0), torch.tensor(4))
+    tensor(1.5000)
+    """
+    total, count = sum_over_processes(torch.stack([total, count.to(total.dtype)])).unbind()
+    return total / torch.where(count == 0, 1, count)
+
+
 def mean_over_counted(values: Tensor, mask: Tensor | None = None) -> Tensor:
     """Mean of the values that count, over all processes; 0 if none does.
 
@@ -79,5 +98,4 @@ def mean_over_counted(values: Tensor, mask: Tensor | None = None) -> Tensor:
         count = values.new_full((), values.numel())  # new_tensor would make a GPU wait
     else:
         values, count = torch.where(mask, values, 0), mask.sum().to(values.dtype)
-    total, count = sum_over_processes(torch.stack([values.sum(), count])).unbind()
-    return total / count.clamp(min=1)
+    return pooled_mean(values.sum(), count)

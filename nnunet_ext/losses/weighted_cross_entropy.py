@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nnunet_ext.losses.arguments import check_tensors, split_target
-from nnunet_ext.losses.reduction import sum_over_processes
+from nnunet_ext.losses.reduction import pooled_mean
 
 NO_LABEL = -100
 
@@ -88,8 +88,7 @@ def weighted_cross_entropy(
     weights = weight_map.to(logits.dtype)
     if mask is not None:
         weights = weights.masked_fill(~mask, 0)  # not multiplied: an ignored weight may be NaN
-    total, norm = sum_over_processes(torch.stack([(weights * entropy).sum(), weights.sum()])).unbind()
-    return total / torch.where(norm == 0, 1, norm)
+    return pooled_mean((weights * entropy).sum(), weights.sum())
 
 
 class WeightedCrossEntropy(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nnunet_ext.losses.arguments import check_tensors, split_target
 from nnunet_ext.losses.label_sums import label_sums
-from nnunet_ext.losses.reduction import sum_over_processes
+from nnunet_ext.losses.reduction import pooled_mean, sum_over_processes
 
 Weight = float | Sequence[float] | Sequence[Sequence[float]] | Tensor
 SMALLEST_RATE = 1e-8
@@ -131,16 +131,10 @@ def youden_j_loss(logits: Tensor, target: Tensor, weight: Weight = 0.5, mask: Te
     return (torch.where(counted, weights, 0) * _negative_log(rates)).sum()
 
 
-def _pooled_mean(total: Tensor, count: Tensor) -> Tensor:
-    """Total / count over all processes; 0 where nothing was counted."""
-    total, count = sum_over_processes(torch.stack([total, count.to(total.dtype)])).unbind()
-    return total / count.clamp_min(1)
-
-
 def _cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor:
     labels = labels.long() if mask is None else labels.long().masked_fill(~mask, NO_LABEL)
     total = F.cross_entropy(logits, labels[:, 0], ignore_index=NO_LABEL, reduction="sum")
-    return _pooled_mean(total, (labels != NO_LABEL).sum())
+    return pooled_mean(total, (labels != NO_LABEL).sum())
 
 
 def _binary_cross_entropy(logits: Tensor, regions: Tensor, mask: Tensor | None) -> Tensor:
@@ -148,7 +142,7 @@ def _binary_cross_entropy(logits: Tensor, regions: Tensor, mask: Tensor | None) 
     total = F.binary_cross_entropy_with_logits(
         logits, (regions > 0.5).to(logits.dtype), counted.to(logits.dtype), reduction="sum"
     )
-    return _pooled_mean(total, counted.sum() * logits.shape[1])
+    return pooled_mean(total, counted.sum() * logits.shape[1])
 
 
 class JCLoss(nn.Module):

@@ -228,9 +228,10 @@ def parse_options(name: str, words: Iterable[str], options: Iterable[Option]) ->
             known = "\n".join(f"  {o}" for o in options)
             raise UserError(f"{name}: unknown option '_{word}'. Known options:\n{known}")
         if option.attribute in values:
-            raise UserError(
-                f"{name}: _{given[option.attribute]} and _{word} set the same thing. Keep one of them."
-            )
+            earlier = given[option.attribute]
+            conflict = f"_{earlier} and _{word} set the same thing"
+            what = f"_{word} is given twice" if earlier == word else conflict
+            raise UserError(f"{name}: {what}. Keep one of them.")
         given[option.attribute] = word
         try:
             values[option.attribute] = option.parse(word)

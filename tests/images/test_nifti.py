@@ -1,4 +1,4 @@
-"""NIfTI: the same as SimpleITK reads and writes; and what SimpleITK keeps quiet about is told."""
+"""NIfTI: reads and writes the same as SimpleITK, and sees damage, NaN and infinity, which SimpleITK hides."""
 
 import gzip
 import struct
@@ -410,3 +410,24 @@ def test_a_header_that_promises_more_than_there_is(tmp_path, edges):
     (tmp_path / "a.nii.gz").write_bytes(gzip.compress(bytes(content)))
     with pytest.raises(UserError, match=r"a\.nii\.gz: the file is (damaged or )?cut off"):
         read_image(tmp_path / "a.nii.gz")
+
+
+def test_a_negative_distance_between_voxels_is_refused(tmp_path):
+    header = nibabel.Nifti1Image(np.zeros((4, 3, 2), np.uint8), np.eye(4)).header
+    header["pixdim"][2] = -1
+    header["vox_offset"] = 352
+    header["magic"] = b"n+1"
+    path = tmp_path / "a.nii.gz"
+    path.write_bytes(gzip.compress(header.binaryblock + bytes(4 + 24)))  # nibabel would put the sign right
+    with pytest.raises(UserError, match=r"a.nii.gz: the distance between its voxels is negative"):
+        read_header(path)
+
+
+def test_a_volume_said_to_hold_vectors_is_read_as_it_is(tmp_path):
+    path = tmp_path / "a.nii"
+    image = nibabel.Nifti1Image(np.arange(24, dtype=np.int16).reshape(4, 3, 2), np.eye(4))
+    image.header.set_intent(1007)
+    image.to_filename(path)
+    np.testing.assert_array_equal(
+        read_image(path).pixels[0], sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    )

@@ -114,5 +114,6 @@ def test_regions_far_beyond_their_thresholds_are_of_the_last_level():
 def test_the_input_is_left_alone():
     hierarchy, thresholds, _, p = model("fork")
     p = p.astype(np.float32)
-    p.flags.writeable = False
+    before = p.copy()
     recover_activations(p, hierarchy, thresholds)
+    np.testing.assert_array_equal(p, before)

@@ -46,6 +46,8 @@ def test_unknown_option_lists_the_known_ones(word):
 
 
 def test_same_setting_twice():
+    with pytest.raises(UserError, match=r"_w3 is given twice. Keep one"):
+        parse_options("T", ["w3", "w3"], OPTIONS)
     with pytest.raises(UserError, match=r"_w3 and _w5 set the same thing"):
         parse_options("T", ["w3", "w5"], OPTIONS)
 
