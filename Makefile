@@ -1,7 +1,7 @@
 # Commands for a fresh machine with Python and make; each builds .venv and installs nnunet-ext first:
 #   make demo        runs the demo into ./demo
 #   make test        runs all tests
-#   make test-fast   runs all tests but those that train, or install the package anew
+#   make test-fast   runs all tests but those that train, install or take seconds
 #   make lint        style, and types of the package as it is installed
 PYTHON ?= python3
 VENV ?= .venv

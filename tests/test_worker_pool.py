@@ -40,10 +40,12 @@ def test_several_processes_do_every_item_elsewhere():
     assert os.getpid() not in done.values()
 
 
+@pytest.mark.slow
 def test_what_is_done_first_comes_first():
     assert list(as_they_finish(wait, [3.0, 0.0], 2, "Try again")) == [0.0, 3.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_in_order_is_the_order_of_the_items(processes):
     assert list(in_order(wait, [1.0, 0.0, 0.5], processes, "Try again")) == [1.0, 0.0, 0.5]

@@ -86,6 +86,7 @@ def test_the_list_of_verbs_imports_none(arguments):
     assert ours <= {f"nnunet_ext.cli.{name}" for name in ("app", "commands", "console")}
 
 
+@pytest.mark.slow
 def test_catalogue_lists_families_and_options():
     result = run("trainers")
     assert result.returncode == 0

@@ -92,6 +92,7 @@ def test_raw_folder_not_set(monkeypatch, tmp_path):
     assert "nnUNet_raw is not set" in str(result.exception)
 
 
+@pytest.mark.slow
 def test_help_and_the_command_as_a_whole(raw, tmp_path):
     helped = CliRunner().invoke(app, ["show", "weight-maps", "--help"])
     assert "Example:" in helped.output

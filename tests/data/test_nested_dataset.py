@@ -14,6 +14,7 @@ def read(path):
     return imread(path) if path.suffix == ".png" else sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "cells", "ending", "regions"),
     [((64, 64), 3, ".png", False), ((24, 32, 32), 2, ".nii.gz", True)],

@@ -25,6 +25,7 @@ def test_vessels_are_brighter_but_not_everywhere():
     assert dim.mean() > 0.03
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "ending"), [((32, 32), ".png"), ((8, 16, 16), ".nii.gz")])
 def test_dataset_passes_nnunets_own_check(shape, ending, tmp_path):
     from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity

@@ -114,6 +114,7 @@ def leaves(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_pictures(leaves: Path, raw: Path, accept: Callable[[Path], dict]) -> None:
     result = convert(Leaves(), leaves, 7)
     report = result.report
@@ -225,6 +226,7 @@ def lesions(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_volumes(lesions: Path, raw: Path, accept: Callable[[Path], dict]) -> None:
     result = convert(Lesions(), lesions.parent, 8)
     assert sorted(result.report["cases"]) == [f"sub-stroke{i:04d}" for i in range(1, 6)]
@@ -319,6 +321,7 @@ def plants(tmp_path: Path) -> Path:
     return tmp_path / "PNAS"
 
 
+@pytest.mark.slow
 def test_instances_of_a_dataset(plants: Path, raw: Path, accept: Callable[[Path], dict]) -> None:
     result = convert(Meristem(), plants, 9)
     assert result.report["counts"] == {"train": 5, "val": 0, "test": 1}

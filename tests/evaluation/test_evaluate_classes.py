@@ -101,6 +101,7 @@ def test_regions_equal_nnunet(tmp_path):
     assert summary["class_names"] == {"(1, 2, 3)": "whole", "(2, 3)": "core", "3": "rim"}
 
 
+@pytest.mark.slow
 def test_several_processes_give_the_same(tmp_path):
     folders = make_folders(tmp_path, (24, 20), ".png", CLASSES, 3)
     seen = []

@@ -222,6 +222,7 @@ def test_saved_and_compared(tmp_path):
     assert [row.higher_is_better for row in named[::2]] == [True, False, True, None]
 
 
+@pytest.mark.slow
 def test_several_processes_give_the_same(tmp_path):
     folders, _ = make_folders(tmp_path, (12, 14))
     assert evaluate_instance_folders(*folders, processes=2) == evaluate_instance_folders(*folders)

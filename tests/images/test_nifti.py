@@ -118,6 +118,7 @@ def random_file(folder, seed, ndim):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ndim", [2, 3, 4])
 def test_random_headers_are_read_as_simpleitk_does(tmp_path, ndim):
     """Those that SimpleITK refuses, axes at no right angle or a plane without extent, are refused too."""

@@ -53,6 +53,7 @@ def with_best_matches(theirs, reference, prediction):
     return theirs | {name: total / count if count else 0.0 for name, count in means.items()}
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10**6),

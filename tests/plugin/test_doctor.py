@@ -8,6 +8,7 @@ from nnunet_ext.plugin import doctor as checks
 from nnunet_ext.plugin.register import FOLDER
 
 
+@pytest.mark.slow
 def test_everything_in_place(nnunet_folders):
     result = CliRunner().invoke(app, ["doctor"])
     assert result.exit_code == 0, result.output

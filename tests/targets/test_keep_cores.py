@@ -69,6 +69,7 @@ HARD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("instances", "spacing"), HARD)
 @pytest.mark.parametrize("radius", [0, 2])
 def test_cores_are_single_never_adjacent_and_rarely_missing(instances, spacing, radius):
@@ -185,6 +186,7 @@ def test_reconstruction_overlap_is_that_of_from_semantic(instances, spacing):
         assert got[piece] == pytest.approx(both.sum() / either.sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("instances", "spacing"), HARD)
 def test_moves_reckon_with_what_from_semantic_does(instances, spacing, monkeypatch):
     separate = label_pieces(instances)
@@ -214,6 +216,7 @@ def label_of_most(back, core):
 COARSE = (warped_blocks((9, 24, 24), (5, 14, 14), 6), (4.0, 1.0, 1.0))  # the window is one slice thick
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("instances", "spacing"), [*HARD, COARSE])
 def test_slabs_change_nothing(instances, spacing, monkeypatch):
     whole = semantic_from_instances(instances, gap_radius=3, spacing=spacing)

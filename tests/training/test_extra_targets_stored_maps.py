@@ -237,6 +237,7 @@ def test_killed_while_writing_then_started_again(before, data, tmp_path):
     assert computed(tmp_path / "log") == ["case0", "case1", "case1", "case2", "case3"]
 
 
+@pytest.mark.slow
 def test_two_started_together_build_the_maps_once(data, tmp_path):
     together = f"""
 import time

@@ -81,6 +81,7 @@ def train(**attributes):
     return trainer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("per_case", "deep_supervision", "workers"),
     [(False, False, "0"), (False, True, "1"), (True, False, "1"), (True, True, "0")],
