@@ -33,12 +33,13 @@ lint: $(VENV)/.installed-test types
 	$(BIN)/ruff format --check .
 
 # Of the package as it is installed: in the checkout mypy would not find trainers/ and dataset_conversion/ under
-# their names in nnunet_ext, take everything from them for "Any", and check nothing.
+# their names in nnunet_ext, take everything from them for "Any", and check nothing. Without a cache: with one
+# it missed files that had changed.
 types: $(VENV)/.installed-test
 	rm -rf build
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target build/installed .
 	cd build/installed && $(abspath $(BIN))/mypy --config-file $(CURDIR)/pyproject.toml \
-		--cache-dir $(CURDIR)/.mypy_cache --package nnunet_ext
+		--cache-dir /dev/null --package nnunet_ext
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
