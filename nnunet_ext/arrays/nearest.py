@@ -38,8 +38,10 @@ def squared_steps(shape: Sequence[int], spacing: Sequence[float] | None) -> tupl
     """
     edges = check_spacing(spacing, len(shape))
     squares = [Fraction(repr(edge)) ** 2 for edge in edges]  # of the digits as they are written
-    whole = [int(square * lcm(*(each.denominator for each in squares))) for square in squares]
-    exact = tuple(step // gcd(*whole) for step in whole)
+    unit = lcm(*(square.denominator for square in squares))
+    whole = [int(square * unit) for square in squares]
+    common = gcd(*whole)
+    exact = tuple(step // common for step in whole)
     # Within 2⁴⁴ the k-d tree's floating point sorts whole numbers rightly.
     if sum(step * length**2 for step, length in zip(exact, shape, strict=True)) <= 2**44:
         return exact

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.nnunet_files.folders import environment_folder
 from nnunet_ext.nnunet_files.raw_dataset import RawDataset
 from nnunet_ext.nnunet_files.reading import read_segmentation
 from nnunet_ext.training.extra_targets.target import Case, ExtraTarget
@@ -109,7 +109,7 @@ class UserWeights(ExtraTarget):
 
 def user_weights(plans_manager: Any, dataset_json: Mapping[str, Any]) -> UserWeights:
     """The user's weights of a dataset, in ``weightsTr`` beside its ``labelsTr``."""
-    raw = Path(os.environ.get("nnUNet_raw", "$nnUNet_raw (not set)"))  # read only where maps are made
+    raw = environment_folder("nnUNet_raw") or Path("$nnUNet_raw (not set)")  # read only where maps are made
     return UserWeights(
         raw / plans_manager.dataset_name / _FOLDER,
         dataset_json["file_ending"],
