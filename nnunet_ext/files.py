@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.json_shape import mismatch
 
 
-def read_json(path: Path, remedy: str = "") -> Any:
-    """Read a JSON file.
+def read_json(path: Path, remedy: str = "", schema: Any = None) -> Any:
+    """Read a JSON file, and check once that it has the shape its reader relies on.
 
     Parameters
     ----------
@@ -21,18 +22,29 @@ def read_json(path: Path, remedy: str = "") -> Any:
         The file (UTF-8).
     remedy : str
         What to do if it cannot be read; the end of the error text.
+    schema : type, optional
+        What it holds, in Python's types: a `TypedDict`, ``list[int]``. Other keys are let pass.
+
+    Returns
+    -------
+    dict, list, str, float, int, bool or None
+        The content, as it is.
 
     Raises
     ------
     UserError
-        If the file is missing, unreadable or not valid JSON.
+        If the file is missing, unreadable, not valid JSON, names a key twice or is not of the schema. The
+        text says which entry is wrong.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}. {remedy}".rstrip()) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON: {error}. {remedy}".rstrip()) from error
+    if schema is not None and (problem := mismatch(content, schema)):
+        raise UserError(f"{path}: {problem}. {remedy}".rstrip())
+    return content
 
 
 def fingerprint(path: Path) -> list[int] | None:
@@ -108,3 +120,12 @@ def replacing(path: Path) -> Iterator[Path]:
 def _temporary(path: Path) -> Path:
     """Hidden, of its own for every process, and known by its ending to those who clean up."""
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these entries; JSON leaves open which one counts where a key comes twice."""
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"it names {next(key for key in keys if keys.count(key) > 1)!r} twice")
+    return entries

@@ -1,7 +1,7 @@
 import pytest
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.files import fingerprint, write_texts
+from nnunet_ext.files import fingerprint, read_json, write_texts
 
 
 def test_folders_are_made_and_files_replaced(tmp_path):
@@ -31,3 +31,33 @@ def test_fingerprint_is_size_and_time_of_the_last_change(tmp_path):
     file.write_text("123456")
     assert fingerprint(file) != [size, changed]
     assert fingerprint(tmp_path / "nothing") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "is not valid JSON"),
+        ("", "is not valid JSON"),
+        ("[" * 100_000, "is not valid JSON: maximum recursion"),
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "is not valid JSON: it names 'c' twice"),
+        ("\ufeff{}", "is not valid JSON"),
+        ('{"a": "1"}', 'a is "1"; expected a whole number'),
+    ],
+)
+def test_json_that_cannot_be_used_is_an_error_with_the_remedy(tmp_path, text, problem):
+    file = tmp_path / "a.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        read_json(file, "Make it anew.", dict[str, int])
+    assert problem in str(error.value)
+    assert str(error.value).startswith(str(file))
+    assert str(error.value).endswith("Make it anew.")
+
+
+def test_json_is_given_back_as_it_is(tmp_path):
+    file = tmp_path / "a.json"
+    file.write_text('{"a": 1, "more": [1.5, null]}')
+    assert read_json(file) == {"a": 1, "more": [1.5, None]}
+    assert read_json(file, schema=dict[str, object]) == {"a": 1, "more": [1.5, None]}
+    with pytest.raises(UserError, match="Cannot read"):
+        read_json(tmp_path)

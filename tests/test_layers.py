@@ -12,6 +12,7 @@ CONVERSION = "nnunet_ext.dataset_conversion"
 #: line are independent of each other.
 LAYERS = """
     errors
+    json_shape
     files worker_pool
     arrays
     images

@@ -4,13 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
+from typing_extensions import NotRequired, TypedDict
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import read_json
+
+_Label = Annotated[int, Field(ge=0, le=32_767)]  # nnU-Net preprocesses labels to int16
+
+
+class _Files(TypedDict):
+    images: list[str]
+    label: str
+
+
+class DatasetJson(TypedDict):
+    """What nnU-Net and we rely on in a dataset.json; `nesting` is looked at by `hierarchy.hierarchy_of`."""
+
+    labels: dict[str, _Label | list[_Label]]
+    file_ending: str
+    channel_names: NotRequired[dict[str, str]]
+    regions_class_order: NotRequired[list[int] | None]
+    overwrite_image_reader_writer: NotRequired[str | None]
+    dataset: NotRequired[dict[str, _Files]]
 
 
 @dataclass(frozen=True)
@@ -56,13 +76,12 @@ def find_dataset_json(prediction_folder: Path, reference_folder: Path) -> Path:
 
 
 def read_dataset_json(path: Path) -> dict[str, Any]:
-    """Read a dataset.json; an unreadable one, or one without labels or file ending, is a `UserError`."""
+    """Read a dataset.json; an unreadable one, or one that is no `DatasetJson`, is a `UserError`."""
     if not path.is_file():
         raise UserError(f"There is no file {path}. Name the dataset.json of the dataset with -djfile.")
-    content = read_json(path)
-    for key in ("labels", "file_ending"):
-        if not isinstance(content, dict) or key not in content:
-            raise UserError(f"{path} has no {key!r}: it is not the dataset.json of an nnU-Net v2 dataset.")
+    content: dict[str, Any] = read_json(
+        path, "Expected the dataset.json of an nnU-Net v2 dataset.", DatasetJson
+    )
     return content
 
 

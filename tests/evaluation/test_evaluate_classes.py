@@ -218,7 +218,7 @@ def test_dataset_json_next_to_the_predictions_comes_first(tmp_path):
         (None, "No dataset.json in .*pred.*labelsTr.*-djfile"),
         ("{", "not valid JSON"),
         ('{"labels": {}}', "has no 'file_ending'"),
-        ("[]", "has no 'labels'"),
+        ("[]", "expected an object with keys"),
         (
             '{"labels": {"vessel": 1}, "file_ending": ".png"}',
             "nnU-Net does not accept the labels.*[Bb]ackground",
