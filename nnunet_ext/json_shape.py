@@ -62,9 +62,11 @@ def _locate(content: Any, location: tuple[int | str, ...]) -> tuple[tuple[int | 
     """Keys and indices that lead to a value, and the value; what pydantic adds, such as types, left out."""
     where: list[int | str] = []
     for step in location:
-        if (isinstance(content, dict) and step in content) or (
-            isinstance(content, list) and isinstance(step, int) and step < len(content)
-        ):
+        if isinstance(content, dict) and step in content:
             content = content[step]
-            where.append(step)
+        elif isinstance(content, list) and isinstance(step, int) and step < len(content):
+            content = content[step]
+        else:
+            continue
+        where.append(step)
     return tuple(where), content
