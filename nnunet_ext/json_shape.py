@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from textwrap import shorten
 from typing import Any
@@ -62,11 +63,8 @@ def _locate(content: Any, location: tuple[int | str, ...]) -> tuple[tuple[int | 
     """Keys and indices that lead to a value, and the value; what pydantic adds, such as types, left out."""
     where: list[int | str] = []
     for step in location:
-        if isinstance(content, dict) and step in content:
-            content = content[step]
-        elif isinstance(content, list) and isinstance(step, int) and step < len(content):
-            content = content[step]
-        else:
-            continue
-        where.append(step)
+        with contextlib.suppress(KeyError, IndexError, TypeError):
+            if isinstance(content, dict | list):
+                content = content[step]  # type: ignore[index]
+                where.append(step)
     return tuple(where), content
