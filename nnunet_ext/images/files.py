@@ -15,6 +15,8 @@ _MODULES = {
     **dict.fromkeys((".nii", ".nii.gz"), "nifti"),
     **dict.fromkeys((".h5", ".hdf5"), "hdf5"),
 }
+# what only nnU-Net's SimpleITK reader reads
+_ITK = dict.fromkeys((".mha", ".nrrd", ".gipl"), "itk")
 #: what an image may be; the longest ending that fits counts
 IMAGE_ENDINGS = frozenset(_MODULES)
 #: what labels may be: formats that give back every value
@@ -66,6 +68,28 @@ def read_image(path: Path, hints: Hints = Hints()) -> Image:  # noqa: B008 - it 
     """
     image: Image = _module(path).read(path, hints)
     return image
+
+
+def check_whole(path: Path, labels: bool = False) -> None:
+    """Raise a `UserError` if an image file is cut off or damaged, whatever a library would make of it.
+
+    To be called before a library that fills up what is missing, as nnU-Net's readers do. Of formats with a
+    checksum any damage is noticed, of others what is missing. A file of an unknown ending is left to its
+    reader.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    labels : bool
+        Whether it holds labels: then also refuse several values per voxel (colours, channels, time points),
+        and NaN and infinity where the library reads them as 0.
+    """
+    name = path.name.lower()
+    module = _MODULES.get(ending_of(path)) or next((_ITK[end] for end in _ITK if name.endswith(end)), None)
+    check = getattr(import_module(f"nnunet_ext.images.{module}"), "check_whole", None) if module else None
+    if check:
+        check(path, labels)
 
 
 def _module(path: Path) -> Any:

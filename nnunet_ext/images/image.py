@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
 
+_REMEDY = "Use fewer workers (-np 1), or a machine with more memory."
 TOLERANCE = 0.1  # of the smallest voxel edge: far below what matters, above what headers are rounded to
 
 
@@ -27,7 +29,8 @@ class Grid:
         files, the file's own unit (mm) from NIfTI. None if the file does not say.
     origin, direction : tuple of float or None
         As SimpleITK gives them: position of the first voxel and, row by row, a matrix whose columns are the
-        directions of the axes, all in the order (x, y, z) and in LPS coordinates. NIfTI only.
+        directions of the axes, all in the order (x, y, z) and in LPS coordinates. Medical formats only. A
+        slice of a volume has two axes and a place in space: three numbers and a 3 x 2 matrix.
     """
 
     spacing: tuple[float, ...] | None = None
@@ -44,11 +47,21 @@ class Grid:
         """
         if self.spacing is None or self.origin is None or self.direction is None:
             raise ValueError(f"We expect a grid with spacing, origin and direction. Got: {self}")
-        ndim = len(self.spacing)
-        affine = np.eye(ndim + 1)
-        affine[:-1, :-1] = np.reshape(self.direction, (ndim, ndim))[:, ::-1] * self.spacing
+        ndim, world = len(self.spacing), len(self.origin)
+        affine = np.zeros((world + 1, ndim + 1))
+        affine[:-1, :-1] = np.reshape(self.direction, (world, ndim))[:, ::-1] * self.spacing
         affine[:-1, -1] = self.origin
+        affine[-1, -1] = 1
         return affine
+
+    def plane(self) -> Grid:
+        """Return the grid of the first slice of a volume, (y, x), which keeps its place in space."""
+        if self.spacing is None or len(self.spacing) < 3:
+            return self
+        if self.origin is None or self.direction is None:
+            return Grid(self.spacing[1:])
+        axes = np.reshape(self.direction, (len(self.origin), 3))[:, :2]
+        return Grid(self.spacing[1:], self.origin, tuple(axes.ravel().tolist()))
 
 
 @dataclass(frozen=True)
@@ -140,7 +153,8 @@ def grid_difference(
         return f"spacing {_words(a.spacing)} against {_words(b.spacing)}"
     if a.direction is None or b.direction is None or a.origin is None or b.origin is None:
         return ""
-    away = _corners(a, shape_a) - _corners(b, shape_b)
+    common = min(len(a.origin), len(b.origin))  # beside a slice in space, a plane says nothing about z
+    away = _corners(a, shape_a)[:, :common] - _corners(b, shape_b)[:, :common]
     if np.linalg.norm(away, axis=1).max() <= step:
         return ""
     if np.ptp(away, axis=0).max() <= step:
@@ -160,9 +174,39 @@ def unreadable(path: Path, format_name: str, error: Exception | None = None) -> 
     error : Exception, optional
         What the reader said, if that helps.
     """
-    reason = f": {error}" if error is not None and str(error) else ""
-    state = "empty file" if not path.stat().st_size else f"damaged, or another format{reason}"
+    if isinstance(error, MemoryError):
+        return UserError(f"{path}: does not fit into memory. {_REMEDY}")
+    try:
+        empty = not path.stat().st_size
+        with path.open("rb"):
+            pass
+    except OSError as trouble:
+        return UserError(f"{path}: cannot be read ({trouble.strerror})")
+    words = str(error).strip().splitlines() if error is not None else []
+    reason = f": {words[-1].strip()}" if words else ""
+    state = "empty file" if empty else f"damaged, or another format{reason}"
     return UserError(f"{path}: cannot be read as {format_name} ({state})")
+
+
+def sized(shape: Sequence[int], dtype: np.dtype[Any]) -> str:
+    """Say in words how large an array is.
+
+    Examples
+    --------
+    >>> sized((2000, 2000, 1000), np.dtype("uint16"))
+    '2000 x 2000 x 1000 voxels of uint16 (8 GB)'
+    """
+    size: float = math.prod(map(int, shape)) * dtype.itemsize
+    units = iter(("bytes", "kB", "MB", "GB", "TB"))
+    unit = next(units)
+    while size >= 1000 and unit != "TB":
+        size, unit = size / 1000, next(units)
+    return f"{' x '.join(map(str, shape))} voxels of {dtype.name} ({size:.3g} {unit})"
+
+
+def too_large(path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> UserError:
+    """Return the error for an array that does not fit into memory."""
+    return UserError(f"{path}: {sized(shape, dtype)} do not fit into memory. {_REMEDY}")
 
 
 def _corners(grid: Grid, shape: Sequence[int]) -> NDArray[np.float64]:

@@ -1,8 +1,6 @@
 """NIfTI files, with spacing, origin and direction; a fourth axis or a vector holds the channels.
 
-Headers are read and written by nibabel. The values are read here, in one pass to the very end of the file, so
-that a file that is cut off or damaged is noticed: nibabel stops before the checksum, and SimpleITK, with
-which nnU-Net reads NIfTI, fills such files up with zeros and turns NaN and infinity into 0 without a word.
+Headers are read and written by nibabel, the values by `nifti_content`, which notices damage.
 
 Values, types and geometry are those that SimpleITK 2.5 (ITK 5.4) reads; the tests compare them over random
 headers. Where a file states two geometries, ITK's rule decides: the sform wins if its axes are at right
@@ -18,25 +16,22 @@ it takes, for .nii.gz of 128 x 256 x 256 voxels: .6 (int16) and .5 (float32) for
 
 from __future__ import annotations
 
-import gzip
 import math
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.images.image import Grid, Header, Hints, Image, unreadable
+from nnunet_ext.images.image import Grid, Header, Hints, Image
+from nnunet_ext.images.nifti_content import Layout, check_whole, layout, opened, values
+
+__all__ = ["check_whole", "header", "read", "write"]
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header
 
-_HEADER, _BLOCK = 348, 2**22  # bytes
-_VECTOR = 1007  # intent code: the fifth axis holds the components
 _SCANNER = 1  # code of a geometry: the scanner's own
 _LENGTHS = {1: 1e3, 3: 1e-3}  # unit of lengths -> mm; anything else is mm
 _LPS = np.array([-1.0, -1.0, 1.0])  # NIfTI's x and y run the other way
@@ -44,8 +39,8 @@ _LPS = np.array([-1.0, -1.0, 1.0])  # NIfTI's x and y run the other way
 
 def header(path: Path, hints: Hints) -> Header:
     """Read what the file says about its image; see `files.read_header`."""
-    with _opened(path) as (_, stored):
-        return _about(path, stored)
+    with opened(path) as (_, stored):
+        return _about(path, stored, layout(path, stored))
 
 
 def read(path: Path, hints: Hints) -> Image:
@@ -56,13 +51,15 @@ def read(path: Path, hints: Hints) -> Image:
     Raises
     ------
     UserError
-        As `files.read_header`; and if the file is damaged, or shorter than its header promises.
+        As `files.read_header`; and if the file is damaged, or shorter or longer than its header promises.
     """
-    with _opened(path) as (file, stored):
-        about = _about(path, stored)
-        values = _values(path, file, stored)
-    values = values.reshape(*_shape(stored)[::-1], -1)  # the components of a colour are the last axis
-    pixels = np.moveaxis(values, -1, 0).reshape(about.channels, *about.shape)
+    with opened(path) as (file, stored):
+        content = layout(path, stored)
+        about = _about(path, stored, content)
+        found = values(path, file, stored, content)
+    # the components of a colour follow each other, those of a vector and a fourth axis are planes
+    pixels = np.moveaxis(found.reshape(*about.shape, -1), -1, 0) if content.stored.names else found
+    pixels = pixels.reshape(about.channels, *about.shape)
     slope, intercept = _scale(stored)
     pixels = pixels.astype(about.dtype, copy=False)
     if (slope, intercept) != (1, 0):
@@ -100,52 +97,12 @@ def write(path: Path, data: NDArray[Any], grid: Grid) -> None:
     image.to_filename(path)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[BinaryIO, Nifti1Header]]:
-    """Open a file, compressed or not, and read its header."""
-    from nibabel.nifti1 import Nifti1Header
-    from nibabel.spatialimages import HeaderDataError
-    from nibabel.wrapstruct import WrapStructError
-
-    try:
-        with path.open("rb") as raw:
-            is_gzip = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if is_gzip else path.open("rb") as file:
-            stored = Nifti1Header(file.read(_HEADER), check=False)  # a check prints what it dislikes
-            if stored["sizeof_hdr"] != _HEADER or stored["magic"] != b"n+1":
-                raise WrapStructError("not the start of a NIfTI file")
-            yield cast(BinaryIO, file), stored
-    except (HeaderDataError, WrapStructError) as error:
-        raise unreadable(path, "NIfTI", error) from error
-    except (EOFError, OSError, MemoryError, zlib.error) as error:
-        raise UserError(f"{path}: the file is damaged or cut off: {error}") from error
-
-
-def _about(path: Path, stored: Nifti1Header) -> Header:
-    shape, dtype = _shape(stored), stored.get_data_dtype()
-    space = shape[:3]
-    components = math.prod(shape[3:])
-    vector = int(stored["intent_code"]) == _VECTOR and len(shape) == 5 and shape[3] == 1
-    if not (2 <= len(shape) <= 4 or vector):
-        raise UserError(f"{path}: has the axes {shape}, but one 2D or 3D image per file is expected.")
-    if min(shape) < 1:
-        raise UserError(f"{path}: the image is empty, its size is {shape}.")
-    if dtype.names:  # colours: bytes of their own
-        components, dtype = len(dtype.names), np.dtype(np.uint8)
-    if dtype.kind not in "uif" or dtype.itemsize > 8:
-        raise UserError(f"{path}: pixels are {dtype}, but real numbers are expected.")
+def _about(path: Path, stored: Nifti1Header, content: Layout) -> Header:
+    dtype = np.dtype(np.uint8) if content.stored.names else content.stored
     if dtype.kind in "ui" and _scale(stored) != (1, 0):
         dtype = np.dtype(np.float32)
-    grid = _grid(path, stored, len(space))
-    return Header(space[::-1], components, dtype.newbyteorder("="), grid)
-
-
-def _shape(stored: Nifti1Header) -> tuple[int, ...]:
-    """Return the lengths of the axes x, y, z, ...; those beyond the third that end it with 1 left out."""
-    shape = [int(edge) for edge in stored["dim"][1 : 1 + max(0, int(stored["dim"][0]))]]
-    while len(shape) > 3 and shape[-1] == 1:
-        shape.pop()
-    return tuple(shape)
+    grid = _grid(path, stored, len(content.space))
+    return Header(content.space[::-1], content.components, dtype.newbyteorder("="), grid)
 
 
 def _scale(stored: Nifti1Header) -> tuple[float, float]:
@@ -214,18 +171,3 @@ def _qform(stored: Nifti1Header) -> NDArray[np.float64]:
     affine[:3, :3] = quat2mat(fillpositive(part)) * steps
     affine[:3, 3] = [float(stored[f"qoffset_{letter}"]) for letter in "xyz"]
     return affine
-
-
-def _values(path: Path, file: BinaryIO, stored: Nifti1Header) -> NDArray[Any]:
-    """Read the values in the order of the file, and what follows them: a checksum is compared at the end."""
-    dtype, first = stored.get_data_dtype(), max(_HEADER, int(np.nan_to_num(stored["vox_offset"])))
-    values = np.empty(math.prod(_shape(stored)), dtype)
-    room, filled = values.view(np.uint8).data, 0
-    start = _HEADER + len(file.read(first - _HEADER))
-    while filled < len(room) and (count := file.readinto(room[filled : filled + _BLOCK])):  # type: ignore[attr-defined]
-        filled += count
-    if filled < len(room):
-        raise UserError(f"{path}: the file is cut off: {start + filled} of {first + len(room)} bytes")
-    while file.read(_BLOCK):
-        pass
-    return values.view(np.uint8) if dtype.names else values

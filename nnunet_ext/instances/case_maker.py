@@ -63,8 +63,9 @@ class CaseMaker:
             hint = "" if self.options.tile or self.options.method == "watershed" else " Try --tile."
             return UnusableCase(f"{files[-1]}: not enough memory.{hint}")
 
-    def _make(self, files: list[Path], scratch: Path | None) -> tuple[NDArray[Any], tuple[float, ...]]:
-        labels, spacing = read_labels(self.reader, files[0], range(self.classes.largest + 1))
+    def _make(self, files: list[Path], scratch: Path | None) -> tuple[NDArray[Any], tuple[float, ...] | None]:
+        labels, grid = read_labels(self.reader, files[0], range(self.classes.largest + 1))
+        spacing = grid.spacing
         if self.options.spacing is not None:
             spacing = self.options.spacing[-labels.ndim :]
         if self.options.connectivity is not None and not 1 <= self.options.connectivity <= labels.ndim:

@@ -71,16 +71,19 @@ class RawDataset:
     def read_channels(self, case: str) -> tuple[NDArray[Any], NDArray[Any], tuple[float, ...]]:
         """All channels, (channels, y, x) or (channels, z, y, x), labels without channels, and spacing.
 
+        The spacing is the image's, with which nnU-Net plans; ones where there is none, as nnU-Net takes it.
+
         Raises
         ------
         UnusableCase
             If a file cannot be read, the two do not fit, or a label is not in dataset.json.
         """
         label, images = Path(self.files[case]["label"]), [Path(file) for file in self.files[case]["images"]]
-        labels, spacing = read_labels(self.reader, label, self.classes.reference_labels)
-        channels = read_channels(self.reader, images)
-        channels = channels[:, 0] if labels.ndim == 2 else channels
+        labels, _ = read_labels(self.reader, label, self.classes.reference_labels)
+        channels, grid = read_channels(self.reader, images)
+        if labels.ndim == 2:
+            channels, grid = channels[:, 0], grid.plane()
         if channels.shape[1:] != labels.shape:
             image = channels.shape[1:]
             raise UnusableCase(f"{label}: {labels.shape} voxels, but those of the image are {image}")
-        return channels, labels, spacing
+        return channels, labels, grid.spacing or (1.0,) * labels.ndim

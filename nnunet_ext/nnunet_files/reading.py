@@ -18,6 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UnusableCase, UserError
+from nnunet_ext.images.files import check_whole
+from nnunet_ext.images.image import Grid
+from nnunet_ext.nnunet_files.reader_grid import grid_of
 
 _ARRAY = "probabilities"  # in CASE.npz, which nnUNetv2_predict --save_probabilities writes
 _LISTED = 5  # values in an error text
@@ -54,9 +57,7 @@ def find_reader(dataset_json: dict[str, Any], example: Path) -> Any:
     raise UserError(f"nnU-Net has no reader for the file ending {dataset_json['file_ending']!r}.")
 
 
-def read_labels(
-    reader: Any, file: Path, labels: Collection[int]
-) -> tuple[NDArray[np.unsignedinteger], tuple[float, ...]]:
+def read_labels(reader: Any, file: Path, labels: Collection[int]) -> tuple[NDArray[np.unsignedinteger], Grid]:
     """Read a segmentation of known labels.
 
     Parameters
@@ -72,13 +73,16 @@ def read_labels(
     -------
     segmentation : ndarray of uint8, or of uint16 with labels above 255
         (y, x) or (z, y, x); images of one slice are 2D.
-    spacing : tuple of float
-        In the order of the axes. A tif without nnU-Net's file of its spacing has ones.
+    grid : Grid
+        Where the voxels of the returned array lie, as far as the file says it: the spacing is None for png
+        and bmp, and for a tif without nnU-Net's file of its spacing, where nnU-Net takes 1. To be compared
+        with `images.image.grid_difference`.
 
     Raises
     ------
     UnusableCase
-        If the file cannot be read, has several channels, or contains anything else than `labels`.
+        If the file is damaged or cannot be read, has several channels, or contains anything else than
+        `labels`.
     """
     channels, properties = read_segmentation(reader, file)
     if channels.ndim != 4 or channels.shape[0] != 1:
@@ -89,10 +93,10 @@ def read_labels(
         listed = ", ".join(f"{value:g}" for value in unknown[:_LISTED])
         more = ", …" if len(unknown) > _LISTED else ""
         raise UnusableCase(f"{file}: contains {listed}{more}, not in the labels of dataset.json")
-    spacing = tuple(float(step) for step in properties["spacing"])
+    grid = grid_of(reader, file, properties)
     if segmentation.shape[0] == 1:  # as nnU-Net's readers return 2D
-        return segmentation[0], spacing[1:]
-    return segmentation, spacing
+        return segmentation[0], grid.plane()
+    return segmentation, grid
 
 
 def read_segmentation(reader: Any, file: Path) -> tuple[NDArray[Any], dict[str, Any]]:
@@ -108,18 +112,34 @@ def read_segmentation(reader: Any, file: Path) -> tuple[NDArray[Any], dict[str, 
     Raises
     ------
     UnusableCase
-        If it cannot be read.
+        If it is damaged, or cannot be read.
     """
+    _check_whole(reader, file, labels=True)
     with _reading(file):
         array, properties = reader.read_seg(str(file))
     return array, properties
 
 
-def read_channels(reader: Any, files: Sequence[Path]) -> NDArray[Any]:
-    """Read an image, one file per channel, as (channels, z, y, x); `UnusableCase` if it cannot be read."""
+def read_channels(reader: Any, files: Sequence[Path]) -> tuple[NDArray[Any], Grid]:
+    """Read an image, one file per channel.
+
+    Returns
+    -------
+    channels : ndarray
+        (channels, z, y, x), as nnU-Net's reader returns it; in 2D z = 1.
+    grid : Grid
+        Where the voxels lie, as in `read_labels`; of three axes, or of two if the file has no third.
+
+    Raises
+    ------
+    UnusableCase
+        If a file is damaged, or the image cannot be read.
+    """
+    for file in files:
+        _check_whole(reader, file)
     with _reading(files[0]):
-        channels: NDArray[Any] = reader.read_images([str(file) for file in files])[0]
-    return channels
+        channels, properties = reader.read_images([str(file) for file in files])
+    return channels, grid_of(reader, files[0], properties, channel=True)
 
 
 def read_probabilities(
@@ -187,6 +207,20 @@ def _unpack(file: Path, folder: Path) -> Path:
     ):
         shutil.copyfileobj(packed, target, 1 << 20)
     return unpacked
+
+
+def _check_whole(reader: Any, file: Path, labels: bool = False) -> None:
+    """Refuse a damaged file before nnU-Net's reader fills it up with zeros."""
+    try:
+        check_whole(file, labels)
+    except UserError as error:
+        raise UnusableCase(str(error)) from error
+    twin = file.with_name(file.name[:-3])
+    if "SimpleITK" in type(reader).__name__ and file.name.endswith(".nii.gz") and twin.is_file():
+        raise UnusableCase(
+            f"{file}: {twin.name} lies beside it, and SimpleITK, with which nnU-Net reads, takes the voxels "
+            "from there. Move one of the two away."
+        )
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from nnunet_ext.dataset_conversion.engine.formats import FORMATS
 from nnunet_ext.errors import UserError
-from nnunet_ext.images import nifti
+from nnunet_ext.images import nifti, nifti_content
 from nnunet_ext.images.files import read_header, read_image
 from nnunet_ext.images.image import Grid
 
@@ -299,7 +299,7 @@ def write(path, pixels, **arguments):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("block", [64, 2**22])
 def test_values_that_are_not_finite_are_kept(tmp_path, monkeypatch, ending, dtype, block):
-    monkeypatch.setattr(nifti, "_BLOCK", block)
+    monkeypatch.setattr(nifti_content, "_BLOCK", block)
     pixels = odd_volume(dtype)
     path = write(tmp_path / f"a{ending}", pixels)
     read = read_image(path).pixels[0]

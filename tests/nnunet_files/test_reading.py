@@ -10,6 +10,7 @@ import tifffile
 from skimage import io
 
 from nnunet_ext.errors import UnusableCase
+from nnunet_ext.images.image import Grid, grid_difference
 from nnunet_ext.nnunet_files.dataset_json import Classes
 from nnunet_ext.nnunet_files.reading import (
     find_reader,
@@ -42,28 +43,36 @@ def reader_for(file):
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
 def test_labels_of_a_volume_with_spacing_in_the_order_of_the_axes(tmp_path, dtype):
     file = write(tmp_path / "a.nii.gz", np.stack([LABELS, LABELS * 0]).astype(dtype))
-    labels, spacing = read_labels(reader_for(file), file, range(4))
+    labels, grid = read_labels(reader_for(file), file, range(4))
     np.testing.assert_array_equal(labels, [LABELS, LABELS * 0])
     assert labels.dtype == np.uint8
-    assert spacing == (3.0, 2.0, 1.0)
+    assert grid == Grid((3.0, 2.0, 1.0), (0, 0, 0), tuple(np.eye(3).ravel()))
 
 
 def test_one_slice_is_2d(tmp_path):
     file = write(tmp_path / "a.nii.gz", LABELS[None])
-    labels, spacing = read_labels(reader_for(file), file, range(4))
+    labels, grid = read_labels(reader_for(file), file, range(4))
     np.testing.assert_array_equal(labels, LABELS)
-    assert spacing == (2.0, 1.0)
+    assert grid == Grid((2.0, 1.0), (0, 0, 0), (1, 0, 0, 1, 0, 0))
     file = write(tmp_path / "a.png", LABELS)
-    np.testing.assert_array_equal(read_labels(reader_for(file), file, range(4))[0], LABELS)
+    labels, grid = read_labels(reader_for(file), file, range(4))
+    np.testing.assert_array_equal(labels, LABELS)
+    assert grid == Grid()
 
 
-def test_nothing_is_printed_about_a_tif_without_spacing(tmp_path, capsys):
+def test_the_spacing_of_a_tif_is_unknown_without_its_file(tmp_path, capsys):
     file = write(tmp_path / "a.tif", np.ones((5, 6, 7), np.uint8))
+    image = write(tmp_path / "a_0000.tif", np.ones((5, 6, 7), np.uint8))
     reader = reader_for(file)
-    assert read_labels(reader, file, range(4))[1] == (1.0, 1.0, 1.0)
+    assert read_labels(reader, file, range(4))[1] == Grid()
+    assert read_channels(reader, [image])[1] == Grid()
     (tmp_path / "a.json").write_text(json.dumps({"spacing": [3, 2, 1]}))
-    assert read_labels(reader, file, range(4))[1] == (3.0, 2.0, 1.0)
-    read_channels(reader, [file])
+    assert read_labels(reader, file, range(4))[1] == Grid((3.0, 2.0, 1.0))
+    assert read_channels(reader, [image])[1] == Grid((3.0, 2.0, 1.0))
+    for wrong in ([3, 2], [3, 2, 0], [3, 2, "x"], [float("nan"), 1, 1], 3):
+        (tmp_path / "a.json").write_text(json.dumps({"spacing": wrong}))
+        with pytest.raises(UnusableCase, match=r"a_0000\.tif: "):
+            read_channels(reader, [image])
     assert capsys.readouterr() == ("", "")
 
 
@@ -116,7 +125,7 @@ def test_damaged_and_missing_files_are_named(tmp_path):
     for name in ("b", "c"):
         file = tmp_path / f"{name}.nii.gz"
         for read in (read_segmentation, lambda r, f: read_channels(r, [f])):
-            with pytest.raises(UnusableCase, match=rf"{name}\.nii\.gz: cannot be read \("):
+            with pytest.raises(UnusableCase, match=rf"{name}\.nii\.gz: cannot be read "):
                 read(reader, file)
 
 
@@ -133,3 +142,125 @@ def test_probabilities(tmp_path, on_disk):
     (tmp_path / "b.npz").write_bytes(b"junk")
     with pytest.raises(UnusableCase, match=r"b\.npz: cannot be read"):
         read_probabilities(tmp_path / "b.npz", 3, (4, 5), scratch)
+
+
+# --- where the voxels lie -----------------------------------------------------------------------
+
+AXES = {"as it is": np.eye(3), "turned": np.eye(3)[[1, 0, 2]] * [1, -1, -1]}
+
+
+def volume(path, direction=AXES["as it is"], origin=(10.0, -20.0, 30.0)):
+    """Labels with a spacing of (3, 2, 1) in the order of the axes."""
+    image = sitk.GetImageFromArray((np.arange(24) % 4).reshape(4, 3, 2).astype(np.uint8))
+    image.SetSpacing((1.0, 2.0, 3.0))
+    image.SetOrigin(origin)
+    image.SetDirection(direction.ravel())
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+@pytest.mark.parametrize("axes", AXES)
+@pytest.mark.parametrize("name", ["SimpleITKIO", "NibabelIO"])
+def test_every_reader_states_the_same_grid(tmp_path, name, axes):
+    file = volume(tmp_path / "a.nii.gz", AXES[axes])
+    content = {"channel_names": {"0": "x"}, "file_ending": ".nii.gz", "overwrite_image_reader_writer": name}
+    labels, grid = read_labels(find_reader(content, file), file, range(4))
+    assert labels.shape == (4, 3, 2)
+    expected = Grid((3.0, 2.0, 1.0), (10.0, -20.0, 30.0), tuple(AXES[axes].ravel()))
+    assert grid_difference(grid, expected, labels.shape, labels.shape) == ""
+    moved = Grid(grid.spacing, (10.0, -20.0, 33.0), grid.direction)
+    assert grid_difference(grid, moved, labels.shape, labels.shape).startswith("origin 10 x -20 x 30 against")
+
+
+@pytest.mark.parametrize("name", ["NibabelIOWithReorient", "SimpleITKIOWithReorient"])
+def test_readers_that_turn_the_array_state_the_grid_of_the_turned_one(tmp_path, name):
+    """The same voxels, stored with axes in another order, are read as the same array on the same grid."""
+    content = {"channel_names": {"0": "x"}, "file_ending": ".nii.gz", "overwrite_image_reader_writer": name}
+    file = volume(tmp_path / "a.nii.gz")
+    stored = sitk.DICOMOrient(sitk.ReadImage(str(file)), "ASL")
+    sitk.WriteImage(stored, str(tmp_path / "b.nii.gz"))
+    assert sitk.GetArrayFromImage(stored).shape != (4, 3, 2)
+    reader = find_reader(content, file)
+    (one, grid), (other, turned) = (read_labels(reader, tmp_path / f"{x}.nii.gz", range(4)) for x in "ab")
+    np.testing.assert_array_equal(one, other)
+    assert grid_difference(grid, turned, one.shape, other.shape) == ""
+    back = grid.affine() @ [0, 0, 0, 1]  # the first voxel of the array read, wherever it was in the file
+    value = sitk.ReadImage(str(file))[sitk.ReadImage(str(file)).TransformPhysicalPointToIndex(back[:3])]
+    assert one[0, 0, 0] == value
+
+
+def test_slices_of_one_image_lie_apart(tmp_path):
+    for name, z in (("a", 0.0), ("b", 3.0)):
+        image = sitk.GetImageFromArray(LABELS[None])
+        image.SetOrigin((0.0, 0.0, z))
+        sitk.WriteImage(image, str(tmp_path / f"{name}.nii.gz"))
+    sitk.WriteImage(sitk.GetImageFromArray(LABELS), str(tmp_path / "flat.nii.gz"))
+    reader = reader_for(tmp_path / "a.nii.gz")
+    a, b, flat = (read_labels(reader, tmp_path / f"{x}.nii.gz", range(4))[1] for x in ("a", "b", "flat"))
+    assert grid_difference(a, b, LABELS.shape, LABELS.shape) == "origin 0 x 0 x 0 against 0 x 0 x 3"
+    assert grid_difference(a, flat, LABELS.shape, LABELS.shape) == ""
+
+
+# --- damage -------------------------------------------------------------------------------------
+
+
+def damaged(whole, how):
+    middle = len(whole) // 2
+    changed = bytes(byte ^ 0x5A for byte in whole[middle : middle + 20])
+    return {
+        "cut": whole[: len(whole) * 6 // 10],
+        "changed": whole[:middle] + changed + whole[middle + 20 :],
+        "checksum": whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:],
+        "without its end": whole[:-8],
+        "another file behind": whole + whole,
+        "junk behind": whole + b"junk",
+    }[how]
+
+
+@pytest.mark.parametrize("name", ["SimpleITKIO", "NibabelIO", "NibabelIOWithReorient"])
+@pytest.mark.parametrize(
+    "how", ["cut", "changed", "checksum", "without its end", "another file behind", "junk behind"]
+)
+def test_damaged_nifti_is_refused_as_labels_and_as_image(tmp_path, name, how):
+    pixels = np.random.default_rng(0).integers(0, 4, (6, 20, 21)).astype(np.uint8)
+    file = write(tmp_path / "a.nii.gz", pixels)
+    content = {"channel_names": {"0": "x"}, "file_ending": ".nii.gz", "overwrite_image_reader_writer": name}
+    reader = find_reader(content, file)
+    whole = read_labels(reader, file, range(4))[0]
+    np.testing.assert_array_equal(np.bincount(whole.ravel()), np.bincount(pixels.ravel()))
+    file.write_bytes(damaged(file.read_bytes(), how))
+    for read in (read_segmentation, lambda r, f: read_channels(r, [f])):
+        with pytest.raises(UnusableCase, match=r"a\.nii\.gz: the file is (damaged|cut off)"):
+            read(reader, file)
+
+
+def test_itk_would_take_the_voxels_of_a_nii_beside_a_nii_gz(tmp_path):
+    file = write(tmp_path / "a.nii.gz", LABELS[None])
+    reader = reader_for(file)
+    sitk.WriteImage(sitk.GetImageFromArray(LABELS[None] * 0), str(tmp_path / "a.nii"))
+    assert not reader.read_seg(str(file))[0].any()  # that is what happens
+    with pytest.raises(UnusableCase, match=r"a\.nii\.gz: a\.nii lies beside it"):
+        read_labels(reader, file, range(4))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_in_a_nifti_of_labels_which_itk_reads_as_0(tmp_path, value):
+    array = LABELS[None].astype(np.float32)
+    array[0, 0, 0] = value
+    file = write(tmp_path / "a.nii.gz", array)
+    reader = reader_for(file)
+    with pytest.raises(UnusableCase, match=r"a\.nii\.gz: contains NaN or infinity, which nnU-Net would read"):
+        read_labels(reader, file, range(4))
+    assert read_channels(reader, [file])[0].shape == (1, 1, 2, 3)  # of an image it is what nnU-Net sees
+
+
+def test_colours_are_no_labels(tmp_path):
+    """nnU-Net reads a plane of colours as a volume of three slices."""
+    colours = sitk.GetImageFromArray(np.ones((8, 9, 3), np.uint8), isVector=True)
+    sitk.WriteImage(colours, str(tmp_path / "a.nii.gz"))
+    reader = reader_for(tmp_path / "a.nii.gz")
+    assert reader.read_seg(str(tmp_path / "a.nii.gz"))[0].shape == (1, 8, 9, 3)
+    with pytest.raises(
+        UnusableCase, match=r"a\.nii\.gz: labels are one number per voxel, but .* 3"
+    ):
+        read_labels(reader, tmp_path / "a.nii.gz", range(4))

@@ -28,7 +28,7 @@ class UserWeights(ExtraTarget):
     ----------
     folder : Path
         Holds ``CASE`` + `file_ending` for every training case: one channel on the voxels of the label file, 0
-        or more, finite (of a NaN in a NIfTI file nothing is noticed: ITK reads it as 0).
+        or more, finite.
     file_ending : str
         As in dataset.json, such as ``".nii.gz"``.
     reader : type
