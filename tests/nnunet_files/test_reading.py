@@ -260,7 +260,5 @@ def test_colours_are_no_labels(tmp_path):
     sitk.WriteImage(colours, str(tmp_path / "a.nii.gz"))
     reader = reader_for(tmp_path / "a.nii.gz")
     assert reader.read_seg(str(tmp_path / "a.nii.gz"))[0].shape == (1, 8, 9, 3)
-    with pytest.raises(
-        UnusableCase, match=r"a\.nii\.gz: labels are one number per voxel, but .* 3"
-    ):
+    with pytest.raises(UnusableCase, match=r"a\.nii\.gz: labels are one number per voxel, but .* 3"):
         read_labels(reader, tmp_path / "a.nii.gz", range(4))
