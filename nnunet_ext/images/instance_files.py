@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.images import tif
+from nnunet_ext.images.image import Hints
+from nnunet_ext.images.tif_layout import check_channel
 
 ENDING = ".tif"
 
@@ -52,16 +54,17 @@ def write_instances(path: Path, instances: NDArray[Any], spacing: Sequence[float
 def read_instances(path: Path) -> tuple[NDArray[Any], tuple[float, ...] | None]:
     """Read what `write_instances` wrote: the labels and the spacing, if it was given.
 
-    Any other tif of one image of integers is read as well, with the spacing that `tif.tif_spacing` finds.
+    Any other tif of one image of integers is read as well, with the spacing that it states.
 
     Raises
     ------
     UserError
-        If the file cannot be read or does not hold one 2D or 3D image of integers.
+        If the file cannot be read, is not whole, or does not hold one 2D or 3D image of integers: colours,
+        channels, time points and several images are none.
     """
-    with tif.opened(path) as file:
-        data = file.asarray()
-        spacing = tif.tif_spacing(file, path, data.ndim)
-    if data.ndim not in (2, 3) or data.dtype.kind not in "ui":
-        raise UserError(f"{path}: instance labels are 2D or 3D integers; got {data.dtype} {data.shape}.")
-    return data, spacing
+    image = tif.read(path, Hints(label=True))
+    check_channel(len(image.pixels), path)
+    labels = image.pixels[0]
+    if labels.dtype.kind not in "ui":
+        raise UserError(f"{path}: instance labels are integers; got {labels.dtype}.")
+    return labels, image.grid.spacing

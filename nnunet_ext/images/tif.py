@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import replacing
-from nnunet_ext.images.axes import channels_first, name_axes, spatial
 from nnunet_ext.images.image import Grid, Header, Hints, Image, unreadable
+from nnunet_ext.images.tif_integrity import damage_raised, only_series
+from nnunet_ext.images.tif_layout import TifLayout, check_channel, check_slices, layout_of
 
 if TYPE_CHECKING:
     import tifffile
 
 _AXES = {2: "YX", 3: "ZYX"}
 _BIGTIFF_BYTES = 2**32 - 2**25
-_RGB = 2  # photometric interpretation
 #: length of a unit in µm; in any other unit, such as ImageJ's "pixel", nothing is known
 _MICROMETRES = {
     **dict.fromkeys(("um", "µm", "μm", "\\u00b5m", "micron", "microns", "micrometer", "micrometre"), 1.0),
@@ -43,9 +43,19 @@ def header(path: Path, hints: Hints) -> Header:
 def read(path: Path, hints: Hints) -> Image:
     """Read the image; see `files.read_image`."""
     with opened(path) as tif:
-        about, names = _header(tif, path, hints)
-        pixels = channels_first(tif.series[0].asarray(), names)
-    return Image(pixels[: about.channels], about.grid)
+        about, layout = _header(tif, path, hints)
+        pixels = layout.pixels(tif.series[0].asarray())
+    if hints.label:
+        check_slices(layout, pixels[0], path)
+    return Image(pixels, about.grid)
+
+
+def check_whole(path: Path, labels: bool = False) -> None:
+    """Check that no part of the image is missing; see `files.check_whole`."""
+    with opened(path) as tif:
+        series = only_series(tif, path)
+        if labels:
+            check_channel(len(layout_of(tif, series, path, Hints(label=True)).channels), path)
 
 
 def write(
@@ -86,7 +96,7 @@ def opened(path: Path) -> Iterator[tifffile.TiffFile]:
     import tifffile
 
     try:
-        with tifffile.TiffFile(path) as tif:
+        with damage_raised(path), tifffile.TiffFile(path) as tif:
             yield tif
     except UserError:
         raise
@@ -115,24 +125,12 @@ def spacing_files(path: Path) -> list[Path]:
     return [path.with_name(f"{stem}.json") for stem in dict.fromkeys(stems)]
 
 
-def _header(tif: tifffile.TiffFile, path: Path, hints: Hints) -> tuple[Header, str]:
-    series = tif.series[0]
-    further = len(tif.series) - 1 or len(tif.pages) - len(series.pages)  # ImageJ may store one page for all
-    if further > 0:
-        raise UserError(f"{path}: holds {further + 1} images. Save one image or stack per file.")
-    shape = tuple(map(int, series.shape))
-    if 0 in shape:
-        raise UserError(f"{path}: the image is empty, its shape is {shape}.")
-    try:
-        names = name_axes(series.axes, shape, hints.dimension)
-    except ValueError as error:
-        raise UserError(f"{path}: {error}.") from error
-    channels = dict(zip(names, shape, strict=True)).get("C", 1)
-    alpha = channels == 4 and series.axes.endswith("S") and series.keyframe.photometric == _RGB
-    space = spatial(names)
-    grid = Grid(tif_spacing(tif, path, len(space)))
-    about = Header(tuple(shape[i] for i in space), channels - alpha, np.dtype(series.dtype), grid, alpha)
-    return about, names
+def _header(tif: tifffile.TiffFile, path: Path, hints: Hints) -> tuple[Header, TifLayout]:
+    series = only_series(tif, path)
+    layout = layout_of(tif, series, path, hints)
+    grid = Grid(tif_spacing(tif, path, len(layout.shape)))
+    dtype = np.dtype(series.dtype)
+    return Header(layout.shape, len(layout.channels), dtype, grid, layout.alpha), layout
 
 
 def _spacing_file(path: Path) -> Any:
