@@ -88,7 +88,7 @@ def missing_files(ome: Ome, path: Path) -> list[str]:
 
 def _check_text(tif: tifffile.TiffFile, path: Path) -> None:
     """Raise `UserError` for an OME description that tifffile does not know for one, and would leave out."""
-    text = tif.pages[0].tags.valueof(270)  # ImageDescription; bytes where no encoding fits
+    text = tif.pages.first.tags.valueof(270)  # ImageDescription; bytes where no encoding fits
     if isinstance(text, bytes):
         text = text.decode("latin-1")
     if not isinstance(text, str) or tif.is_ome:
