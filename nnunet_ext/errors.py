@@ -1,8 +1,9 @@
-"""Errors that are meant to be read by the person who typed the command."""
+"""Errors that are meant to be read by the person who typed the command, and commands to type next."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,29 @@ class UnusableCase(UserError):  # noqa: N818 - collected and reported as often a
 
     Those who go through many cases collect these and report them together.
     """
+
+
+def command(*words: object) -> str:
+    """Write a command so that a shell takes it as it is meant, whatever the names in it.
+
+    Examples
+    --------
+    >>> command("nnunet_ext", "instances", "-i", "my predictions", "-o", "cells")
+    "nnunet_ext instances -i 'my predictions' -o cells"
+    """
+    return shlex.join(map(str, words))
+
+
+def out_of_memory(subject: object, error: MemoryError, remedy: str = "") -> str:
+    """Say what did not fit into memory: the case or file, the array with its size where NumPy told, a remedy.
+
+    Examples
+    --------
+    >>> out_of_memory("c1.nii.gz", MemoryError("Unable to allocate 8.00 GiB for an array"), "Use --tile.")
+    'c1.nii.gz: not enough memory (Unable to allocate 8.00 GiB for an array). Use --tile.'
+    """
+    array = f" ({error})" if str(error) else ""
+    return f"{subject}: not enough memory{array}. {remedy}".rstrip()
 
 
 def on_nnunets_command_line() -> bool:

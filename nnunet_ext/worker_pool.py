@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
-from nnunet_ext.errors import UserError
+from nnunet_ext.errors import UserError, out_of_memory
+from nnunet_ext.processes import stoppable, stoppable_pool, without_ctrl_c
+from nnunet_ext.progress import shown
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 WORTH_PROCESSES = 20.0  # seconds of remaining work; starting a process imports nnU-Net, about 10 s
+_LISTED = 4  # names in an error text
 _REMEDY = (
     "Start again with a smaller nnUNet_def_n_proc (an environment variable of nnU-Net): "
     "finished cases are kept."
@@ -35,7 +36,13 @@ def silent(items: Iterable[Any], total: int, description: str) -> Iterator[Any]:
     yield from items
 
 
-def as_they_finish(work: Callable[[T], R], items: Sequence[T], processes: int, remedy: str) -> Iterator[R]:
+def as_they_finish(
+    work: Callable[[T], R],
+    items: Sequence[T],
+    processes: int,
+    remedy: str,
+    name: Callable[[T], object] = str,
+) -> Iterator[R]:
     """Yield ``work(item)`` for all items in the order in which they are done.
 
     Parameters
@@ -47,56 +54,85 @@ def as_they_finish(work: Callable[[T], R], items: Sequence[T], processes: int, r
     processes : int
         The most worker processes; with one, or for one item, all is done in this process.
     remedy : str
-        What to do if a worker dies, whole sentences: the end of the error text.
+        What to do if a worker dies or runs out of memory, whole sentences: the end of the error text.
+    name : callable
+        What to call an item in that text: the case, or its file.
 
     Raises
     ------
     UserError
-        If a worker process dies.
+        If a worker process dies, or an item needs more memory than there is.
     """
-    if (workers := min(processes, len(items))) < 2:
-        yield from map(work, items)
-        return
-    with _pool(workers, remedy) as pool:
-        for future in as_completed([pool.submit(work, item) for item in items]):
-            yield future.result()
+    yield from _worked(work, items, processes, _Trouble(name, remedy), as_completed)
 
 
-def in_order(work: Callable[[T], R], items: Sequence[T], processes: int, remedy: str) -> Iterator[R]:
+def in_order(
+    work: Callable[[T], R],
+    items: Sequence[T],
+    processes: int,
+    remedy: str,
+    name: Callable[[T], object] = str,
+) -> Iterator[R]:
     """Yield ``work(item)`` for all items in their own order; otherwise as `as_they_finish`."""
+    yield from _worked(work, items, processes, _Trouble(name, remedy), iter)
+
+
+@dataclass(frozen=True)
+class _Trouble(Generic[T]):
+    """Errors that name the items."""
+
+    name: Callable[[T], object]
+    remedy: str
+
+    @contextmanager
+    def of_memory(self, item: T) -> Iterator[None]:
+        try:
+            yield
+        except MemoryError as error:
+            raise UserError(out_of_memory(self.name(item), error, self.remedy)) from error
+
+    def of_death(self, candidates: Sequence[T]) -> UserError:
+        names = ", ".join(str(self.name(item)) for item in candidates[:_LISTED])
+        more = f" and {len(candidates) - _LISTED} more" if len(candidates) > _LISTED else ""
+        one_of = "one of " if len(candidates) > 1 else ""
+        return UserError(
+            f"A worker process died at {one_of}{names}{more}, perhaps for lack of memory. {self.remedy}"
+        )
+
+
+def _worked(
+    work: Callable[[T], R],
+    items: Sequence[T],
+    processes: int,
+    trouble: _Trouble[T],
+    arrange: Callable[[Iterable[Future[R]]], Iterator[Future[R]]],
+) -> Iterator[R]:
     if (workers := min(processes, len(items))) < 2:
-        yield from map(work, items)
+        for item in items:
+            with trouble.of_memory(item):
+                result = work(item)
+            yield result
         return
-    with _pool(workers, remedy) as pool:
-        yield from pool.map(work, items)
+    with stoppable_pool(workers) as pool:
+        with without_ctrl_c():  # the workers cannot deal with it yet
+            futures = {pool.submit(stoppable, work, item): item for item in items}
+        try:
+            for future in arrange(list(futures)):
+                with trouble.of_memory(futures[future]):
+                    result = future.result()
+                yield result
+        except BrokenProcessPool as error:
+            # items are handed out in order: it is one of the first without a result
+            undone = [item for future, item in futures.items() if _is_undone(future)]
+            raise trouble.of_death(undone[:workers]) from error
 
 
-@contextmanager
-def _pool(workers: int, remedy: str) -> Iterator[ProcessPoolExecutor]:
-    # spawn, as nnU-Net does: a fork would copy the threads of the progress bar and of torch, and can hang
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
-    try:
-        yield pool
-    except BrokenProcessPool as error:
-        raise UserError(f"A worker process died, perhaps for lack of memory. {remedy}") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """Let this worker end when its parent is killed: it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _is_undone(future: Future[Any]) -> bool:
+    return not future.done() or future.cancelled() or isinstance(future.exception(), BrokenProcessPool)
 
 
 def over_cases(work: Callable[[T], R], cases: Sequence[T], description: str, processes: int) -> Iterator[R]:
-    """Yield ``work(case)`` for all cases, in the order in which they are done, and draw a progress bar.
+    """Yield ``work(case)`` for all cases, in the order in which they are done, and show how far it is.
 
     Parameters
     ----------
@@ -105,22 +141,19 @@ def over_cases(work: Callable[[T], R], cases: Sequence[T], description: str, pro
     cases : sequence
         What it is called with.
     description : str
-        Beside the bar, which is drawn if stdout is a terminal.
+        Beside the bar on stdout, or in the lines that stand for it where that is no terminal.
     processes : int
         The most to start. None is started if the first cases show that it would not pay.
 
     Raises
     ------
     UserError
-        If a worker process dies.
+        As in `as_they_finish`.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(file=sys.stdout)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stdout.isatty()) as bar:
-        yield from bar.track(_results(work, cases, processes), len(cases), description=description)
+    work_done, console = _results(work, cases, processes), Console(file=sys.stdout)
+    yield from shown(work_done, len(cases), description, console, transient=True)
 
 
 def _results(work: Callable[[T], R], cases: Sequence[T], processes: int) -> Iterator[R]:

@@ -11,9 +11,10 @@ CONVERSION = "nnunet_ext.dataset_conversion"
 #: From the ground up. A module may import its own package and those of lines above; packages of one
 #: line are independent of each other.
 LAYERS = """
-    errors
+    errors processes progress
     json_shape
     files worker_pool
+    outputs
     arrays
     images
     nnunet_files

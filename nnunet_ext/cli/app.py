@@ -8,10 +8,9 @@ import warnings
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
 from nnunet_ext import __version__
-from nnunet_ext.cli.commands import MARKUP, LazyCommand
+from nnunet_ext.cli.commands import MARKUP, Group, LazyCommand
 from nnunet_ext.errors import UserError
 
 #: verb -> where it is, and the first line of its help: the list of verbs is printed without importing one
@@ -53,7 +52,7 @@ VERBS = {
 }
 
 
-class _Verbs(TyperGroup):
+class _Verbs(Group):
     """The group of `VERBS`."""
 
     def __init__(self, **settings: Any) -> None:

@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
 from typing import Any, Final
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 MARKUP: Final = "markdown"  # of all help texts
+_EXAMPLE = "Example: "
+_CTRL_C = 130  # exit code, as of any command that ends by it
+_GO_ON = ("instances", "convert", "demo")  # keep what is finished
 
 
-class Command(TyperCommand):
+class WholeExamples:
+    """Mixed into a command or group: the examples of the help come last and on one line, to be copied."""
+
+    help: str | None
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help; called by click."""
+        text = self.help
+        paragraphs = inspect.cleandoc(text or "").split("\n\n")
+        self.help = "\n\n".join(words for words in paragraphs if not words.startswith(_EXAMPLE))
+        try:
+            super().format_help(ctx, formatter)  # type: ignore[misc]
+        finally:
+            self.help = text
+        for example in (words for words in paragraphs if words.startswith(_EXAMPLE)):
+            typer.echo(f" {' '.join(example.split())}")
+
+
+class Group(WholeExamples, TyperGroup):
+    """A group of commands."""
+
+
+class Command(WholeExamples, TyperCommand):
     """A command whose list options take several values at once, as nnU-Net's do: ``-c 2d 3d_fullres``.
 
     click gives an option a fixed number of values, so that a list option has to be repeated. Here an option
@@ -27,6 +54,23 @@ class Command(TyperCommand):
             lists = [option for option in self.params if getattr(option, "multiple", False)]
             args = repeat_flags(args, {flag for option in lists for flag in option.opts})
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; called by click. Ctrl-C ends it with a word on how to go on."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _say_stopped(ctx.command_path.split()[1:])
+            raise typer.Exit(_CTRL_C) from None
+
+
+def _say_stopped(verb: Sequence[str]) -> None:
+    from nnunet_ext.cli.console import warn
+    from nnunet_ext.errors import command
+
+    after = "goes on where it stopped" if set(verb) & set(_GO_ON) else "starts anew"
+    again = command("nnunet_ext", *sys.argv[1:])
+    warn(f"Nothing is left half-written. The same command {after}:\n  {again}", "Stopped.")
 
 
 class LazyCommand(TyperCommand):

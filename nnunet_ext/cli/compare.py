@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from nnunet_ext.cli.console import decimal, number_table, out, say, track
@@ -43,7 +42,10 @@ def compare(
     Example: nnunet_ext compare baseline/evaluation.json scnp/evaluation.json
     """
     from nnunet_ext.metrics import compare_summaries, load_summary, save_comparison
+    from nnunet_ext.outputs import check_output
 
+    if output:  # evaluate left a .csv beside each
+        check_output(output, [a, b, a.with_suffix(".csv"), b.with_suffix(".csv")])
     rows = compare_summaries(
         load_summary(a),
         load_summary(b),
@@ -76,7 +78,7 @@ def comparison_table(rows: Sequence[ComparisonRow]) -> Table:
             table.add_row(metric + _DIRECTIONS[row.higher_is_better], style="bold")
         all_pairs = row.n_pairs + row.n_dropped
         table.add_row(
-            escape("  " + f"{row.class_name} {row.class_key}".strip().replace("_mean", " mean")),
+            "  " + f"{row.class_name} {row.class_key}".strip().replace("_mean", " mean"),
             *(decimal(number) for number in (row.mean_a, row.mean_b, row.difference)),
             f"{row.n_pairs} of {all_pairs}" if row.n_dropped else str(row.n_pairs),
             *(_p_value(p) for p in (row.p_wilcoxon, row.p_permutation)),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from nnunet_ext.cli.console import count, err, out, say
+from nnunet_ext.cli.console import count, err, out, say, say_command, warn
 from nnunet_ext.files import read_json
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def print_conversion(conversion: Conversion) -> None:
     _print_split(conversion)
     say(f"Report: {folder / 'conversion_report.json'}")
     dataset_id = int(folder.name[len("Dataset") :].partition("_")[0])
-    say(f"Next: nnUNetv2_plan_and_preprocess -d {dataset_id} --verify_dataset_integrity")
+    say_command("nnUNetv2_plan_and_preprocess", "-d", dataset_id, "--verify_dataset_integrity")
 
 
 def _cases_table(title: str, report: dict[str, Any]) -> Table:
@@ -119,11 +119,9 @@ def _print_problems(report: dict[str, Any], limit: int = 20) -> None:
     """Print what is not in the dataset: cases that are wrong, and those left out on purpose."""
     wrong = [line for record in report["not_converted"].values() for line in record["problems"]]
     if wrong:
-        err.print(
-            f"[bold yellow]Skipped:[/] {count(len(report['not_converted']), 'case')} that cannot be converted"
-        )
+        warn(f"{count(len(report['not_converted']), 'case')} that cannot be converted", "Skipped:")
         for line in wrong[:limit]:
-            err.print(f"  {line}", markup=False, soft_wrap=True)
+            err.print(f"  {line}", soft_wrap=True)
         if len(wrong) > limit:
             err.print(f"  and {len(wrong) - limit} more lines, see the report")
     reasons = Counter(report["left_out"].values())

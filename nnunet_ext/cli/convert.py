@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 import typer
-from rich.console import Console
-from typer.core import TyperGroup
 
-from nnunet_ext.cli.commands import MARKUP, make_command
-from nnunet_ext.cli.console import out, track
+from nnunet_ext.cli.commands import MARKUP, Group, make_command
+from nnunet_ext.cli.console import PlainConsole, out, track
 from nnunet_ext.dataset_conversion import CATALOGUE, load
 
 if TYPE_CHECKING:
@@ -152,7 +150,7 @@ def _help(name: str, converter: type[Converter]) -> dict[str, str]:
     return {"short_help": about, "help": "\n\n".join([*paragraphs, example])}
 
 
-class _Datasets(TyperGroup):
+class _Datasets(Group):
     """The group of `CATALOGUE`."""
 
     def __init__(self, **settings: Any) -> None:
@@ -182,7 +180,7 @@ def _print_list(wanted: bool) -> None:
         from nnunet_ext.cli.conversion_summary import catalogue_table
 
         # a pipe has no width; rich takes 80 columns, into which no list of eight columns fits
-        wide = out if out.is_terminal else Console(width=max(out.width, 160), highlight=False)
+        wide = out if out.is_terminal else PlainConsole(width=max(out.width, 160))
         wide.print(catalogue_table({name: load(name) for name in sorted(CATALOGUE)}, wide.width))
         raise typer.Exit
 

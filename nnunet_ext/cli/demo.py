@@ -29,7 +29,9 @@ def demo(
     from nnunet_ext.data import write_vessel_dataset
     from nnunet_ext.demo.pipeline import BASELINE, SCNP, TEST_CASES, TRAINING_CASES, Demo
     from nnunet_ext.errors import UserError
+    from nnunet_ext.outputs import check_output_folder
 
+    check_output_folder(output)
     if device not in ("cpu", "cuda", "mps"):
         raise UserError(f"-device is cpu, cuda or mps; got {device}.")
     if device == "cuda":

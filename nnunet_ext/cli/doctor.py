@@ -8,7 +8,7 @@ from rich.text import Text
 
 from nnunet_ext.cli.console import err, out, say
 
-_SYMBOLS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "bad": "[bold red]fix[/]"}
+_SYMBOLS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "bad": ("fix", "bold red")}
 
 
 def doctor() -> None:
@@ -24,7 +24,7 @@ def doctor() -> None:
         checks = list(examine())
     table = Table("what", "", "found")
     for check in checks:
-        table.add_row(check.subject, _SYMBOLS[check.state], Text(check.found, overflow="fold"))
+        table.add_row(check.subject, Text(*_SYMBOLS[check.state]), Text(check.found, overflow="fold"))
     out.print(table)
     # Below the table and unwrapped, so that a command can be copied.
     for check in checks:

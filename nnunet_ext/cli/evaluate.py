@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from nnunet_ext.cli.console import decimal, number_table, out, say, track
@@ -98,10 +97,14 @@ def evaluate(
     """
     from nnunet_ext.errors import UserError
     from nnunet_ext.metrics import evaluate_folders, evaluate_instance_folders, save_summary
+    from nnunet_ext.outputs import check_output
 
     target = output or prediction / "evaluation.json"  # nnU-Net may have left a summary.json there
     if target.suffix != ".json":  # save_summary says so too, but after the work
         raise UserError(f"-o {target}: the summary is a .json file.")
+    read = [reference, prediction, *([dataset_json] if dataset_json else [])]
+    for file in (target, target.with_suffix(".csv")):
+        check_output(file, read)
     if instances:
         of_classes = {"-djfile": dataset_json, "--connectivity": connectivity, "--containment": containment}
         _refuse(of_classes, "does not go with --instances")
@@ -167,7 +170,7 @@ def _overlap_table(summary: Summary) -> Table:
     )
     for key, mean in summary["mean"].items():
         name = f"{summary['class_names'].get(key, '')} {key}".strip()
-        table.add_row(escape(name), *_row(mean, _OVERLAP), _cases_with(cases, key, "Dice"))
+        table.add_row(name, *_row(mean, _OVERLAP), _cases_with(cases, key, "Dice"))
     table.add_section()
     mean = summary["foreground_mean"]
     table.add_row("foreground mean", *_row(mean, _OVERLAP), str(len(cases)), style="bold")
@@ -186,7 +189,7 @@ def _containment_table(summary: Summary) -> Table:
     for key, nested in summary["nesting"].items():
         both = (summary["mean"][key], summary["pooled"][key])
         table.add_section()
-        table.add_row(escape(f"{summary['class_names'][key]} {key} in {nested['outer_name']}"), style="bold")
+        table.add_row(f"{summary['class_names'][key]} {key} in {nested['outer_name']}", style="bold")
         for share, name in _EXPOSED.items():
             predicted, reference = ([decimal(of[k]) for of in both] for k in (share, f"{share}_ref"))
             present = _cases_with(summary["metric_per_case"], key, share)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from nnunet_ext.cli.console import count, number_table, out, say, track
@@ -139,7 +138,7 @@ def summary_table(result: FolderInstances) -> Table:
     table = number_table("case", headings, title=count(len(cases), "case"))
     for case, entry in list(cases.items())[:_ROWS]:
         size = entry["median_size"]
-        table.add_row(escape(case), str(entry["instances"]), "–" if size is None else f"{size:g}")
+        table.add_row(case, str(entry["instances"]), "–" if size is None else f"{size:g}")
     if len(cases) > _ROWS:
         table.add_row(f"… {len(cases) - _ROWS} more", "", "")
     table.add_section()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from nnunet_ext.cli.commands import MARKUP, Command
+from nnunet_ext.cli.commands import MARKUP, Command, Group
 from nnunet_ext.cli.console import err, out, say, track
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nnunet_ext.training.weighted import WeightedTrainer
 
 show_app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=MARKUP,
@@ -48,12 +49,13 @@ def dataset_sheet(
 
     Example: nnunet_ext show dataset -d 510 -o dataset.png --cases 6
     """
+    from nnunet_ext.figures.style import check_picture
+
+    check_picture(output)
     with err.status("loading nnU-Net …"):
         from nnunet_ext.figures.contact_sheet import draw, sheet, spread
-        from nnunet_ext.figures.style import check_picture
         from nnunet_ext.nnunet_files.raw_dataset import RawDataset
 
-        check_picture(output)
         raw = RawDataset(dataset)
     names = _class_names(raw.content["labels"], raw.classes.labels)
     chosen = spread(list(raw.files), cases)
@@ -122,12 +124,13 @@ def weight_maps(
 
     Example: nnunet_ext show weight-maps -d 510 -case a b --map unet unet_sigma10 -o maps.png
     """
+    from nnunet_ext.figures.style import check_picture
+
+    check_picture(output)
     with err.status("loading nnU-Net …"):
-        from nnunet_ext.figures.style import check_picture
         from nnunet_ext.figures.weight_maps import draw, preview
 
         trainers = {word: _trainer(word) for word in maps or DEFAULT}
-    check_picture(output)
     raw, rows = preview(
         dataset,
         {word: None if word == "own" else trainer.weight_map for word, trainer in trainers.items()},

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from nnunet_ext.cli.console import out
+from nnunet_ext.cli.console import out, say
 
 
 def small_plans(
@@ -50,4 +50,4 @@ def small_plans(
             configuration, shape, str(content["batch_size"]), " ".join(map(str, features_per_stage))
         )
     out.print(table)
-    out.print(f"Use it with: -p {small['plans_name']}")
+    say(f"Use it with: -p {small['plans_name']}")

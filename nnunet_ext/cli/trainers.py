@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from nnunet_ext.cli.console import err, out
+from nnunet_ext.cli.console import err, out, say
 
 if TYPE_CHECKING:
     from nnunet_ext.training.options import Option
@@ -42,7 +42,7 @@ def trainers() -> None:
         f"{wrapper.__name__}_JC_w5."
     )
     out.print("The name decides the results folder: keep to one order of the options.")
-    out.print("Example: nnUNetv2_train 501 2d 0 -tr nnUNetTrainerSCNP_w5_50epochs")
+    say("Example: nnUNetv2_train 501 2d 0 -tr nnUNetTrainerSCNP_w5_50epochs")
 
 
 def _describe(option: Option, family: type[ExtTrainer]) -> str:

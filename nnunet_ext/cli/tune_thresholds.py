@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from nnunet_ext.cli.console import decimal, err, out, track
@@ -64,7 +63,6 @@ def tune_thresholds(
         err.print(
             f"The validation predictions have to be of {checkpoint}; nothing in them tells. nnUNetv2_train "
             f"makes them with {FINAL} unless told --val_best.",
-            markup=False,
             soft_wrap=True,
         )
     tuning = tune(model, model.folds(folds, checkpoint), only, processes, track)
@@ -79,12 +77,12 @@ def _show(tuning: Tuning, output: Path | None) -> None:
         out.print(_fold_table(tuning))
         out.print(_agreement(tuning), soft_wrap=True)
     for note in _beyond_their_level(tuning):
-        out.print(note, markup=False, soft_wrap=True)
+        out.print(note, soft_wrap=True)
     if output is not None:
         from nnunet_ext.figures.thresholds import draw
 
         draw(tuning, output)
-        out.print(f"Wrote {output}", markup=False, soft_wrap=True)
+        out.print(f"Wrote {output}", soft_wrap=True)
 
 
 def _write(tuning: Tuning, dry_run: bool) -> None:
@@ -105,7 +103,7 @@ def _write(tuning: Tuning, dry_run: bool) -> None:
             if path in changed
             else f"{path} has these thresholds already."
         )
-        out.print(text, markup=False, soft_wrap=True)
+        out.print(text, soft_wrap=True)
     if changed:
         out.print(
             "nnUNetv2_predict uses them from now on. The validation folders are still of the thresholds "
@@ -113,7 +111,7 @@ def _write(tuning: Tuning, dry_run: bool) -> None:
             soft_wrap=True,
         )
         for fold in tuning.folds:
-            out.print(f"  {fold.command}", markup=False, soft_wrap=True)
+            out.print(f"  {fold.command}", soft_wrap=True)
 
 
 def _dice_table(tuning: Tuning) -> Table:
@@ -138,14 +136,14 @@ def _add_section(table: Table, tuning: Tuning, folds: list[Fold], dice: tuple[Va
     for k, name in enumerate(tuning.classes):
         theta = _threshold(before[0, k]) if np.ptp(before[:, k]) == 0 else "differs"
         after = _threshold(tuning.thresholds[k])
-        table.add_row(f"  {escape(name)}", theta, after, *(decimal(values[k]) for values in dice))
+        table.add_row(f"  {name}", theta, after, *(decimal(values[k]) for values in dice))
     if len(tuning.classes) > 1:
         table.add_row("  mean", "", "", *(decimal(nan_mean(values)) for values in dice))
 
 
 def _fold_table(tuning: Tuning) -> Table:
     """What common thresholds cost each fold."""
-    wanted = [escape(name) for name, want in zip(tuning.classes, tuning.wanted, strict=True) if want]
+    wanted = [name for name, want in zip(tuning.classes, tuning.wanted, strict=True) if want]
     what = "mean Dice" if tuning.wanted.all() else f"Dice of {wanted[0]}"
     table = Table(
         title="Common thresholds, and those of each fold alone",
@@ -153,7 +151,7 @@ def _fold_table(tuning: Tuning) -> Table:
     )
     table.add_column("fold")
     for name in tuning.classes:
-        table.add_column(f"own θ\n{escape(name)}", justify="right", no_wrap=True)
+        table.add_column(f"own θ\n{name}", justify="right", no_wrap=True)
     for heading in (f"{what}\nwith own θ", "with\ncommon θ", "cost"):
         table.add_column(heading, justify="right", no_wrap=True)
     for k, (fold, own, cost) in enumerate(zip(tuning.folds, tuning.own, tuning.costs, strict=True)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import replacing
+from nnunet_ext.outputs import check_output
 
 #: colours of the classes, the background first
 CLASSES = ["#1b1b1b", "#3fa34d", "#e4572e", "#4a7fb5", "#f2c14e", "#9b5de5", "#17bebb", "#f15bb5"]
@@ -19,13 +21,14 @@ IGNORED = "#b0b0b0"
 _LONGEST = 34  # letters of a line of a title
 
 
-def check_picture(path: Path) -> None:
-    """Raise a `UserError` if matplotlib knows no picture of that ending."""
+def check_picture(path: Path, inputs: Iterable[Path] = ()) -> None:
+    """Refuse a picture of an ending that matplotlib does not know, or where `check_output` wants none."""
     known = Figure().canvas.get_supported_filetypes()
     if path.suffix.lower().removeprefix(".") not in known:
         raise UserError(
             f"-o {path}: a picture ends in one of {', '.join(f'.{end}' for end in sorted(known))}."
         )
+    check_output(path, inputs)
 
 
 def save(figure: Figure, path: Path, dpi: int = 110) -> None:

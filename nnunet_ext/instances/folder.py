@@ -16,6 +16,7 @@ from nnunet_ext.instances.case_maker import CaseMaker
 from nnunet_ext.instances.options import CellClasses, InstanceOptions, find_cell_classes
 from nnunet_ext.nnunet_files.dataset_json import find_dataset_json, read_dataset_json
 from nnunet_ext.nnunet_files.reading import find_reader
+from nnunet_ext.outputs import check_output_folder
 from nnunet_ext.worker_pool import Progress, as_they_finish, silent
 
 PathLike = str | os.PathLike[str]
@@ -94,8 +95,7 @@ def instances_from_folder(
     prediction, output = Path(prediction_folder), Path(output_folder)
     if not prediction.is_dir():
         raise UserError(f"There is no folder {prediction}.")
-    if output.resolve() == prediction.resolve():
-        raise UserError(f"-o {output} is the folder of the predictions: choose another one.")
+    check_output_folder(output, [prediction])
     content, classes = _read_dataset(prediction, dataset_json, class_names or {}, options)
     files = _find_files(prediction, content["file_ending"], options.need_probabilities(classes))
     record = _Record(output, _parameters(options, classes))

@@ -256,7 +256,7 @@ def test_label_files_that_are_none(folders):
 def test_wrong_folders(folders, tmp_path):
     folder, out = folders
     assert "no folder" in str(run("-i", tmp_path / "nowhere", "-o", out).exception)
-    assert "choose another one" in str(run("-i", folder, "-o", folder).exception)
+    assert "is what this command reads" in str(run("-i", folder, "-o", folder).exception)
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "No dataset.json" in str(run("-i", empty, "-o", out).exception)
