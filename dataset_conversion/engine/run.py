@@ -107,7 +107,7 @@ def convert(
     if todo or (discovery.problems and not skip) or not _is_complete(folder, converter, discovery):
         folder.begin()
     work = partial(convert_case, converter, description, folder)
-    stream = as_they_finish(work, todo, processes, _REMEDY)
+    stream = as_they_finish(work, todo, processes, _REMEDY, name=lambda case: case.id)
     for record in progress(stream, len(todo), f"Converting {converter.name}"):
         if "problems" in record:
             discovery.problems[record["id"]] = record

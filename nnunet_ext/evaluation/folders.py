@@ -9,7 +9,7 @@ from typing import Any
 from nnunet_ext.errors import UnusableCase, UserError
 from nnunet_ext.worker_pool import Progress, in_order, silent
 
-_REMEDY = 'Try fewer processes. In a script, call this under `if __name__ == "__main__":`.'
+_REMEDY = 'Try fewer processes (-np). In a script, call this under `if __name__ == "__main__":`.'
 Files = tuple[Path, Path]
 Evaluator = Callable[[Files], Any]
 
@@ -73,4 +73,4 @@ def _file_names(folder: Path, file_ending: str) -> set[str]:
 
 
 def _results(make_evaluator: Callable[[], Evaluator], files: list[Files], processes: int) -> Iterator[Any]:
-    yield from in_order(make_evaluator(), files, processes, _REMEDY)
+    yield from in_order(make_evaluator(), files, processes, _REMEDY, name=lambda pair: pair[1].name)
