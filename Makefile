@@ -6,10 +6,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# pytest is silent while it collects the tests, for which it imports PyTorch and nnU-Net
+SILENCE = PyTorch and nnU-Net are imported first: up to a minute without a sign.
 
 .PHONY: demo test test-fast lint types clean
 
 $(VENV)/.installed: pyproject.toml setup.py nnunet_ext.pth
+	@echo "Installing into $(VENV): downloads PyTorch, about 6 GB on disk with the CUDA one; takes minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet -e .
@@ -23,9 +26,11 @@ demo: $(VENV)/.installed
 	$(BIN)/nnunet_ext demo -o demo
 
 test: $(VENV)/.installed-test
+	@echo "All tests: 10 to 13 minutes on two idle cores, more on busy ones. $(SILENCE)"
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 test-fast: $(VENV)/.installed-test
+	@echo "Fast tests: 2 minutes on two idle cores, more on busy ones. $(SILENCE)"
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow"
 
 lint: $(VENV)/.installed-test types

@@ -15,7 +15,7 @@ models=(4:JC 4:SCNP_JC 4:Ext 2:Ext 4:JC_lambda0_notouchaug 4:BWM 4:UNetWM 4:DWM 
 
 mkdir -p "$out"/{raw,preprocessed,results}
 export nnUNet_raw=$out/raw nnUNet_preprocessed=$out/preprocessed nnUNet_results=$out/results
-export nnUNet_n_proc_DA=1 nnUNet_def_n_proc=1
+export nnUNet_n_proc_DA=1 nnUNet_def_n_proc=1 OMP_WAIT_POLICY=passive
 
 declare -A ids=([2]=512 [3]=513 [4]=511)
 for classes in $(printf '%s\n' "${models[@]%%:*}" | sort -u); do

@@ -17,7 +17,7 @@ models=("520 MultiLevelMCE" "520 Ext" "521 Ext" "520 JC_lambda0_notouchaug" "520
 
 mkdir -p "$out"/{raw,preprocessed,results}
 export nnUNet_raw=$out/raw nnUNet_preprocessed=$out/preprocessed nnUNet_results=$out/results
-export nnUNet_n_proc_DA=1 nnUNet_def_n_proc=1
+export nnUNet_n_proc_DA=1 nnUNet_def_n_proc=1 OMP_WAIT_POLICY=passive
 raw() { echo "$nnUNet_raw/Dataset$1_Nested$1"; }
 
 for id in 520 521; do

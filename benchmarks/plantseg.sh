@@ -11,7 +11,7 @@ trainer=nnUNetTrainerJC_10epochs_100iters
 
 mkdir -p "$out"/{raw,preprocessed,results}
 export nnUNet_raw=$out/raw nnUNet_preprocessed=$out/preprocessed nnUNet_results=$out/results
-export nnUNet_n_proc_DA=1 nnUNet_def_n_proc=1
+export nnUNet_n_proc_DA=1 nnUNet_def_n_proc=1 OMP_WAIT_POLICY=passive
 model=$nnUNet_results/Dataset520_PlantSeg/${trainer}__nnUNetPlansSmall__3d_fullres/fold_$fold
 
 nnunet_ext convert plantseg -i "$source" -d 520

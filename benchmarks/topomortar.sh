@@ -14,7 +14,7 @@ length=_10epochs_150iters
 
 mkdir -p "$out"/{raw,preprocessed,results}
 export nnUNet_raw=$out/raw nnUNet_preprocessed=$out/preprocessed nnUNet_results=$out/results
-export nnUNet_n_proc_DA=1 nnUNet_def_n_proc=2
+export nnUNet_n_proc_DA=1 nnUNet_def_n_proc=2 OMP_WAIT_POLICY=passive
 data=$nnUNet_raw/Dataset501_TopoMortar
 
 nnunet_ext convert topomortar -i "$source" -d 501 -np 2

@@ -1,29 +1,15 @@
 """Running nnU-Net's own commands as a user would."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-# nnU-Net draws the first weights and the patches from random numbers that it does not seed.
-SEEDED = (
-    "import random, runpy, sys, numpy, torch; random.seed(0); numpy.random.seed(0); torch.manual_seed(0); "
-    "del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
-)
 
-
-def run(command, *arguments, fails=False, seeded=False):
-    """Run a command of this environment; return its output.
-
-    Its exit code must be 0, or with `fails` another one. With `seeded`, for trainings whose result matters,
-    it draws the same random numbers each time, all in one process: workers would draw their own.
-    """
-    before = [sys.executable, "-c", SEEDED] if seeded else []
-    environment = {"nnUNet_n_proc_DA": "0"} if seeded else {}
+def run(command, *arguments, fails=False):
+    """Run a command of this environment; return its output. It must succeed, or with `fails` not."""
     executable = Path(sys.executable).parent / command
     done = subprocess.run(
-        [*before, executable, *map(str, arguments)],
-        env=os.environ | environment,
+        [executable, *map(str, arguments)],
         cwd="/",
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

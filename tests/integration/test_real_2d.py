@@ -27,7 +27,8 @@ def demo(tmp_path_factory):
     """Run the demo with few cases and iterations; return its folder and what it printed."""
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"BASELINE": BASELINE, "SCNP": SCNP, "TRAINING_CASES": 5, "TEST_CASES": 3}.items():
+        short = {"BASELINE": BASELINE, "SCNP": SCNP, "EPOCHS": 1, "TRAINING_CASES": 5, "TEST_CASES": 3}
+        for name, value in short.items():
             patch.setattr(pipeline, name, value)
         for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
             patch.setenv(name, str(folder / name))
@@ -42,8 +43,10 @@ def model_folder(folder, trainer):
 
 def test_demo_prints_the_comparison_and_draws(demo):
     folder, output = demo
-    for text in ("Dice", "Beta0Error", "clDice", "permutation", f"Figure: {folder / 'demo.png'}"):
+    for text in ("Dice", "Beta0Error", "clDice", "permutation", f"Figure: {folder / 'demo.png'}", "\nHere "):
         assert text in output
+    assert output.count("epoch 1 of 1 done") == 2
+    assert "train nnUNetTrainerExt_1epochs_2iters (step 3 of 6)" in output
     assert imread(folder / "demo.png").shape[1] > 1000
     summary = json.loads((folder / "predictions" / SCNP / "evaluation.json").read_text())
     assert len(summary["metric_per_case"]) == 3

@@ -94,7 +94,7 @@ def test_training_with_maps(per_case, deep_supervision, workers, dataset, monkey
     assert checked.shapes == {(2, 1, edge, edge) for edge in edges}
     assert len(checked.fits) == 3 * len(checked.shapes)
     # computed from the label that comes out: exactly it; stored: interpolated where the patch is rotated. The
-    # worst of 400 batches had .83; they differ from run to run, as workers draw random numbers of their own.
+    # worst of 400 batches had .83.
     assert min(checked.fits) > (0.7 if per_case else 0.9999)
     assert checked.fits[-1] == 1  # of a validation patch, not rotated
     assert (dataset / "nnUNetPlans_2d_levels_base=1").is_dir() == per_case
