@@ -8,8 +8,10 @@ from pathlib import Path
 
 from nnunet_ext.dataset_conversion import (
     Case,
+    DatasetDescription,
     Facts,
     Hdf5Instances,
+    Look,
     Pair,
     Part,
     UserError,
@@ -18,6 +20,7 @@ from nnunet_ext.dataset_conversion import (
     has_channel_numbers,
     is_label_name,
     is_system_file,
+    look_at,
     option,
     pair_by_name,
     without_labels,
@@ -87,6 +90,14 @@ class Instances(Hdf5Instances):
         prefix = "test_" if clash else ""
         return [_case(pair, "train") for pair in train] + [_case(pair, "test", prefix) for pair in test]
 
+    def look(self, case: Case, description: DatasetDescription) -> Look | None:
+        """Look at image and labels: the folders are the user's, and may be the wrong ones."""
+        ids = self.read_ids(case)[0] if case.labels else None
+        found = look_at(self.read_pixels(case, description), ids)
+        if self.split_components and found.fragments == "reused ids":
+            return replace(found, fragments="")
+        return found
+
     def _training_pairs(self, images: Path) -> list[Pair]:
         if self.labels is not None:
             return _pairs(images, self.labels)
@@ -115,6 +126,11 @@ def _pairs(images: Path, labels: Path) -> list[Pair]:
     image_files, label_files = _files(images, IMAGE_ENDINGS), _files(labels, LABEL_ENDINGS)
     if labels.resolve() == images.resolve():
         label_files = [file for file in label_files if is_label_name(file)]
+        if image_files and not label_files:
+            raise UserError(
+                f"{images} is given for images and labels, but no name in it ends as those of labels do: "
+                "a_label, a_mask, a_masks, a_cp_masks, a_seg. Give the folder of the labels."
+            )
         image_files = [file for file in image_files if file not in label_files]
     return pair_by_name(image_files, label_files)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,19 @@ def read_json(path: Path, remedy: str = "", schema: Any = None) -> Any:
     if schema is not None and (problem := mismatch(content, schema)):
         raise UserError(f"{path}: {problem}. {remedy}".rstrip())
     return content
+
+
+def composed(name: str) -> str:
+    """Return a name with composed letters (Unicode NFC), to compare names of files.
+
+    macOS writes names decomposed, other systems as they are typed: the same name looks alike and differs.
+
+    Examples
+    --------
+    >>> composed("gro\u0308\u00dfe") == "gr\u00f6\u00dfe"
+    True
+    """
+    return unicodedata.normalize("NFC", name)
 
 
 def fingerprint(path: Path) -> list[int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import IO, Any, Generic, TypeAlias, TypeVar
 
 from nnunet_ext.errors import UserError, out_of_memory
 from nnunet_ext.processes import stoppable, stoppable_pool, without_ctrl_c
@@ -168,15 +169,17 @@ def _results(work: Callable[[T], R], cases: Sequence[T], processes: int) -> Iter
 
 
 @contextlib.contextmanager
-def one_at_a_time(lock: Path, waiting: Callable[[], None]) -> Iterator[bool]:
+def one_at_a_time(lock: Path, waiting: Callable[[], None], keep: bool = True) -> Iterator[bool]:
     """Let one process at a time through; a process that dies lets the next one in.
 
     Parameters
     ----------
     lock : Path
-        A file in an existing folder; it stays.
+        A file in an existing folder.
     waiting : callable
-        Called if there is somebody to wait for.
+        Called if there is somebody to wait for; it may raise instead of waiting.
+    keep : bool
+        Whether the file stays.
 
     Yields
     ------
@@ -188,14 +191,30 @@ def one_at_a_time(lock: Path, waiting: Callable[[], None]) -> Iterator[bool]:
     except ImportError:  # Windows
         yield False
         return
-    with lock.open("a") as file:
-        held = True
-        try:
-            # Held by this process alone: with flock a worker that outlives it would keep others out.
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            waiting()
-            fcntl.lockf(file, fcntl.LOCK_EX)
-        except OSError:
-            held = False
-        yield held
+    while True:
+        with lock.open("a") as file:
+            held = True
+            try:
+                # Held by this process alone: with flock a worker that outlives it would keep others out.
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                waiting()
+                fcntl.lockf(file, fcntl.LOCK_EX)
+            except OSError:
+                held = False
+            if held and not _is_there(file, lock):
+                continue  # the one before has removed it: the next one would lock a new file
+            try:
+                yield held
+            finally:
+                if held and not keep:
+                    lock.unlink(missing_ok=True)
+            return
+
+
+def _is_there(file: IO[str], path: Path) -> bool:
+    """Tell whether an open file is still the one of this name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

@@ -47,6 +47,7 @@ from nnunet_ext.dataset_conversion.base.instance_headers import CaseHeaders, exa
 from nnunet_ext.dataset_conversion.base.instance_ids import Ids, allows_other_values, as_ids
 from nnunet_ext.dataset_conversion.base.instances import FileInstances, Hdf5Instances, InstanceConverter
 from nnunet_ext.dataset_conversion.base.label_maps import as_labels, relabel, size_text, threshold_mask
+from nnunet_ext.dataset_conversion.base.looks import Look, look_at
 from nnunet_ext.dataset_conversion.base.pairing import (
     Pair,
     PathPattern,
@@ -127,6 +128,7 @@ __all__ = [
     "Image",
     "InstanceConverter",
     "KindsOfNuclei",
+    "Look",
     "Note",
     "Pair",
     "Part",
@@ -170,6 +172,7 @@ __all__ = [
     "is_label_name",
     "is_system_file",
     "list_files",
+    "look_at",
     "match_files",
     "option",
     "outline_of",

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from nnunet_ext.dataset_conversion.base.case import PARTS, Case, Note, Sample, Split
 from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts
 from nnunet_ext.dataset_conversion.base.find_files import find_root
+from nnunet_ext.dataset_conversion.base.looks import Look
 from nnunet_ext.dataset_conversion.base.splits import folds
 from nnunet_ext.errors import UserError
 from nnunet_ext.worker_pool import Progress, silent
@@ -183,6 +184,13 @@ class Converter(ABC):
         UnusableCase
             If a file cannot be read or is not what it should be.
         """
+
+    def look(self, case: Case, description: DatasetDescription) -> Look | None:
+        """Look at a case before anything is written, to notice folders that were mixed up.
+
+        Override it where a user chooses the folders; here None, as those of a public dataset are known.
+        """
+        return None
 
     def splits(self, cases: Sequence[Case]) -> list[Split] | None:
         """Return the folds for ``splits_final.json``, or None to leave them to nnU-Net; see `folds`."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.files import composed
 
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini", "__macosx"}
 
@@ -19,7 +20,7 @@ def is_system_file(path: Path) -> bool:
 
 def case_id(name: str) -> str:
     """Return a name as a case id: what is not a letter, a digit or one of ``_.+-`` becomes an underscore."""
-    return re.sub(r"[^\w.+-]+", "_", name)
+    return re.sub(r"[^\w.+-]+", "_", composed(name))
 
 
 def list_files(folder: Path, pattern: str) -> list[Path]:
@@ -58,7 +59,7 @@ def match_files(root: Path, pattern: str) -> list[tuple[Path, re.Match[str]]]:
         names[:] = [name for name in names if not is_system_file(Path(name))]
         for name in files:
             path = Path(folder, name)
-            found = wanted.fullmatch(path.relative_to(root).as_posix())
+            found = wanted.fullmatch(composed(path.relative_to(root).as_posix()))
             if found and not is_system_file(path):
                 hits.append((path, found))
     return sorted(hits, key=lambda hit: hit[0])

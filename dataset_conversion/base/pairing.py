@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nnunet_ext.dataset_conversion.base.find_files import match_files
 from nnunet_ext.errors import UserError
+from nnunet_ext.files import composed
 from nnunet_ext.images.files import stem_of
 
 #: what stands for the name of a case in a `PathPattern`
@@ -42,7 +43,7 @@ class Pair:
 
 def is_label_name(path: Path) -> bool:
     """Tell whether a name ends as those of labels do: ``a_masks.tif``, ``a_cp_masks.png``."""
-    return _LABEL.search(stem_of(path)) is not None
+    return _LABEL.search(_stem(path)) is not None
 
 
 def pair_by_name(images: Sequence[Path], labels: Sequence[Path]) -> list[Pair]:
@@ -59,7 +60,7 @@ def pair_by_name(images: Sequence[Path], labels: Sequence[Path]) -> list[Pair]:
     """
     by_name: dict[str, list[Path]] = defaultdict(list)
     for label in labels:
-        for name in {stem_of(label), _LABEL.sub("", stem_of(label))}:
+        for name in {_stem(label), _LABEL.sub("", _stem(label))}:
             by_name[name].append(label)
     problems: list[str] = []
     partners: dict[Path, list[tuple[str, Path]]] = {label: [] for label in labels}
@@ -73,7 +74,7 @@ def pair_by_name(images: Sequence[Path], labels: Sequence[Path]) -> list[Pair]:
             problems.append(f"{image}: its label could be any of {', '.join(map(str, sorted(hits)))}")
     pairs = []
     for label, found in partners.items():
-        files = tuple(image for _, image in found)
+        files = tuple(sorted((image for _, image in found), key=_stem))
         if not files:
             problems.append(f"{label}: has no image")
         elif len(files) > 1 and not _are_channels(files):
@@ -96,8 +97,8 @@ def without_labels(images: Sequence[Path], channels_apart: bool) -> list[Pair]:
         Whether ``a_0000.tif`` and ``a_0001.tif`` are two channels of one image.
     """
     groups: dict[str, list[Path]] = defaultdict(list)
-    for image in images:
-        stem = stem_of(image)
+    for image in sorted(images, key=_stem):
+        stem = _stem(image)
         name = _CHANNEL.sub("", stem) if channels_apart else stem
         groups[name].append(image)
     same = [
@@ -112,7 +113,7 @@ def without_labels(images: Sequence[Path], channels_apart: bool) -> list[Pair]:
 
 def has_channel_numbers(pair: Pair) -> bool:
     """Tell whether the images carry nnU-Net's channel numbers, as in ``a_0000.tif``."""
-    return all(stem_of(image) == f"{pair.name}_{i:04d}" for i, image in enumerate(pair.images))
+    return all(_stem(image) == f"{pair.name}_{i:04d}" for i, image in enumerate(pair.images))
 
 
 @dataclass(frozen=True)
@@ -194,14 +195,19 @@ def part_of_name(name: str, pattern: str, flag: str) -> str:
     return found[1] if found else name
 
 
+def _stem(path: Path) -> str:
+    """Return the name without its ending, with composed letters: by it files pair whatever wrote them."""
+    return composed(stem_of(path))
+
+
 def _image_names(image: Path) -> list[str]:
     """Return the names under which the label may be found, the whole stem first."""
-    stem = stem_of(image)
+    stem = _stem(image)
     return list(dict.fromkeys([stem, _IMAGE.sub("", stem), _CHANNEL.sub("", stem)]))
 
 
 def _are_channels(files: Sequence[Path]) -> bool:
-    numbers = [_CHANNEL.search(stem_of(file)) for file in files]
+    numbers = [_CHANNEL.search(_stem(file)) for file in files]
     return [int(found[1]) if found else -1 for found in numbers] == list(range(len(files)))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nnunet_ext.dataset_conversion.base.case import PARTS, Case, Part, Split
 from nnunet_ext.errors import UserError
-from nnunet_ext.files import read_json
+from nnunet_ext.files import composed, read_json
 
 #: number of folds nnU-Net makes by itself; it fails on fewer cases
 NNUNET_FOLDS = 5
@@ -129,10 +129,11 @@ def split_from_file(cases: Sequence[Case], file: Path, parts: Sequence[Part]) ->
         raise UserError(f"{form}.")
     if unknown := sorted(set(content) - set(parts)):
         raise UserError(f"{form}; found {', '.join(unknown)}.")
-    named = Counter(case_id for ids in content.values() for case_id in map(str, ids))
+    content = {part: [composed(str(case_id)) for case_id in ids] for part, ids in content.items()}
+    named = Counter(case_id for ids in content.values() for case_id in ids)
     _refuse(file, [case_id for case_id, times in named.items() if times > 1], "named more than once")
     _refuse(file, sorted(set(named) - {case.id for case in cases}), "not in the dataset")
-    part_of = {str(case_id): part for part in parts for case_id in content.get(part, ())}
+    part_of = {case_id: part for part in parts for case_id in content.get(part, ())}
     return [
         replace(case, part=part_of[case.id]) if case.id in part_of else replace(case, left_out=NOT_NAMED)
         for case in cases

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.base.case import Case, UnusableCases
+from nnunet_ext.dataset_conversion.base.case import Case, Note, UnusableCases
 from nnunet_ext.dataset_conversion.base.converter import Converter, Survey
 from nnunet_ext.dataset_conversion.engine.output import Record, fingerprints, problem_record
 from nnunet_ext.errors import UserError
@@ -29,6 +29,10 @@ class Discovery:
         The cases of `problems` that are not in the survey.
     left_out : tuple of Case
         Cases the converter leaves out on purpose.
+    earlier_tests : tuple of Case
+        Test cases that an earlier run converted from another folder than those given now; they stay.
+    notes : list of Note
+        What is worth knowing about all of it, beside what the survey says.
     """
 
     root: Path
@@ -36,6 +40,13 @@ class Discovery:
     problems: dict[str, Record]
     not_surveyed: list[Case]
     left_out: tuple[Case, ...]
+    earlier_tests: tuple[Case, ...] = ()
+    notes: list[Note] = field(default_factory=list)
+
+    @property
+    def done(self) -> list[Case]:
+        """The cases that are in the dataset when it is complete."""
+        return sorted((*self.usable, *self.earlier_tests), key=lambda case: case.id)
 
     @property
     def cases(self) -> tuple[Case, ...]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion.base.case import Split
+from nnunet_ext.dataset_conversion.base.case import Case, Split
 from nnunet_ext.dataset_conversion.engine.output import writing_to
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import read_json, write_json
 from nnunet_ext.nnunet_files.folders import VARIABLES, environment_folder
+from nnunet_ext.worker_pool import one_at_a_time
 
 
 def target_folder(dataset_id: int, name: str) -> Path:
@@ -40,6 +43,42 @@ def target_folder(dataset_id: int, name: str) -> Path:
                     f"dataset: -n {other.name.partition('_')[2]}"
                 )
     return raw / folder
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other conversions out of a dataset folder while this one writes to it.
+
+    Raises
+    ------
+    UserError
+        If another one is at work.
+    """
+    lock = folder.with_name(f".{folder.name}.lock")
+
+    def refuse() -> None:
+        raise UserError(
+            f"Another 'nnunet_ext convert' is writing to {folder}. Run this again when it has ended; to "
+            f"share the work give both --num-parts and --part-id. (If there is no other one, remove {lock}.)"
+        )
+
+    with writing_to(folder):
+        with suppress(FileExistsError):  # a file in its place: what is said below is clearer
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+    with one_at_a_time(lock, refuse, keep=False):
+        yield
+
+
+def check_sources(folder: Path, cases: Iterable[Case]) -> None:
+    """Raise `UserError` if files to convert lie in the dataset folder that is written to."""
+    target = folder.resolve()
+    files = [file for case in cases for file in case.files if file.resolve().is_relative_to(target)]
+    if files:
+        raise UserError(
+            f"{files[0]} lies in {folder}, which the conversion writes to. Give the folders with your own "
+            "files, or another id with -d."
+        )
 
 
 def installed_split(dataset: str) -> Path | None:

@@ -77,6 +77,12 @@ def shorten_paths(text: str, root: Path) -> str:
     return text.replace(f"{root}{os.sep}", "")
 
 
+def lost_labels(case: Case, record: Record) -> bool:
+    """Tell whether a test case has no labels any more, and had some when its record was made."""
+    had_labels = any(name.startswith(f"{LABELS['test']}/") for name in record.get("outputs", ()))
+    return case.part == "test" and not case.labels and had_labels
+
+
 class DatasetFolder:
     """One ``DatasetXXX_Name`` folder and what an earlier, perhaps interrupted, conversion left in it.
 
@@ -101,10 +107,8 @@ class DatasetFolder:
         """The folder with the data, as the identity names it."""
         return Path(self.identity["source"])
 
-    def open(self, overwrite: bool) -> None:
-        """Make sure the folder is ours to continue; with `overwrite`, remove an earlier conversion.
-
-        An interrupted conversion of the same identity is continued all the same.
+    def check_ours(self, overwrite: bool) -> None:
+        """Make sure the folder is ours to continue, or with `overwrite` to replace.
 
         Raises
         ------
@@ -118,15 +122,18 @@ class DatasetFolder:
                     f"{self.path} exists and was not made by 'nnunet_ext convert'. "
                     "Choose another id, or move it away."
                 )
-        elif overwrite:
-            identity = self.partial / _IDENTITY
-            if not identity.exists() or read_json(identity, _DAMAGED) != self.identity:
-                self._clear()
         elif earlier is not None and earlier != self.identity:
             raise UserError(
                 f"{self.path} was converted with {_differences(earlier, self.identity)}. "
                 "Choose another id, or replace it with --overwrite."
             )
+
+    def is_replaced(self, overwrite: bool) -> bool:
+        """Tell whether an earlier conversion is to be removed; an interrupted one of the same goes on."""
+        identity = self.partial / _IDENTITY
+        if not overwrite or not self._is_ours():
+            return False
+        return not identity.exists() or self._interrupted_identity() != self.identity
 
     def begin(self) -> None:
         """Create the folders and mark the dataset as incomplete."""
@@ -155,7 +162,12 @@ class DatasetFolder:
 
     def was_tried(self, case: Case, record: Record | None) -> bool:
         """Tell whether a record was made from these very files."""
-        return record is not None and record["sources"] == fingerprints(case, self.source)
+        if record is None:
+            return False
+        now = fingerprints(case, self.source)
+        if lost_labels(case, record):  # they are kept
+            return now.items() <= record["sources"].items()
+        return bool(record["sources"] == now)
 
     def is_done(self, case: Case, record: Record | None, description: DatasetDescription) -> bool:
         """Tell whether the case was written from these very files, as it would be now, and is still there."""
@@ -163,6 +175,10 @@ class DatasetFolder:
             return False
         if record["part"] != case.part or record.get("channels") != len(description.channel_names):
             return False  # files that were added changed what the dataset has in common
+        return self.has_outputs(record)
+
+    def has_outputs(self, record: Record) -> bool:
+        """Tell whether all files are there that were written for a case."""
         outputs = ((self.path / name, size) for name, size in record["outputs"].items())
         return all(path.is_file() and path.stat().st_size == size for path, size in outputs)
 
@@ -252,7 +268,15 @@ class DatasetFolder:
         began = self.dataset_json.exists() or report.get("cases")
         return dict(report.get("identity", {})) if began else None
 
-    def _clear(self) -> None:
+    def _interrupted_identity(self) -> Any:
+        """Return the identity of an interrupted conversion, None if it is damaged: it is then replaced."""
+        try:
+            return read_json(self.partial / _IDENTITY)
+        except UserError:
+            return None
+
+    def clear(self) -> None:
+        """Remove an earlier conversion."""
         # dataset.json first, what marks the folder as ours last: an interrupted clearing can be repeated
         self.dataset_json.unlink(missing_ok=True)
         self.splits.unlink(missing_ok=True)

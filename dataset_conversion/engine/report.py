@@ -69,6 +69,7 @@ def build_report(
     identity: dict[str, Any],
     records: Mapping[str, Record],
     splits: Sequence[Split] | None,
+    doubts: Sequence[Note] = (),
 ) -> dict[str, Any]:
     """Return the content of ``conversion_report.json``.
 
@@ -76,12 +77,13 @@ def build_report(
     voxels of that part; "instances" their number per part, where they are kept; "altered" in how many cases
     something was changed on the way; "notes" what concerns the dataset, followed by the notes of the cases.
     """
-    cases = {case.id: records[case.id] for case in discovery.usable}
+    cases = {case.id: records[case.id] for case in discovery.done}
     case_notes = [note for record in cases.values() for note in record["notes"]]
     root, survey = discovery.root, discovery.survey
     unused = _unused_files((*discovery.cases, *discovery.left_out), root)
-    notes = [replace(note, text=shorten_paths(note.text, root)) for note in survey.notes]
-    notes += _dataset_notes(discovery.usable, survey.description, splits, unused)
+    known = (*doubts, *survey.notes, *discovery.notes)
+    notes = [replace(note, text=shorten_paths(note.text, root)) for note in known]
+    notes += _dataset_notes(discovery.done, survey.description, splits, unused)
     return {
         "complete": True,
         "identity": identity,

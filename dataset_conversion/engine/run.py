@@ -10,20 +10,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from nnunet_ext.dataset_conversion.base.converter import Converter
+from nnunet_ext.dataset_conversion.base.looks import Look
 from nnunet_ext.dataset_conversion.engine.discovery import (
     Discovery,
     DiscoveryError,
     describe_problems,
     discover,
 )
+from nnunet_ext.dataset_conversion.engine.doubts import Seen, check, judge
+from nnunet_ext.dataset_conversion.engine.earlier_tests import keep_earlier_tests
+from nnunet_ext.dataset_conversion.engine.looking import look_at_cases, stored_look
 from nnunet_ext.dataset_conversion.engine.nnunet_folders import (
+    alone,
     check_installed_split,
+    check_sources,
     install_split,
     installed_split,
     target_folder,
@@ -55,6 +62,7 @@ def convert(
     on_error: OnError = "stop",
     part_id: int = 0,
     num_parts: int = 1,
+    yes: bool = False,
 ) -> Conversion:
     """Convert a dataset into ``$nnUNet_raw/DatasetXXX_name`` for nnU-Net.
 
@@ -84,6 +92,8 @@ def convert(
     part_id, num_parts : int
         For job arrays: convert only every `num_parts`-th case, beginning with number `part_id`. The part that
         finds all cases done completes the dataset.
+    yes : bool
+        Go on where images and labels look as if folders were mixed up (see `doubts`); they become notes.
 
     Raises
     ------
@@ -101,25 +111,36 @@ def convert(
         if folder.is_free():
             folder.write_report(stopped_report(identity, {}, error.problems))
         raise
-    records = _open(folder, converter, discovery, overwrite, skip)
-    description, share = discovery.survey.description, discovery.usable[part_id::num_parts]
-    todo = [case for case in share if not folder.is_done(case, records.get(case.id), description)]
-    if todo or (discovery.problems and not skip) or not _is_complete(folder, converter, discovery):
-        folder.begin()
-    work = partial(convert_case, converter, description, folder)
-    stream = as_they_finish(work, todo, processes, _REMEDY, name=lambda case: case.id)
-    for record in progress(stream, len(todo), f"Converting {converter.name}"):
-        if "problems" in record:
-            discovery.problems[record["id"]] = record
-    if discovery.problems and not skip:
-        _stop(folder, discovery)
-    waiting = _count_waiting(folder, discovery)
-    if not waiting and discovery.problems and not skip:
-        _stop(folder, discovery)  # what is wrong are cases of other parts
-    converted, kept = sum(case.id not in discovery.problems for case in todo), len(share) - len(todo)
-    if waiting:
-        return Conversion(path, {}, converted, kept, waiting=waiting)
-    return replace(_complete(folder, converter, discovery, overwrite), converted=converted, kept=kept)
+    check_sources(path, discovery.cases)
+    is_whole = num_parts == 1
+    with alone(path) if is_whole else nullcontext():
+        records = _open(folder, converter, discovery, overwrite, skip)
+        description, share = discovery.survey.description, discovery.usable[part_id::num_parts]
+        todo = [case for case in share if not folder.is_done(case, records.get(case.id), description)]
+        looks = look_at_cases(converter, description, todo, processes, _REMEDY, progress)
+        if not yes:
+            check(judge(_seen(discovery, records, looks)), todo)
+        if folder.is_replaced(overwrite):
+            folder.clear()
+        if todo or (discovery.problems and not skip) or not _is_complete(folder, converter, discovery):
+            folder.begin()
+        work = partial(convert_case, converter, description, folder)
+        items = [(case, looks.get(case.id)) for case in todo]
+        stream = as_they_finish(work, items, processes, _REMEDY, name=lambda item: item[0].id)
+        for record in progress(stream, len(todo), f"Converting {converter.name}"):
+            if "problems" in record:
+                discovery.problems[record["id"]] = record
+        if discovery.problems and not skip:
+            _stop(folder, discovery)
+        waiting = _count_waiting(folder, discovery)
+        if not waiting and discovery.problems and not skip:
+            _stop(folder, discovery)  # what is wrong are cases of other parts
+        converted, kept = sum(case.id not in discovery.problems for case in todo), len(share) - len(todo)
+        if waiting:
+            return Conversion(path, {}, converted, kept, waiting=waiting)
+        with nullcontext() if is_whole else alone(path):
+            done = _complete(folder, converter, discovery, overwrite)
+    return replace(done, converted=converted, kept=kept)
 
 
 def _open(
@@ -128,9 +149,14 @@ def _open(
     """Make sure that the folder may be written to; return the records of what is in it."""
     cases = discovery.usable if skip else discovery.cases
     check_installed_split(folder.path.name, converter.splits(cases), folder.earlier_split(), overwrite)
-    folder.open(overwrite)
-    folder.check_unexpected_files(discovery.cases, discovery.survey.description.file_ending)
+    folder.check_ours(overwrite)
+    if folder.is_replaced(overwrite):
+        return {}
     records = folder.records()
+    if any(spec.metadata["adds_cases"] for spec in converter.options()):
+        keep_earlier_tests(folder, discovery, records)
+    expected = [*discovery.cases, *discovery.earlier_tests]
+    folder.check_unexpected_files(expected, discovery.survey.description.file_ending)
     problems = {**discovery.problems, **_known_problems(folder, discovery, records)}
     if skip:
         discovery.problems = problems
@@ -143,6 +169,12 @@ def _open(
     return records
 
 
+def _seen(discovery: Discovery, records: Mapping[str, Record], looks: Mapping[str, Look]) -> list[Seen]:
+    """Return all cases that were looked at, now or by an earlier run."""
+    found = {case.id: looks.get(case.id) or stored_look(records.get(case.id, {})) for case in discovery.done}
+    return [Seen(case, look) for case in discovery.done if (look := found[case.id])]
+
+
 def _known_problems(
     folder: DatasetFolder, discovery: Discovery, records: Mapping[str, Record]
 ) -> dict[str, Record]:
@@ -152,8 +184,7 @@ def _known_problems(
 
 
 def _is_complete(folder: DatasetFolder, converter: Converter, discovery: Discovery) -> bool:
-    usable = discovery.usable
-    return folder.is_complete(converter.splits(usable), [case.id for case in usable])
+    return folder.is_complete(converter.splits(discovery.usable), [case.id for case in discovery.done])
 
 
 def _count_waiting(folder: DatasetFolder, discovery: Discovery) -> int:
@@ -193,7 +224,8 @@ def _complete(
         for case in discovery.cases:
             if case.id in discovery.problems:
                 folder.remove(case, description.file_ending)
-        report = build_report(converter, discovery, folder.identity, records, splits)
+        doubts = [doubt.note() for doubt in judge(_seen(discovery, records, {}))]
+        report = build_report(converter, discovery, folder.identity, records, splits, doubts)
         folder.finish(report, splits, dataset_json(converter, description, folder.path.name, training))
     split_file = installed_split(folder.path.name) if splits else None
     return Conversion(folder.path, dict(read_json(folder.report)), 0, 0, split_file, completed=is_new)

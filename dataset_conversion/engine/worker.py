@@ -6,6 +6,7 @@ that is wrong leaves a record of what is wrong, and no file.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +19,9 @@ from nnunet_ext.dataset_conversion.base.case import Case, Note, Sample
 from nnunet_ext.dataset_conversion.base.converter import Converter
 from nnunet_ext.dataset_conversion.base.description import IGNORE, DatasetDescription
 from nnunet_ext.dataset_conversion.base.label_maps import size_text
+from nnunet_ext.dataset_conversion.base.looks import Look, digest
 from nnunet_ext.dataset_conversion.engine.formats import ImageFormat, format_of
+from nnunet_ext.dataset_conversion.engine.looking import as_record
 from nnunet_ext.dataset_conversion.engine.output import (
     IMAGES,
     INSTANCES,
@@ -38,9 +41,19 @@ EMPTY = "empty masks"  # kind of the note on a case without foreground
 
 
 def convert_case(
-    converter: Converter, description: DatasetDescription, folder: DatasetFolder, case: Case
+    converter: Converter,
+    description: DatasetDescription,
+    folder: DatasetFolder,
+    item: tuple[Case, Look | None],
 ) -> Record:
     """Read, check and write one case.
+
+    Parameters
+    ----------
+    converter, description, folder
+        The dataset.
+    item : tuple of (Case, Look or None)
+        The case, and what it looks like if that was looked at.
 
     Returns
     -------
@@ -52,6 +65,7 @@ def convert_case(
     UserError
         If the output cannot be written (the disk is full, say).
     """
+    case, look = item
     root = folder.source
     sources = fingerprints(case, root)
     try:
@@ -66,6 +80,7 @@ def convert_case(
             record = problem_record(case, sources, problems, root)
         else:
             record = _describe(sample, case, description, root) | {"sources": sources}
+            record["look"] = as_record(look or _digests(sample))
             record["outputs"] = dict(_write(sample, case, folder, description))
         folder.add_record(record)
     return record
@@ -117,6 +132,15 @@ def _check_images(
             image = case.images[number] if len(case.images) == len(images) else file
             problems.append(f"{image}: holds values that are not finite (NaN or infinity)")
     return problems
+
+
+def _digests(sample: Sample) -> Look:
+    """Return digests of image and label, by which copies are found."""
+    files = [image for image in sample.images if isinstance(image, Path)]
+    copied = hashlib.blake2b(b"".join(file.read_bytes() for file in files), digest_size=16).hexdigest()
+    pixels = [image for image in sample.images if not isinstance(image, Path)]
+    label = "" if sample.label is None else digest([sample.label])
+    return Look(copied if files else digest(pixels), label)
 
 
 def _describe(sample: Sample, case: Case, description: DatasetDescription, root: Path) -> Record:

@@ -61,6 +61,15 @@ _COMMON: dict[str, tuple[type, Any]] = {
             "skip: a dataset without them.",
         ),
     ),
+    "yes": (
+        bool,
+        typer.Option(
+            False,
+            "--yes",
+            help="Go on where images and labels look as if the folders were mixed up (labels like grey "
+            "images, no background, the same images for training and test).",
+        ),
+    ),
     "part_id": (
         int,
         typer.Option(0, "--part-id", "-part_id", help="Job arrays: which part this is, from 0."),

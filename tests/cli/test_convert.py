@@ -211,7 +211,7 @@ def stacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for place, number in (("images", 2), ("labels", 2), ("new", 1)):
         (tmp_path / place).mkdir()
         for i in range(number):
-            pixels = ids if place == "labels" else (ids * 20 + i).astype(np.uint8)
+            pixels = ids if place == "labels" else (ids * 20 + i + 2 * (place == "new")).astype(np.uint8)
             tifffile.imwrite(tmp_path / place / f"c{i}.tif", pixels, photometric="minisblack")
     return tmp_path
 
@@ -251,11 +251,13 @@ def test_both_spellings_of_the_name(stacks: Path) -> None:
 
 
 def test_test_images_and_their_labels(stacks: Path) -> None:
+    (stacks / "new_labels").mkdir()
+    (stacks / "new_labels/c0.tif").write_bytes((stacks / "labels/c0.tif").read_bytes())
     run(
         *("instances", "-i", stacks / "images", "-l", stacks / "labels", "-d", 510),
-        *("--test", stacks / "images", stacks / "labels"),
+        *("--test", stacks / "new", stacks / "new_labels"),
     )
-    assert len(list((stacks / "raw/Dataset510_Instances/instancesTs").iterdir())) == 2
+    assert len(list((stacks / "raw/Dataset510_Instances/instancesTs").iterdir())) == 1
 
 
 @pytest.mark.parametrize(

@@ -262,12 +262,16 @@ def test_channels_in_several_files(tmp_path, raw) -> None:
     for i in range(2):
         save_png(tmp_path / f"labels/c{i}.png", cells((40, 40)))
         for channel in range(2):
-            for place in ("images", "new"):
-                save_png(tmp_path / place / f"c{i}_{channel:04d}.png", grey((40, 40), seed=channel))
+            for seed, place in enumerate(("images", "new")):
+                save_png(
+                    tmp_path / place / f"c{i}_{channel:04d}.png", grey((40, 40), seed=channel + 2 * seed)
+                )
     folder = run(tmp_path / "images", tmp_path / "labels", test=(tmp_path / "new",)).folder
     for number in range(2):
-        for file in (f"imagesTr/c0_{number:04d}.tif", f"imagesTs/test_c1_{number:04d}.tif"):
-            np.testing.assert_array_equal(tifffile.imread(folder / file), grey((40, 40), seed=number))
+        for seed, file in enumerate((f"imagesTr/c0_{number:04d}.tif", f"imagesTs/test_c1_{number:04d}.tif")):
+            np.testing.assert_array_equal(
+                tifffile.imread(folder / file), grey((40, 40), seed=number + 2 * seed)
+            )
 
 
 def test_constant_and_empty_images_are_noted(folders, raw) -> None:
@@ -285,7 +289,8 @@ def test_constant_and_empty_images_are_noted(folders, raw) -> None:
 def test_names_become_case_ids(tmp_path, raw) -> None:
     for place in ("images", "labels"):
         (tmp_path / place).mkdir()
-        save_png(tmp_path / place / "cell 1 (a).png", cells((40, 40)).astype(np.uint8))
+        pixels = grey((40, 40)) if place == "images" else cells((40, 40)).astype(np.uint8)
+        save_png(tmp_path / place / "cell 1 (a).png", pixels)
     assert list(run(tmp_path / "images", tmp_path / "labels").report["cases"]) == ["cell_1_a_"]
 
 
@@ -294,7 +299,9 @@ def test_names_become_case_ids(tmp_path, raw) -> None:
 
 def test_test_images_with_and_without_labels(folders, raw) -> None:
     images, labels = folders(save_png, ".png", lambda i: grey((40, 40)), lambda i: cells((40, 40)))
-    new, truth = folders(save_png, ".png", lambda i: grey((40, 40)), lambda i: cells((40, 40)), 2, "new")
+    new, truth = folders(
+        save_png, ".png", lambda i: grey((40, 40), seed=9 + i), lambda i: cells((40, 40)), 2, "new"
+    )
     for file in (*new.iterdir(), *truth.iterdir()):
         file.rename(file.with_name(f"n{file.name}"))
     folder = run(images, labels, test=(new,)).folder
@@ -310,21 +317,23 @@ def test_test_images_with_and_without_labels(folders, raw) -> None:
 
 def test_new_images_can_be_added_to_predict(folders, raw) -> None:
     images, labels = folders(save_png, ".png", lambda i: grey((40, 40)), lambda i: cells((40, 40)))
-    new, _ = folders(save_png, ".png", lambda i: grey((40, 40)), lambda i: cells((40, 40)), 2, "new")
+    new, _ = folders(
+        save_png, ".png", lambda i: grey((40, 40), seed=9 + i), lambda i: cells((40, 40)), 2, "new"
+    )
     run(images, labels)
     result = run(images, labels, test=(new,))
     assert (result.converted, result.kept) == (2, 3)
     assert json.loads((result.folder / "dataset.json").read_text())["numTraining"] == 3
-    with pytest.raises(
-        UserError,
-        match=r"(?s)not in the folders given: imagesTs/test_c0_0000.png.*an earlier --test",
-    ):
-        run(images, labels)
+    assert run(images, labels).nothing_to_do  # the test images stay
+    assert len(list((result.folder / "imagesTs").iterdir())) == 2
 
 
 def test_test_images_of_the_same_name_get_another_id(folders, raw) -> None:
     images, labels = folders(save_png, ".png", lambda i: grey((40, 40)), lambda i: cells((40, 40)))
-    folder = run(images, labels, test=(images, labels)).folder
+    new, _ = folders(
+        save_png, ".png", lambda i: grey((40, 40), seed=9 + i), lambda i: cells((40, 40)), name="new"
+    )
+    folder = run(images, labels, test=(new, labels)).folder
     assert sorted(p.name for p in (folder / "imagesTs").iterdir()) == [
         f"test_c{i}_0000.png" for i in range(3)
     ]
@@ -573,7 +582,7 @@ def h5_folder(tmp_path: Path, raw: Path) -> Path:
         (tmp_path / place).mkdir()
         for i in range(number):
             with h5py.File(tmp_path / place / f"{place}{i}.h5", "w") as file:
-                file["raw"] = grey((6, 40, 40), seed=i)
+                file["raw"] = grey((6, 40, 40), seed=i if place == "h5" else 9 + i)
                 file["raw"].attrs["element_size_um"] = (0.5, 0.2, 0.2)
                 if place == "h5" or i:
                     file["label"] = cells((6, 40, 40))
