@@ -73,7 +73,7 @@ def _refuse_replacing(earlier: Mapping[str, Record], now: Mapping[str, Case], fo
                     f"{folder.path.name} has test cases of these names already, made from other files:",
                     *lines,
                     "Rename the new images; or give their labels too, if these are new versions of the same "
-                    "images; or convert everything again with --overwrite, which keeps only what is given then.",
+                    "images; or convert all again with --overwrite, which keeps only what is given then.",
                 ]
             )
         )
