@@ -27,7 +27,7 @@ from nnunet_ext.dataset_conversion import (
 )
 from nnunet_ext.images.files import HDF5_ENDINGS, IMAGE_ENDINGS, LABEL_ENDINGS, ending_of, stem_of
 from nnunet_ext.images.hdf5 import datasets
-from nnunet_ext.images.tif import spacing_files
+from nnunet_ext.images.tif_spacing import spacing_files
 
 
 @dataclass(frozen=True)
