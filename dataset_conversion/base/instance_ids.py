@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunet_ext.arrays.checks import digits
 from nnunet_ext.dataset_conversion.base.case import Note
 from nnunet_ext.errors import UnusableCase
 from nnunet_ext.images.image import Header
@@ -47,11 +48,11 @@ def as_ids(labels: NDArray[Any], file: Path) -> Ids:
     if kind == "f":
         odd = [plane[np.trunc(plane) != plane] for plane in labels]  # not a number is among them
         if any(values.size for values in odd):
-            example = next(float(values[0]) for values in odd if values.size)
-            raise UnusableCase(f"{file}: holds {example:g}, but instance ids are whole numbers from 0")
+            example = next(values[0] for values in odd if values.size)
+            raise UnusableCase(f"{file}: holds {digits(example)}, but instance ids are whole numbers from 0")
     smallest, largest = labels.min(), labels.max()
     if smallest < 0:
-        raise UnusableCase(f"{file}: holds {smallest:g}, but instance ids are whole numbers from 0")
+        raise UnusableCase(f"{file}: holds {digits(smallest)}, but instance ids are whole numbers from 0")
     if largest > _LARGEST_ID:
         raise UnusableCase(f"{file}: holds {largest:.0f}, but instance ids end at {_LARGEST_ID} (32 bits)")
     return labels.astype(instance_dtype(int(largest)), copy=False)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunet_ext.arrays.checks import digits
 from nnunet_ext.dataset_conversion.base.case import RELABELLED, ROUNDED, THRESHOLDED, Note
 from nnunet_ext.errors import UnusableCase
 
@@ -32,7 +33,7 @@ def as_labels(values: NDArray[Any], file: Path) -> tuple[NDArray[np.integer[Any]
     with np.errstate(invalid="ignore"):
         odd = ~(np.abs(values - whole) <= _CLOSE)
     if odd.any():
-        raise UnusableCase(f"{file}: holds {values[odd][0]:g}, but labels are whole numbers")
+        raise UnusableCase(f"{file}: holds {digits(values[odd][0])}, but labels are whole numbers")
     inexact = int(np.count_nonzero(values != whole))
     notes = (
         (Note(ROUNDED, f"{file}: {inexact} voxels such as {values[values != whole][0]!r}"),)

@@ -83,6 +83,19 @@ def binary_mask(mask: NDArray[Any]) -> NDArray[np.bool_]:
     return mask != 0
 
 
+def digits(value: Any) -> str:
+    """Return a number with all digits that tell it from others, for messages.
+
+    Examples
+    --------
+    >>> digits(1.000001), digits(np.float32(-1)), digits(16_777_217)
+    ('1.000001', '-1', '16777217')
+    """
+    if isinstance(value, (int, np.integer)):
+        return str(int(value))
+    return np.format_float_positional(value, trim="-")
+
+
 def check_spacing(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
     """One positive edge length per axis; ones without `spacing`."""
     if spacing is None:

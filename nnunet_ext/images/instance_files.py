@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunet_ext.arrays.checks import check_spacing
 from nnunet_ext.errors import UserError
 from nnunet_ext.images import tif
 from nnunet_ext.images.image import Hints
 from nnunet_ext.images.tif_layout import check_channel
 
 ENDING = ".tif"
+_AXES = (2, 3)
 
 
 def instance_dtype(largest_id: int) -> type[np.unsignedinteger[Any]]:
@@ -46,7 +48,15 @@ def write_instances(path: Path, instances: NDArray[Any], spacing: Sequence[float
     ------
     UserError
         If an id is beyond 32 bits.
+    ValueError
+        If these are no ids: not 2D or 3D integers, or negative ones; or the spacing does not fit.
     """
+    if instances.ndim not in _AXES or instances.dtype.kind not in "ui":
+        raise ValueError(f"instances are integers in 2D or 3D; got {instances.dtype} {instances.shape}")
+    if instances.min(initial=0) < 0:
+        raise ValueError(f"instance ids are positive, 0 is background; got {instances.min()}")
+    if spacing is not None:
+        spacing = check_spacing(spacing, instances.ndim)
     dtype = instance_dtype(int(instances.max(initial=0)))
     tif.write(path, instances.astype(dtype, copy=False), spacing)
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.image import Grid, Header, Hints, Image, unreadable
+from nnunet_ext.images.png_integrity import SIGNATURE, check_png
 
 if TYPE_CHECKING:
     import PIL.Image
 
-_PNG = b"\x89PNG\r\n\x1a\n"
 #: Pillow's mode -> channels, type, alpha channel; every other mode is read as RGB
 _MODES = {
     "1": (1, "bool", False),
@@ -26,22 +26,32 @@ _MODES = {
     "RGBA": (3, "uint8", True),
     **dict.fromkeys(("I;16", "I;16B", "I;16L"), (1, "uint16", False)),
 }
+#: colour type of a png of 16 bits and several channels -> channels, alpha channel
+_DEEP = {2: (3, False), 4: (1, True), 6: (3, True)}
 
 
 def header(path: Path, hints: Hints) -> Header:
     """Read what the file says about its image; see `files.read_header`."""
     with _opened(path) as picture:
+        images = getattr(picture, "n_frames", 1)
+        if images > 1 and picture.format != "MPO":  # a jpg with its preview
+            raise UserError(f"{path}: holds {images} images. Save one image per file.")
+        if hints.label and picture.format in ("JPEG", "MPO"):
+            raise UserError(
+                f"{path}: is a jpg, which changes the numbers of labels. Save them as tif or png."
+            )
         channels, dtype, alpha = _kind(picture, hints)
-        if _is_deep_colour(path):
-            dtype = "uint16"
+        if deep := _deep_colour(path):
+            (channels, alpha), dtype = deep, "uint16"
         return Header((picture.height, picture.width), channels, np.dtype(dtype), Grid(), alpha)
 
 
 def read(path: Path, hints: Hints) -> Image:
     """Read the image; see `files.read_image`."""
     about = header(path, hints)
+    check_whole(path)
     with _opened(path) as picture:
-        if _is_deep_colour(path):
+        if _deep_colour(path):
             import imagecodecs
 
             pixels = imagecodecs.png_decode(path.read_bytes())
@@ -52,18 +62,24 @@ def read(path: Path, hints: Hints) -> Image:
     return Image(pixels[: about.channels], about.grid)
 
 
+def check_whole(path: Path, labels: bool = False) -> None:
+    """Check that no row of a png is missing; see `files.check_whole`. Of a jpg or bmp Pillow notices it."""
+    with _opened(path):
+        check_png(path)
+
+
 def _kind(picture: PIL.Image.Image, hints: Hints) -> tuple[int, str, bool]:
     if picture.mode == "P" and hints.label:
         return 1, "uint8", False
     return _MODES.get(picture.mode, (3, "uint8", False))
 
 
-def _is_deep_colour(path: Path) -> bool:
-    """Tell whether this is a png of 16 bits per channel and several channels, of which Pillow keeps 8."""
+def _deep_colour(path: Path) -> tuple[int, bool] | None:
+    """Return channels and alpha of a png of 16 bits and several channels, of which Pillow keeps 8 bits."""
     with path.open("rb") as file:
         start = file.read(26)
-    depth, colour_type = start[24:25], start[25:26]
-    return start.startswith(_PNG) and depth == b"\x10" and colour_type in (b"\x02", b"\x04", b"\x06")
+    is_deep = start.startswith(SIGNATURE) and start[24:25] == b"\x10"
+    return _DEEP.get(start[25]) if is_deep and len(start) > 25 else None
 
 
 @contextmanager
@@ -77,5 +93,7 @@ def _opened(path: Path) -> Iterator[PIL.Image.Image]:
         raise UserError(
             f"{path}: too large for a png or jpg reader, nnU-Net's too. Save it as tif."
         ) from error
+    except UserError:
+        raise
     except Exception as error:  # the decoders raise OSError, SyntaxError, ValueError, ...
         raise unreadable(path, "an image") from error

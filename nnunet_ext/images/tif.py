@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import replacing
 from nnunet_ext.images.image import Grid, Header, Hints, Image, unreadable
+from nnunet_ext.images.memory import check_memory
 from nnunet_ext.images.tif_integrity import damage_raised, only_series
 from nnunet_ext.images.tif_layout import TifLayout, check_channel, check_slices, layout_of
 from nnunet_ext.images.tif_spacing import tif_spacing
@@ -34,6 +35,7 @@ def read(path: Path, hints: Hints) -> Image:
     """Read the image; see `files.read_image`."""
     with opened(path) as tif:
         about, layout = _header(tif, path, hints)
+        check_memory(path, tif.series[0].shape, about.dtype)
         pixels = layout.pixels(tif.series[0].asarray())
     if hints.label:
         check_slices(layout, pixels[0], path)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunet_ext.arrays.checks import digits
 from nnunet_ext.errors import UnusableCase, UserError
 from nnunet_ext.images.files import check_whole
 from nnunet_ext.images.image import Grid
@@ -90,7 +91,7 @@ def read_labels(reader: Any, file: Path, labels: Collection[int]) -> tuple[NDArr
     segmentation = _as_labels(channels[0], labels)
     if segmentation is None:  # np.unique is slow on large volumes, so only now
         unknown = sorted(set(np.unique(channels).tolist()) - set(labels))
-        listed = ", ".join(f"{value:g}" for value in unknown[:_LISTED])
+        listed = ", ".join(digits(value) for value in unknown[:_LISTED])
         more = ", …" if len(unknown) > _LISTED else ""
         raise UnusableCase(f"{file}: contains {listed}{more}, not in the labels of dataset.json")
     grid = grid_of(reader, file, properties)

@@ -63,6 +63,55 @@ def test_colour_tif_loses_alpha(tmp_path):
     assert check(tmp_path / "b.tif", with_alpha[..., :3].transpose(2, 0, 1)).alpha
 
 
+CHANNELS = ramp(8, 9, 4)
+
+
+@pytest.mark.parametrize(
+    ("stored", "how"),
+    [
+        (CHANNELS, {"photometric": "rgb", "extrasamples": ["unspecified"]}),
+        (CHANNELS, {"photometric": "minisblack", "planarconfig": "contig"}),
+        (CHANNELS.transpose(2, 0, 1), {"photometric": "minisblack", "planarconfig": "separate"}),
+        (CHANNELS.transpose(2, 0, 1), {}),  # stored as planes of RGB with alpha, which nobody asked for
+        (CHANNELS.transpose(2, 0, 1), {"imagej": True, "metadata": {"axes": "CYX"}}),
+        (CHANNELS.transpose(2, 0, 1), {"ome": True, "metadata": {"axes": "CYX"}}),
+        (CHANNELS.transpose(2, 0, 1), {"photometric": "minisblack", "metadata": None}),
+        (CHANNELS, {"photometric": "separated"}),  # CMYK
+    ],
+)
+def test_a_fourth_channel_that_is_no_alpha_stays(tmp_path, stored, how):
+    tifffile.imwrite(tmp_path / "a.tif", stored, **how)
+    assert not check(tmp_path / "a.tif", CHANNELS.transpose(2, 0, 1), Hints(dimension=2)).alpha
+
+
+@pytest.mark.parametrize("kind", ["assocalpha", "unassalpha"])
+def test_what_is_declared_as_alpha_is_dropped(tmp_path, kind):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, CHANNELS, photometric="rgb", extrasamples=[kind])
+    assert check(path, CHANNELS[..., :3].transpose(2, 0, 1)).alpha
+    tifffile.imwrite(
+        path, CHANNELS[..., :2], photometric="minisblack", planarconfig="contig", extrasamples=[kind]
+    )
+    assert check(path, CHANNELS[None, ..., 0]).alpha
+    tifffile.imwrite(path, CHANNELS.transpose(2, 0, 1), photometric="rgb", extrasamples=[kind], metadata=None)
+    assert check(path, CHANNELS[..., :3].transpose(2, 0, 1)).alpha
+    tifffile.imwrite(
+        path, CHANNELS, photometric="rgb", extrasamples=[kind], ome=True, metadata={"axes": "YXS"}
+    )
+    assert check(path, CHANNELS[..., :3].transpose(2, 0, 1)).alpha
+    five = np.dstack([CHANNELS, CHANNELS[..., 0]])  # the alpha channel is not the last one
+    tifffile.imwrite(path, five, photometric="rgb", extrasamples=[kind, "unspecified"])
+    assert check(path, five[..., [0, 1, 2, 4]].transpose(2, 0, 1)).alpha
+
+
+def test_an_image_larger_than_the_memory_is_named_before_it_is_read(tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 1024, 1024), np.uint16), compression="zlib")
+    monkeypatch.setattr("nnunet_ext.images.memory._memory", lambda: 2.0**26)
+    said = r"a.tif: does not fit into memory: 64 x 1024 x 1024 uint16, 0.1 GiB, but this machine has 0.1 GiB"
+    with pytest.raises(UserError, match=said):
+        read_image(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize("unit", ["um", "micron", "\\u00B5m"])
 def test_imagej_stack_in_micrometres(tmp_path, unit):
     stack = ramp(5, 8, 9)

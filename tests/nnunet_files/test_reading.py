@@ -92,7 +92,15 @@ def test_only_some_of_many_unknown_labels_are_listed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.5, r"0\.5"), (-1, "-1"), (np.inf, "inf"), (np.nan, "nan"), (1e9, r"1e\+09")]
+    ("value", "text"),
+    [
+        (0.5, r"0\.5"),
+        (-1, "-1"),
+        (np.inf, "inf"),
+        (np.nan, "nan"),
+        (1e9, "1000000000"),
+        (1.0009765625, r"1\.0009765625"),
+    ],
 )
 def test_what_is_no_label_is_named(value, text):
     array = LABELS[None, None].astype(np.float32)
@@ -102,8 +110,8 @@ def test_what_is_no_label_is_named(value, text):
         def read_seg(self, file):
             return array, {"spacing": [1, 1, 1]}
 
-    with pytest.raises(UnusableCase, match=rf"a\.png: contains {text}, not"):
-        read_labels(Reader(), Path("a.png"), range(4))
+    with pytest.raises(UnusableCase, match=rf"a\.labels: contains {text}, not"):
+        read_labels(Reader(), Path("a.labels"), range(4))
 
 
 def test_labels_above_255_need_16_bits(tmp_path):

@@ -40,6 +40,8 @@ def test_ids_beyond_16_bits_are_fine(largest, dtype):
     [
         ([0, -1], "int16", "holds -1, but instance ids are whole numbers from 0"),
         ([0, -3], "float32", "holds -3"),
+        ([0, 1.000001], "float64", "holds 1.000001, but instance ids"),
+        ([0, 1.000001], "float32", "holds 1.000001, but instance ids"),
         ([0, 1.5], "float64", "holds 1.5, but instance ids are whole numbers from 0"),
         ([0, np.nan], "float32", "holds nan"),
         ([0, np.inf], "float32", "holds inf"),

@@ -33,6 +33,11 @@ def test_almost_whole_numbers_are_rounded() -> None:
     assert as_labels(np.array([True, False]), FILE)[0].tolist() == [1, 0]
 
 
+def test_fractions_are_named_with_all_digits() -> None:
+    with pytest.raises(UnusableCase, match=r"holds 100000\.01, but labels are whole numbers"):
+        as_labels(np.array([0, 100000.01]), FILE)
+
+
 @pytest.mark.parametrize("value", [0.5, 1.002, np.nan, np.inf])
 def test_fractions_are_refused(value: float) -> None:
     with pytest.raises(UnusableCase, match=r"a.png: holds .*, but labels are whole numbers"):
