@@ -82,7 +82,7 @@ def instances(
     ] = None,
     processes: Annotated[int, typer.Option("-np", min=1, help="Number of processes.")] = 1,
     dataset_json: Annotated[
-        Path | None, typer.Option("-djfile", help="dataset.json. Default: the one in PRED or above it.")
+        Path | None, typer.Option("-djfile", help="dataset.json. Default: the one in PRED or above.")
     ] = None,
     cell: Annotated[
         str | None,
@@ -101,7 +101,8 @@ def instances(
 
     Components of the cell class are the instances; every touching voxel goes to the nearest one. With one
     foreground class: its components. --method map works on the label files; the others, and --gap second
-    or uniform, on what nnUNetv2_predict --save_probabilities left. A rerun goes on where it stopped.
+    or uniform, on what nnUNetv2_predict --save_probabilities left. Instances have the axes and the spacing of
+    the label files. A rerun goes on where it stopped; an evaluation of instances it replaces is removed.
 
     Example: nnunet_ext instances -i predictions -o instances --min-size 20 -np 4
     """
@@ -125,6 +126,8 @@ def instances(
     kept = f", {result.kept} kept from an earlier run" if result.kept else ""
     made = len(result.cases) - result.kept
     say(f"{made} made{kept}, in {output}")
+    for note in result.notes:
+        say(f"Note: {note}")
     if result.problems:
         listed = "\n  ".join(result.problems)
         number = len(result.problems) + len(result.cases)

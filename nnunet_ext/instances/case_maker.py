@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.errors import UnusableCase
+from nnunet_ext.errors import UnusableCase, UserError, out_of_memory
+from nnunet_ext.images.image import Grid
 from nnunet_ext.images.instance_files import ENDING, write_instances
 from nnunet_ext.instances.from_probabilities import from_probabilities
 from nnunet_ext.instances.from_semantic import from_semantic
 from nnunet_ext.instances.options import CellClasses, InstanceOptions
+from nnunet_ext.nnunet_files.orientation import Turn, turn_to_file
 from nnunet_ext.nnunet_files.reading import read_labels, read_probabilities
 
 _COUNTED_AT_ONCE = 1 << 22
@@ -56,25 +59,23 @@ class CaseMaker:
             with self._scratch(case) as scratch:
                 instances, spacing = self._make(files, scratch)
                 write_instances(self.output / f"{case}{ENDING}", instances, spacing)
-                return _statistics(instances)
+                return {**_statistics(instances), "spacing": None if spacing is None else list(spacing)}
         except UnusableCase as problem:
             return problem
-        except MemoryError:
-            hint = "" if self.options.tile or self.options.method == "watershed" else " Try --tile."
-            return UnusableCase(f"{files[-1]}: not enough memory.{hint}")
+        except UserError as problem:
+            return UnusableCase(f"{case}: {problem}")
+        except MemoryError as error:
+            tiles = "" if self.options.tile or self.options.method == "watershed" else "--tile, or "
+            return UnusableCase(out_of_memory(files[-1], error, f"Try {tiles}fewer processes (-np)."))
 
     def _make(self, files: list[Path], scratch: Path | None) -> tuple[NDArray[Any], tuple[float, ...] | None]:
+        """Return the instances with the axes of the file, and their spacing, if it is known."""
         labels, grid = read_labels(self.reader, files[0], range(self.classes.largest + 1))
-        spacing = grid.spacing
-        if self.options.spacing is not None:
-            spacing = self.options.spacing[-labels.ndim :]
-        if self.options.connectivity is not None and not 1 <= self.options.connectivity <= labels.ndim:
-            raise UnusableCase(
-                f"{files[0]}: --connectivity is 1 to {labels.ndim} in {labels.ndim}D, "
-                f"got {self.options.connectivity}"
-            )
+        turn, shape = turn_to_file(self.reader, files[0], grid), labels.shape
+        labels = np.ascontiguousarray(turn.array(labels))
+        spacing = self._spacing(labels.ndim, grid, turn)
         common: dict[str, Any] = {
-            "connectivity": self.options.connectivity,
+            "connectivity": self._connectivity(files[0], labels.ndim),
             "min_size": self.options.min_size,
             "spacing": spacing,
             "tile": self.options.tile,
@@ -84,11 +85,10 @@ class CaseMaker:
         if not self.options.need_probabilities(self.classes):
             touching = self.classes.touching
             return from_semantic(labels, cell=self.classes.cell, touching=touching, **common), spacing
-        shape = labels.shape
         del labels
         p = read_probabilities(files[1], self.classes.largest + 1, shape, scratch)
         instances = from_probabilities(
-            [p[channel] for channel in self.classes.channels],
+            [turn.array(p[channel]) for channel in self.classes.channels],
             self.options.method,  # type: ignore[arg-type]
             gap=self.options.gap,  # type: ignore[arg-type]
             gamma_touching=self.options.gamma_touching,
@@ -97,14 +97,31 @@ class CaseMaker:
         )
         return instances, spacing
 
+    def _spacing(self, ndim: int, grid: Grid, turn: Turn) -> tuple[float, ...] | None:
+        if self.options.spacing is not None:
+            return self.options.spacing[-ndim:]
+        if grid.spacing is None or len(grid.spacing) == ndim == 2:
+            return grid.spacing
+        if len(grid.spacing) == 2:  # a slice that stands on edge: its thickness is not known
+            return None
+        return turn.steps(grid.spacing)[-ndim:]
+
+    def _connectivity(self, file: Path, ndim: int) -> int | None:
+        connectivity = self.options.connectivity
+        if connectivity is not None and not 1 <= connectivity <= ndim:
+            raise UnusableCase(f"{file}: --connectivity is 1 to {ndim} in {ndim}D, got {connectivity}")
+        return connectivity
+
     @contextmanager
     def _scratch(self, case: str) -> Iterator[Path | None]:
-        """Folder for the working files of a case, emptied first, since a killed run may have left it."""
+        """Folder for the working files of a case; what a killed run may have left of them goes first."""
+        folder = self.output / f".{case}.work"
+        shutil.rmtree(folder, ignore_errors=True)
+        for half in self.output.glob(f".{glob.escape(case)}{ENDING}.*.tmp"):
+            half.unlink(missing_ok=True)
         if self.options.tile is None:
             yield None
             return
-        folder = self.output / f".{case}.work"
-        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         try:
             yield folder
@@ -118,4 +135,5 @@ def _statistics(instances: NDArray[Any]) -> dict[str, Any]:
     flat = instances.reshape(-1)
     for start in range(0, flat.size, _COUNTED_AT_ONCE):  # bincount copies to int64
         size += np.bincount(flat[start : start + _COUNTED_AT_ONCE], minlength=count + 1)
-    return {"instances": count, "median_size": float(np.median(size[1:])) if count else None}
+    median = float(np.median(size[1:])) if count else None
+    return {"instances": count, "median_size": median, "shape": list(instances.shape)}

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from nnunet_ext.errors import UnusableCase, UserError
-from nnunet_ext.files import fingerprint, read_json, write_texts
-from nnunet_ext.images.instance_files import ENDING
+from nnunet_ext.files import fingerprint
 from nnunet_ext.instances.case_maker import CaseMaker
 from nnunet_ext.instances.options import CellClasses, InstanceOptions, find_cell_classes
-from nnunet_ext.nnunet_files.dataset_json import find_dataset_json, read_dataset_json
+from nnunet_ext.instances.prediction_folder import check_folder, find_description, find_files
+from nnunet_ext.instances.record import Record
+from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
 from nnunet_ext.nnunet_files.reading import find_reader
 from nnunet_ext.outputs import check_output_folder
 from nnunet_ext.worker_pool import Progress, as_they_finish, silent
 
 PathLike = str | os.PathLike[str]
-_RECORD = "instances.json"
+_LISTED = 5  # cases in a note
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,20 @@ class FolderInstances:
     Attributes
     ----------
     cases : dict
-        Case -> ``instances`` (their number), ``median_size`` (voxels, None without instances), ``source``.
+        Case -> ``instances`` (their number), ``median_size`` (voxels, None without instances), ``shape``,
+        ``spacing`` (None if unknown), ``source``, ``bytes``.
     kept : int
         How many of them an earlier run had made.
     problems : list of str
         One text per case that could not be made; the others are there.
+    notes : list of str
+        What is to be known about the others: no cells, no spacing, an evaluation that was removed.
     """
 
     cases: dict[str, dict[str, Any]]
     kept: int
     problems: list[str]
+    notes: list[str]
 
 
 def instances_from_folder(
@@ -58,7 +62,9 @@ def instances_from_folder(
     The most probable class with the gap as background is read from the label files, in any format of
     nnU-Net. Every other choice needs the ``.npz`` files that ``nnUNetv2_predict --save_probabilities``
     leaves beside them. The result is ``CASE.tif`` (see `nnunet_ext.images.instance_files`) with the
-    spacing of the label file. A rerun makes what is missing or has newer input, and keeps the rest.
+    axes and the spacing of the label file; without a spacing where that has none. A rerun makes what is
+    missing, damaged or has newer input, and keeps the rest; where instances are replaced, an evaluation that
+    `nnunet_ext evaluate` left in the folder is removed.
 
     Parameters
     ----------
@@ -69,7 +75,7 @@ def instances_from_folder(
     class_names : mapping, optional
         From "cell", "touching" and "gap" to the names in dataset.json, where these differ.
     dataset_json : path, optional
-        Default: the one in the prediction folder or above it.
+        Default: the one in the prediction folder or one of the two above it.
     processes : int
         Cases in work at a time.
     overwrite : bool
@@ -93,15 +99,16 @@ def instances_from_folder(
     options = options or InstanceOptions()
     options.check()
     prediction, output = Path(prediction_folder), Path(output_folder)
-    if not prediction.is_dir():
-        raise UserError(f"There is no folder {prediction}.")
+    check_folder(prediction)
     check_output_folder(output, [prediction])
     content, classes = _read_dataset(prediction, dataset_json, class_names or {}, options)
-    files = _find_files(prediction, content["file_ending"], options.need_probabilities(classes))
-    record = _Record(output, _parameters(options, classes))
-    record.open(files, overwrite)
+    files = find_files(prediction, content, options.need_probabilities(classes))
+    record = Record(output, _parameters(options, classes))
     sources = {case: _source(paths) for case, paths in files.items()}
+    record.open(files, overwrite)
     todo = {case: files[case] for case in files if not record.is_done(case, sources[case])}
+    replaced = overwrite or any(case in record.cases for case in todo)
+    removed = record.drop_evaluation() if replaced and todo else []
     results = _make(content, classes, options, output, todo, processes)
     problems = []
     for case, result in progress(results, len(todo), "Instances") if todo else results:
@@ -110,7 +117,8 @@ def instances_from_folder(
         else:
             record.add(case, {"source": sources[case], **result})
     made = {case: record.cases[case] for case in files if record.is_done(case, sources[case])}
-    return FolderInstances(made, len(files) - len(todo), sorted(problems))
+    notes = [*_about_evaluation(removed), *_about_spacing(made), *_about_empty(made)]
+    return FolderInstances(made, len(files) - len(todo), sorted(problems), notes)
 
 
 def _read_dataset(
@@ -120,7 +128,7 @@ def _read_dataset(
     options: InstanceOptions,
 ) -> tuple[dict[str, Any], CellClasses]:
     """Return the content of dataset.json, and the classes; a `UserError` if the options cannot use them."""
-    json_file = Path(dataset_json) if dataset_json else find_dataset_json(prediction, prediction)
+    json_file = Path(dataset_json) if dataset_json else find_description(prediction)
     content = read_dataset_json(json_file)
     classes = find_cell_classes(content, json_file, **class_names)
     if classes.others and options.need_probabilities(classes):
@@ -129,24 +137,6 @@ def _read_dataset(
             "--method map with --gap background, from the label files, is possible."
         )
     return content, classes
-
-
-def _find_files(folder: Path, file_ending: str, probabilities: bool) -> dict[str, list[Path]]:
-    """Case -> its label file and, if needed, its .npz."""
-    labels = sorted(path for path in folder.iterdir() if path.is_file() and path.name.endswith(file_ending))
-    if not labels:
-        raise UserError(f"No file ending in {file_ending} in {folder}. Is it the right folder?")
-    files = {path.name.removesuffix(file_ending): [path] for path in labels}
-    if not probabilities:
-        return files
-    missing = [case for case in files if not (folder / f"{case}.npz").is_file()]
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise UserError(
-            f"No {missing[0]}.npz{more} in {folder}: this method needs probabilities. Predict again with "
-            "--save_probabilities."
-        )
-    return {case: [*paths, folder / f"{case}.npz"] for case, paths in files.items()}
 
 
 def _parameters(options: InstanceOptions, classes: CellClasses) -> dict[str, Any]:
@@ -173,64 +163,7 @@ def _make(
     threads = max(1, (os.cpu_count() or 1) // max(1, min(processes, len(todo))))
     make = CaseMaker(reader, classes, options, output, threads)
     remedy = "Run the command again with a smaller -np or with --tile: finished cases are kept."
-    yield from as_they_finish(make, list(todo.items()), processes, remedy)
-
-
-class _Record:
-    """The file ``instances.json`` beside the instances, by which a rerun resumes.
-
-    Attributes
-    ----------
-    parameters : dict
-        What all instances of the folder depend on, as JSON gives it back.
-    cases : dict
-        Case -> ``source`` (name, size and time of each file), ``instances``, ``median_size``.
-    """
-
-    def __init__(self, folder: Path, parameters: dict[str, Any]) -> None:
-        self.folder = folder
-        self.parameters = parameters
-        self.cases: dict[str, dict[str, Any]] = {}
-
-    def open(self, cases: Iterable[str], overwrite: bool) -> None:
-        """Load what an earlier run left, or start anew; a `UserError` where that would mix or replace."""
-        path = self.folder / _RECORD
-        if overwrite or not path.exists():
-            others = [case for case in cases if (self.folder / f"{case}{ENDING}").exists()]
-            if others and not overwrite:
-                raise UserError(
-                    f"{self.folder} has {others[0]}{ENDING}, which this command did not make. Choose "
-                    "another folder for -o, or replace with --overwrite."
-                )
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.save()
-            return
-        content = read_json(path, "Delete it and run again with --overwrite.")
-        if not isinstance(content, dict) or not isinstance(content.get("cases"), dict):
-            raise UserError(f"{path} is not a record of this command. Choose another folder for -o.")
-        before = content.get("parameters")
-        if before != self.parameters:
-            raise UserError(
-                f"{self.folder} holds instances made with other parameters "
-                f"({_difference(before, self.parameters)}). Choose another folder for -o, or replace them "
-                "with --overwrite."
-            )
-        self.cases = content["cases"]
-
-    def is_done(self, case: str, source: Any) -> bool:
-        """Whether the instances of a case are there, made from these files."""
-        made_from = self.cases.get(case, {}).get("source")
-        return made_from == source and (self.folder / f"{case}{ENDING}").is_file()
-
-    def add(self, case: str, entry: dict[str, Any]) -> None:
-        """Remember a finished case, at once: the next one may fail."""
-        self.cases[case] = entry
-        self.save()
-
-    def save(self) -> None:
-        """Write the file."""
-        content = {"parameters": self.parameters, "cases": dict(sorted(self.cases.items()))}
-        write_texts({self.folder / _RECORD: json.dumps(content, indent=1) + "\n"})
+    yield from as_they_finish(make, list(todo.items()), processes, remedy, name=lambda item: item[0])
 
 
 def _source(files: Iterable[Path]) -> list[list[Any]]:
@@ -238,7 +171,39 @@ def _source(files: Iterable[Path]) -> list[list[Any]]:
     return [[file.name, *(fingerprint(file) or ())] for file in files]
 
 
-def _difference(before: Any, now: dict[str, Any]) -> str:
-    before = before if isinstance(before, dict) else {}
-    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    return ", ".join(f"{key} {before.get(key)} → {now.get(key)}" for key in keys)
+def _about_evaluation(removed: list[Path]) -> list[str]:
+    if not removed:
+        return []
+    names = " and ".join(path.name for path in removed)
+    return [f"Removed {names} from {removed[0].parent}: of the instances before. Evaluate again."]
+
+
+def _about_spacing(cases: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Say which volumes have no spacing: in them the nearest cell may be another one."""
+    unknown = [
+        case for case, entry in cases.items() if len(entry.get("shape", ())) == 3 and entry["spacing"] is None
+    ]
+    if not unknown:
+        return []
+    return [
+        f"No voxel spacing is stated for {_some(unknown, len(cases))}. None is written, and the nearest cell "
+        "is the nearest in voxels: if they are not cubes, give --spacing z y x."
+    ]
+
+
+def _about_empty(cases: Mapping[str, dict[str, Any]]) -> list[str]:
+    empty = [case for case, entry in cases.items() if not entry["instances"]]
+    if not empty:
+        return []
+    if len(empty) == len(cases):
+        return [
+            "No instances in any case: no voxel is predicted as a cell, or --min-size or a threshold drops "
+            "them all. Look at the predictions."
+        ]
+    return [f"No instances in {_some(empty, len(cases))}."]
+
+
+def _some(cases: Sequence[str], number: int) -> str:
+    """Name some of the cases, and say how many of all they are."""
+    more = ", ..." if len(cases) > _LISTED else ""
+    return f"{len(cases)} of {number} cases ({', '.join(cases[:_LISTED])}{more})"

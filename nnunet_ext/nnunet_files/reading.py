@@ -51,7 +51,7 @@ def find_reader(dataset_json: dict[str, Any], example: Path) -> Any:
 
     # nnU-Net tries the readers on an example and prints the tracebacks of those that fail. If all do, the
     # example is broken: take the reader of the file ending, and name the file with the other broken ones.
-    for file in (str(example), None):
+    for file in (str(example) if _is_text(example) else None, None):
         silenced = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
         with contextlib.suppress(RuntimeError), silenced[0], silenced[1]:
             return determine_reader_writer_from_dataset_json(dataset_json, file, verbose=False)()
@@ -210,8 +210,19 @@ def _unpack(file: Path, folder: Path) -> Path:
     return unpacked
 
 
+def _is_text(file: Path) -> bool:
+    """Whether a name can be given to SimpleITK, which ends the whole process otherwise."""
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _check_whole(reader: Any, file: Path, labels: bool = False) -> None:
     """Refuse a damaged file before nnU-Net's reader fills it up with zeros."""
+    if not _is_text(file):
+        raise UnusableCase(f"{str(file)!a}: its name is no text (not UTF-8). Rename it.")
     try:
         check_whole(file, labels)
     except UserError as error:
