@@ -116,7 +116,7 @@ def _print_notes(kind: str, texts: list[str], limit: int = 10) -> None:
 
 
 def _print_problems(report: dict[str, Any], limit: int = 20) -> None:
-    """Print what is not in the dataset: cases that are wrong, and those left out on purpose."""
+    """Print what is not in the dataset: cases that are wrong, and those that are not meant to be in it."""
     wrong = [line for record in report["not_converted"].values() for line in record["problems"]]
     if wrong:
         warn(f"{count(len(report['not_converted']), 'case')} that cannot be converted", "Skipped:")
@@ -126,7 +126,7 @@ def _print_problems(report: dict[str, Any], limit: int = 20) -> None:
             err.print(f"  and {len(wrong) - limit} more lines, see the report")
     reasons = Counter(report["left_out"].values())
     for reason, number in reasons.items():
-        say(f"Left out: {count(number, 'case')}: {reason}")
+        say(f"Not converted, on purpose: {count(number, 'case')}: {reason}")
 
 
 def _print_split(conversion: Conversion) -> None:
