@@ -7,6 +7,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 
+collect_ignore = ["seeds/sitecustomize.py"]  # some systems have a module of this name, imported before
 SEEDS = str(Path(__file__).parent / "seeds")
 sys.path.insert(0, SEEDS)
 

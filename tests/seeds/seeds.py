@@ -54,5 +54,6 @@ class _AfterImport(MetaPathFinder):
 
 
 def install():
-    """Seed this process as soon as it can train."""
-    sys.meta_path.insert(0, _AfterImport())
+    """Seed this process as soon as it can train; once is enough."""
+    if not any(isinstance(finder, _AfterImport) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _AfterImport())
