@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunet_ext.metrics.checks import BoolArray
 from nnunet_ext.metrics.contingency import InstanceOverlap, instance_overlap
 
 
@@ -33,15 +34,17 @@ def jaccard_sums(overlap: InstanceOverlap) -> JaccardSums:
     best = np.lexsort((overlap.prediction, -overlap.iou, overlap.reference))
     references, first = np.unique(overlap.reference[best], return_index=True)
     best = best[first]
-    missed = np.delete(overlap.reference_sizes, references)
-    unused = np.delete(overlap.prediction_sizes, overlap.prediction[best])
+    missed = np.delete(overlap.reference_sizes * overlap.reference_judged, references)
+    unused = np.delete(overlap.prediction_sizes * overlap.prediction_judged, overlap.prediction[best])
     return JaccardSums(
         int(overlap.intersection[best].sum()),
         int(overlap.union[best].sum() + missed.sum() + unused.sum()),
     )
 
 
-def aggregated_jaccard_index(reference: NDArray[Any], prediction: NDArray[Any]) -> float:
+def aggregated_jaccard_index(
+    reference: NDArray[Any], prediction: NDArray[Any], mask: BoolArray | None = None
+) -> float:
     """Aggregated Jaccard index (AJI).
 
     Each reference instance is paired with the predicted instance of largest IoU (of equal ones the lower
@@ -53,6 +56,9 @@ def aggregated_jaccard_index(reference: NDArray[Any], prediction: NDArray[Any]) 
     ----------
     reference, prediction : ndarray of int
         Instance ids, 0 = background; one shape, any dimension, any integer type.
+    mask : ndarray of bool, optional
+        True = counted. The rest is in no intersection and no union. Of the instances in no pair those are
+        left out of which more than half lies there.
 
     Returns
     -------
@@ -62,7 +68,7 @@ def aggregated_jaccard_index(reference: NDArray[Any], prediction: NDArray[Any]) 
     Raises
     ------
     ValueError
-        If an array is not of integers, has negative ones, or the shapes differ.
+        If an array is not of integers, has negative ones, the shapes differ, or `mask` is not boolean.
 
     References
     ----------
@@ -77,4 +83,4 @@ def aggregated_jaccard_index(reference: NDArray[Any], prediction: NDArray[Any]) 
     >>> aggregated_jaccard_index(reference, prediction)  # (2 + 1) / (3 + 2)
     0.6
     """
-    return jaccard_sums(instance_overlap(reference, prediction)).index
+    return jaccard_sums(instance_overlap(reference, prediction, mask)).index

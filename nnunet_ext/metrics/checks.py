@@ -13,15 +13,18 @@ BoolArray = NDArray[np.bool_]
 
 
 def check_boolean(array: BoolArray, name: str) -> None:
-    """Raise `ValueError` unless `array` is a boolean array in 2D or 3D."""
+    """Raise unless `array` is a boolean array in 2D or 3D."""
+    _check_array(array, name)
     if array.dtype != np.bool_:
         raise ValueError(f"{name}: expected a boolean array (e.g. `labels == 1`), got dtype {array.dtype}")
     check_axes(array, name)
 
 
 def check_mask(mask: BoolArray, shape: tuple[int, ...]) -> None:
-    """Raise `ValueError` unless `mask` is boolean and of this shape."""
-    check_boolean(mask, "mask")
+    """Raise unless `mask` is a boolean array of this shape."""
+    _check_array(mask, "mask")
+    if mask.dtype != np.bool_:
+        raise ValueError(f"mask: expected a boolean array, True = counted, got dtype {mask.dtype}")
     if mask.shape != shape:
         raise ValueError(f"mask: expected shape {shape}, got {mask.shape}")
 
@@ -48,8 +51,25 @@ def counted_pair(
 
 
 def check_instances(array: NDArray[Any], name: str) -> None:
-    """Raise `ValueError` unless `array` holds integers of 0 (background) and above (instance ids)."""
+    """Raise unless `array` is an array of integers of 0 (background) and above (instance ids)."""
+    _check_array(array, name)
     if array.dtype.kind not in "ui":
         raise ValueError(f"{name}: expected instance ids, an array of integers, got dtype {array.dtype}")
     if array.dtype.kind == "i" and array.min(initial=0) < 0:
         raise ValueError(f"{name}: expected 0 for background and ids above, got {array.min()}")
+
+
+def check_instance_pair(
+    reference: NDArray[Any], prediction: NDArray[Any], mask: BoolArray | None = None
+) -> None:
+    """Raise unless both are arrays of instance ids of one shape, and `mask`, if given, fits them."""
+    check_instances(reference, "reference")
+    check_instances(prediction, "prediction")
+    check_one_shape(prediction, reference)
+    if mask is not None:
+        check_mask(mask, reference.shape)
+
+
+def _check_array(array: object, name: str) -> None:
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name}: expected a numpy array, got {type(array).__name__}")

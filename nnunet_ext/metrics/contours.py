@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.arrays.checks import check_axes, check_radius, check_spacing
-from nnunet_ext.metrics.checks import BoolArray, check_instances, check_one_shape
+from nnunet_ext.metrics.checks import BoolArray, check_instance_pair
+from nnunet_ext.metrics.contingency import mostly_ignored, within_32_bits
 
 _ROUNDING = 1 + 1e-6  # the distances are float32: 3 steps of 0.1 are within 0.3
 
@@ -22,6 +23,7 @@ def contour_f1(
     prediction: NDArray[Any],
     tolerance: float = 2,
     spacing: Sequence[float] | None = None,
+    mask: BoolArray | None = None,
 ) -> float: ...
 
 
@@ -31,6 +33,7 @@ def contour_f1(
     prediction: NDArray[Any],
     tolerance: Sequence[float],
     spacing: Sequence[float] | None = None,
+    mask: BoolArray | None = None,
 ) -> list[float]: ...
 
 
@@ -39,6 +42,7 @@ def contour_f1(
     prediction: NDArray[Any],
     tolerance: float | Sequence[float] = 2,
     spacing: Sequence[float] | None = None,
+    mask: BoolArray | None = None,
 ) -> float | list[float]:
     """F1 score of the contours of all instances, with a tolerance for where they lie.
 
@@ -55,6 +59,10 @@ def contour_f1(
         comes back.
     spacing : sequence of float, optional
         Voxel spacing per axis. `tolerance` is in its unit; without it, in voxels.
+    mask : (M, N[, P]) ndarray of bool, optional
+        True = counted. The rest is neither instance nor background: as at the border of the image, there is
+        no contour towards it. Contours of instances that mostly lie there are neither right nor wrong: they
+        are left out of both parts, but those of the other map may lie near them.
 
     Returns
     -------
@@ -64,8 +72,8 @@ def contour_f1(
     Raises
     ------
     ValueError
-        If an array is not of integers or not 2D or 3D, has negative ids, the shapes differ, or tolerance
-        or spacing is out of range.
+        If an array is not of integers or not 2D or 3D, has negative ids, the shapes differ, `mask` is not
+        boolean, or tolerance or spacing is out of range.
 
     References
     ----------
@@ -81,23 +89,22 @@ def contour_f1(
     >>> contour_f1(reference, prediction, tolerance=[0, 1])
     [0.5, 1.0]
     """
-    for name, array in (("reference", reference), ("prediction", prediction)):
-        check_instances(array, name)
-        check_axes(array, name)
-    check_one_shape(prediction, reference)
+    check_instance_pair(reference, prediction, mask)
+    check_axes(reference, "reference")
     tolerances = np.ravel(tolerance).tolist()
     for value in tolerances:
         check_radius(value, "tolerance")
     if spacing is not None:
         check_spacing(spacing, reference.ndim)
-    scores = [counts.f1 for counts in contour_counts(reference, prediction, tolerances, spacing)]
+    scores = [counts.f1 for counts in contour_counts(reference, prediction, tolerances, spacing, mask)]
     return scores if np.ndim(tolerance) else scores[0]
 
 
-def instance_contours(instances: NDArray[Any]) -> BoolArray:
+def instance_contours(instances: NDArray[Any], mask: BoolArray | None = None) -> BoolArray:
     """Voxels of an instance that share a face with a voxel of another instance or of the background.
 
-    The border of the image is no contour. Equal to scikit-image's ``find_boundaries(mode="inner")``.
+    The border of the image is no contour, and neither is that of what `mask` does not count (True = counted).
+    Without `mask` equal to scikit-image's ``find_boundaries(mode="inner")``.
 
     Examples
     --------
@@ -110,6 +117,9 @@ def instance_contours(instances: NDArray[Any]) -> BoolArray:
     for axis in range(instances.ndim):
         labels, found = np.moveaxis(instances, axis, 0), np.moveaxis(contours, axis, 0)
         change = labels[1:] != labels[:-1]
+        if mask is not None:
+            counted = np.moveaxis(mask, axis, 0)
+            change &= counted[1:] & counted[:-1]
         found[1:] |= change
         found[:-1] |= change
     return contours & (instances != 0)
@@ -161,12 +171,14 @@ def contour_counts(
     prediction: NDArray[Any],
     tolerances: Sequence[float],
     spacing: Sequence[float] | None = None,
+    mask: BoolArray | None = None,
 ) -> list[ContourCounts]:
     """Count contour voxels within each of the tolerances; parameters as in `contour_f1`."""
-    contours = [instance_contours(instances) for instances in (prediction, reference)]
-    to_reference, to_prediction = (
-        _distances(here, there, spacing) for here, there in (contours, contours[::-1])
-    )
+    maps = [within_32_bits(instances) for instances in (prediction, reference)]
+    contours = [instance_contours(instances, mask) for instances in maps]
+    judged = [_judged(instances, found, mask) for instances, found in zip(maps, contours, strict=True)]
+    to_reference = _distances(judged[0], contours[1], spacing)
+    to_prediction = _distances(judged[1], contours[0], spacing)
     return [
         ContourCounts(
             tolerance,
@@ -177,6 +189,15 @@ def contour_counts(
         )
         for tolerance in tolerances
     ]
+
+
+def _judged(instances: NDArray[Any], contours: BoolArray, mask: BoolArray | None) -> BoolArray:
+    """The contours without those of instances that mostly lie outside of the mask."""
+    if mask is None or not (left_out := mostly_ignored(instances, mask)).size:
+        return contours
+    judged = contours.copy()
+    judged[contours] = ~np.isin(instances[contours], left_out)
+    return judged
 
 
 def _distances(here: BoolArray, there: BoolArray, spacing: Sequence[float] | None) -> NDArray[np.float32]:

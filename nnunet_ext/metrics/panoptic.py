@@ -14,27 +14,29 @@ from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from nnunet_ext.metrics.assignment import one_to_one
+from nnunet_ext.metrics.checks import BoolArray
 from nnunet_ext.metrics.contingency import FloatArray, InstanceOverlap, IntArray, instance_overlap
 
 
 @overload
 def panoptic_quality(
-    reference: NDArray[Any], prediction: NDArray[Any], iou: float = 0.5
+    reference: NDArray[Any], prediction: NDArray[Any], iou: float = 0.5, mask: BoolArray | None = None
 ) -> dict[str, float]: ...
 
 
 @overload
 def panoptic_quality(
-    reference: NDArray[Any], prediction: NDArray[Any], iou: Sequence[float]
+    reference: NDArray[Any], prediction: NDArray[Any], iou: Sequence[float], mask: BoolArray | None = None
 ) -> list[dict[str, float]]: ...
 
 
 def panoptic_quality(
-    reference: NDArray[Any], prediction: NDArray[Any], iou: float | Sequence[float] = 0.5
+    reference: NDArray[Any],
+    prediction: NDArray[Any],
+    iou: float | Sequence[float] = 0.5,
+    mask: BoolArray | None = None,
 ) -> dict[str, float] | list[dict[str, float]]:
     """Panoptic quality (PQ) of predicted instances, with the counts and rates behind it.
 
@@ -47,6 +49,10 @@ def panoptic_quality(
         Instance ids, 0 = background; one shape, any dimension, any integer type.
     iou : float or sequence of float
         Threshold from 0 to below 1. For several, a list of results comes back.
+    mask : ndarray of bool, optional
+        True = counted; the rest is what nobody judged (nnU-Net's ignore label). It leaves sizes,
+        intersections and unions. An instance without partner is neither false nor missed, and in no count,
+        if more than half of its voxels lie there. That is how the panoptic evaluation of COCO treats void.
 
     Returns
     -------
@@ -67,11 +73,12 @@ def panoptic_quality(
     Raises
     ------
     ValueError
-        If an array is not of integers, has negative ones, the shapes differ, or `iou` is out of range.
+        If an array is not of integers, has negative ones, the shapes differ, `mask` is not boolean, or `iou`
+        is out of range.
 
     References
     ----------
-    Kirillov et al. Panoptic Segmentation. CVPR 2019, equations 1 and 2.
+    Kirillov et al. Panoptic Segmentation. CVPR 2019, equations 1 and 2, and section 4.1 for the void.
 
     Examples
     --------
@@ -82,7 +89,7 @@ def panoptic_quality(
     >>> result["tp"], result["fp"], result["fn"], result["sq"], result["pq"]
     (1, 3, 1, 0.75, 0.25)
     """
-    overlap = instance_overlap(reference, prediction)
+    overlap = instance_overlap(reference, prediction, mask)
     results = [match_instances(overlap, threshold).counts().metrics() for threshold in np.ravel(iou).tolist()]
     return results if np.ndim(iou) else results[0]
 
@@ -108,12 +115,14 @@ def match_instances(overlap: InstanceOverlap, iou: float = 0.5) -> Matching:
     check_iou(iou)
     candidates = np.flatnonzero(overlap.iou > iou)
     chosen = candidates[
-        _one_to_one(overlap.reference[candidates], overlap.prediction[candidates], overlap.iou[candidates])
+        one_to_one(overlap.reference[candidates], overlap.prediction[candidates], overlap.iou[candidates])
     ]
     return Matching(
         float(iou),
         overlap.reference_sizes,
         overlap.prediction_sizes,
+        overlap.reference_judged,
+        overlap.prediction_judged,
         overlap.reference[chosen],
         overlap.prediction[chosen],
         overlap.iou[chosen],
@@ -135,8 +144,10 @@ class Matching:
     ----------
     iou : float
         The threshold.
-    reference_sizes, prediction_sizes : ndarray
-        Voxels of all instances, matched or not.
+    reference_sizes, prediction_sizes : (R,), (P,) ndarray of int
+        Counted voxels of all instances, matched or not.
+    reference_judged, prediction_judged : (R,), (P,) ndarray of bool
+        Whether they count also without a partner; see `InstanceOverlap`.
     reference, prediction : (TP,) ndarray of int
         The instances of each pair, as positions in the above.
     scores, dice : (TP,) ndarray of float
@@ -146,10 +157,30 @@ class Matching:
     iou: float
     reference_sizes: IntArray
     prediction_sizes: IntArray
+    reference_judged: BoolArray
+    prediction_judged: BoolArray
     reference: IntArray
     prediction: IntArray
     scores: FloatArray
     dice: FloatArray
+
+    @property
+    def missed(self) -> BoolArray:
+        """(R,) whether the instance has no partner and should have one."""
+        return _without(self.reference, self.reference_judged)
+
+    @property
+    def false(self) -> BoolArray:
+        """(P,) whether the instance has no partner and should have one."""
+        return _without(self.prediction, self.prediction_judged)
+
+    @property
+    def left_out(self) -> tuple[int, int]:
+        """Instances of reference and prediction that mostly lie outside of the mask, without partner."""
+        return (
+            int(np.count_nonzero(_without(self.reference, ~self.reference_judged))),
+            int(np.count_nonzero(_without(self.prediction, ~self.prediction_judged))),
+        )
 
     def counts(self, smallest: float = 0, below: float = np.inf, voxel_size: float = 1) -> PanopticCounts:
         """Count pairs and single instances of ``smallest <= size < below``, voxels times `voxel_size`.
@@ -160,14 +191,12 @@ class Matching:
             (smallest <= sizes * voxel_size) & (sizes * voxel_size < below)
             for sizes in (self.reference_sizes, self.prediction_sizes)
         )
-        in_prediction[self.prediction] = False
         pairs = in_reference[self.reference]
-        tp = int(np.count_nonzero(pairs))
         return PanopticCounts(
             self.iou,
-            tp=tp,
-            fp=int(np.count_nonzero(in_prediction)),
-            fn=int(np.count_nonzero(in_reference)) - tp,
+            tp=int(np.count_nonzero(pairs)),
+            fp=int(np.count_nonzero(in_prediction & self.false)),
+            fn=int(np.count_nonzero(in_reference & self.missed)),
             sum_iou=float(self.scores[pairs].sum()),
             sum_dice=float(self.dice[pairs].sum()),
         )
@@ -244,39 +273,8 @@ class PanopticCounts:
         return numerator / denominator if denominator else 0.0
 
 
-def _one_to_one(rows: IntArray, columns: IntArray, scores: FloatArray) -> IntArray:
-    """Positions of the candidate pairs to keep: no row and no column twice.
-
-    Nearly all pairs have no competitor. The others fall into small groups that share no instance, and each
-    is an assignment problem of its own: one assignment over all instances would need a dense table.
-    """
-    alone = (np.bincount(rows)[rows] == 1) & (np.bincount(columns)[columns] == 1)
-    contested = np.flatnonzero(~alone)
-    if not contested.size:
-        return np.flatnonzero(alone)
-    chosen = [
-        group[_assign(rows[group], columns[group], scores[group])]
-        for group in _groups(contested, rows[contested], columns[contested])
-    ]
-    return np.sort(np.concatenate([np.flatnonzero(alone), *chosen]))
-
-
-def _groups(positions: IntArray, rows: IntArray, columns: IntArray) -> list[IntArray]:
-    nodes = int(rows.max()) + 1, int(columns.max()) + 1
-    graph = coo_array((np.ones(rows.size, bool), (rows, nodes[0] + columns)), shape=(sum(nodes), sum(nodes)))
-    group = connected_components(graph, directed=False)[1][rows]
-    order = np.argsort(group, kind="stable")
-    return np.split(positions[order], np.flatnonzero(np.diff(group[order])) + 1)
-
-
-def _assign(rows: IntArray, columns: IntArray, scores: FloatArray) -> IntArray:
-    _, row = np.unique(rows, return_inverse=True)
-    _, column = np.unique(columns, return_inverse=True)
-    shape = int(row.max()) + 1, int(column.max()) + 1
-    worth = np.zeros(shape)
-    # All scores together are worth less than one pair more.
-    worth[row, column] = 1 + scores / (2 * min(shape))
-    position = np.full(shape, -1)
-    position[row, column] = np.arange(row.size)
-    found = position[linear_sum_assignment(worth, maximize=True)]
-    return found[found >= 0]
+def _without(matched: IntArray, instances: BoolArray) -> BoolArray:
+    """The instances but for those that are matched."""
+    single = instances.copy()
+    single[matched] = False
+    return single

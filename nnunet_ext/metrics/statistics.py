@@ -19,9 +19,9 @@ class PairedTest:
     Attributes
     ----------
     n_pairs : int
-        Pairs with a number on both sides; everything below is computed from these.
+        Pairs with a finite number on both sides; everything below is computed from these.
     n_dropped : int
-        Pairs left out because one side, or both, is NaN.
+        Pairs left out because one side, or both, is NaN or infinite.
     mean_a, mean_b, difference : float
         Means, and ``mean_b - mean_a``. NaN without pairs.
     p_wilcoxon, p_permutation : float
@@ -36,6 +36,11 @@ class PairedTest:
     p_wilcoxon: float
     p_permutation: float
 
+    @property
+    def smallest_p(self) -> float:
+        """The smallest p that so many pairs can have: all differences of one sign, ``2 / 2 ** n_pairs``."""
+        return min(1.0, 2.0 ** (1 - self.n_pairs)) if self.n_pairs else math.nan
+
 
 def paired_test(a: ArrayLike, b: ArrayLike, n_resamples: int = 10_000, seed: int = 0) -> PairedTest:
     """Compare paired values with Wilcoxon's signed-rank test and a permutation test of the mean.
@@ -46,9 +51,10 @@ def paired_test(a: ArrayLike, b: ArrayLike, n_resamples: int = 10_000, seed: int
     Parameters
     ----------
     a, b : (N,) array_like of float
-        One value per case; position i of both is the same case. Pairs with NaN are dropped.
+        One value per case; position i of both is the same case. Pairs with NaN or an infinite value
+        are dropped, and counted: no mean of them, and no test, means anything.
     n_resamples : int
-        Number of random permutations.
+        Number of random permutations, at least 1.
     seed : int
         Makes the permutations, and so the p-value, the same each time.
 
@@ -60,7 +66,7 @@ def paired_test(a: ArrayLike, b: ArrayLike, n_resamples: int = 10_000, seed: int
     Raises
     ------
     ValueError
-        If `a` and `b` are not two lists of one length.
+        If `a` and `b` are not two lists of one length, or `n_resamples` is below 1.
 
     References
     ----------
@@ -78,10 +84,18 @@ def paired_test(a: ArrayLike, b: ArrayLike, n_resamples: int = 10_000, seed: int
         raise ValueError(
             f"expected two lists of one length, got shapes {values_a.shape} and {values_b.shape}"
         )
-    valid = ~(np.isnan(values_a) | np.isnan(values_b))
+    if n_resamples < 1:
+        raise ValueError(f"n_resamples: expected 1 or more, got {n_resamples}")
+    valid = np.isfinite(values_a) & np.isfinite(values_b)
     values_a, values_b = values_a[valid], values_b[valid]
-    mean_a, mean_b = (float(x.mean()) if x.size else math.nan for x in (values_a, values_b))
-    p_wilcoxon, p_permutation = _p_values(values_b - values_a, n_resamples, seed)
+    # By a power of two, so that no bit changes: huge values do not overflow, tiny ones are not rounded away.
+    exponent = int(np.frexp(np.abs((values_a, values_b)).max(initial=0))[1])
+    scaled_a, scaled_b = np.ldexp(values_a, -exponent), np.ldexp(values_b, -exponent)
+    mean_a, mean_b = (
+        math.ldexp(float(scaled.mean()), exponent) if scaled.size else math.nan
+        for scaled in (scaled_a, scaled_b)
+    )
+    p_wilcoxon, p_permutation = _p_values(scaled_b - scaled_a, n_resamples, seed)
     return PairedTest(
         n_pairs=values_a.size,
         n_dropped=valid.size - values_a.size,

@@ -56,6 +56,12 @@ def test_swapping_a_and_b_changes_only_the_sign():
         ([math.nan], [0.5], 0, 1, math.nan),
         ([], [], 0, 0, math.nan),
         ([0, 0, 1, 2], [0, 1, 1, 2], 4, 0, 1.0),  # counts with ties and zeros
+        ([1.0, math.inf, 2.0], [1.0, 1.0, 1.0], 2, 1, 1.0),
+        ([math.inf, -math.inf, 1, 2], [math.inf, 0, math.nan, 2], 1, 3, 1.0),
+        ([-math.inf], [0.5], 0, 1, math.nan),
+        ([1e308] * 4, [-1e308] * 4, 4, 0, 0.125),
+        ([1e-20, 2e-20, 3e-20], [0, 0, 0], 3, 0, 0.25),
+        ([0.9] * 6, [0.8] * 6, 6, 0, 0.03125),  # all ties but for a constant
     ],
 )
 def test_edge_cases(a, b, n_pairs, n_dropped, p):
@@ -66,6 +72,15 @@ def test_edge_cases(a, b, n_pairs, n_dropped, p):
     assert math.isnan(test.mean_a) == (n_pairs == 0)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 6])
+def test_no_p_is_below_the_smallest_possible(n):
+    test = paired_test(np.arange(n), np.arange(n) + np.linspace(1, 2, n))
+    assert test.p_wilcoxon == test.p_permutation == test.smallest_p == 2 / 2**n
+    assert math.isnan(paired_test([], []).smallest_p)
+
+
 def test_exception():
     with pytest.raises(ValueError, match=r"\(2,\) and \(3,\)"):
         paired_test([1, 2], [1, 2, 3])
+    with pytest.raises(ValueError, match="n_resamples: expected 1 or more, got 0"):
+        paired_test([1, 2], [2, 3], n_resamples=0)
