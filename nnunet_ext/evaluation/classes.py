@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nnunet_ext.errors import UnusableCase, UserError
-from nnunet_ext.evaluation.folders import check_folders, evaluate_cases, match_cases
-from nnunet_ext.evaluation.nested_classes import (
-    Nesting,
-    containment_metrics,
-    pooled_containment,
-    read_nesting,
-)
+from nnunet_ext.evaluation.class_metrics import case_metrics
+from nnunet_ext.evaluation.folders import Files, check_folders, evaluate_cases, find_files, match_cases
+from nnunet_ext.evaluation.grids import check_shapes, compare_grids, grid_note
+from nnunet_ext.evaluation.nested_classes import Nesting, pooled_containment, read_nesting
+from nnunet_ext.evaluation.notes import equal_note
 from nnunet_ext.evaluation.summary import Summary, summarize
-from nnunet_ext.metrics.checks import BoolArray
-from nnunet_ext.metrics.overlap import cl_dice, confusion
-from nnunet_ext.metrics.topology import betti_numbers
+from nnunet_ext.evaluation.wrong_folder import refuse_for_classes, swapped_note
 from nnunet_ext.nnunet_files.dataset_json import Classes, find_dataset_json, read_classes, read_dataset_json
 from nnunet_ext.nnunet_files.reading import find_reader, read_labels
 from nnunet_ext.worker_pool import Progress, silent
 
 PathLike = str | os.PathLike[str]
-_Metrics = dict[str, float]
 
 
 def evaluate_folders(
@@ -39,6 +34,7 @@ def evaluate_folders(
     processes: int = 1,
     connectivity: int | None = None,
     containment: bool = False,
+    ignore_headers: bool = False,
     chill: bool = False,
     progress: Progress = silent,
 ) -> Summary:
@@ -62,6 +58,8 @@ def evaluate_folders(
         For the Betti numbers: 1 (4 or 6 neighbours) or full (8 or 26), the default.
     containment : bool
         Measure containment even if dataset.json does not say what lies in what: each label in the one before.
+    ignore_headers : bool
+        Compare voxel by voxel, also where the files place prediction and reference differently.
     chill : bool
         Accept references without a prediction, as ``nnUNetv2_evaluate_folder --chill`` does.
     progress : callable, optional
@@ -71,8 +69,13 @@ def evaluate_folders(
     Returns
     -------
     dict
-        nnU-Net's summary: ``metric_per_case``, ``mean``, ``foreground_mean``; see `summarize`. With nested
-        classes also, by their key in the summary,
+        nnU-Net's summary: ``metric_per_case``, ``mean``, ``foreground_mean``; see `summarize`; and
+
+        * ``ignored``: None without an ignore label, or ``label``, and of all cases ``voxels`` ignored and
+          ``of_voxels`` (all)
+        * ``notes``: list of str, what the user has to know about the folders
+
+        With nested classes also, by their key in the summary,
 
         * ``nesting``: the labels of ``inner`` and of ``outer``, and ``outer_name``
         * ``pooled``: containment from the summed counts of all cases
@@ -80,8 +83,9 @@ def evaluate_folders(
     Raises
     ------
     UserError
-        Naming each case that is missing, has another shape, cannot be read or has undeclared labels; or
-        the label with which a ``"nesting"`` is wrong.
+        Naming each case that is missing, has another shape or lies elsewhere, cannot be read or has
+        undeclared labels; or a folder that holds something else; or the label with which a ``"nesting"`` is
+        wrong.
 
     Examples
     --------
@@ -92,22 +96,58 @@ def evaluate_folders(
     """
     reference, prediction = Path(reference_folder), Path(prediction_folder)
     check_folders(reference, prediction)
+    refuse_for_classes(reference, prediction)
     json_file = Path(dataset_json) if dataset_json else find_dataset_json(prediction, reference)
     content = read_dataset_json(json_file)
-    names = match_cases(reference, prediction, content["file_ending"], chill)
-    files = [(reference / name, prediction / name) for name in names]
+    files = match_cases(*(_label_maps(f, content["file_ending"]) for f in (reference, prediction)), chill)
 
     @cache
     def make_evaluator() -> _CaseEvaluator:
         # Only this imports nnU-Net (10 s): a wrong path is reported at once, the bar starts at once.
         classes = read_classes(content, json_file)
         nesting = read_nesting(content, classes, containment)
-        return _CaseEvaluator(find_reader(content, files[0][0]), classes, connectivity, nesting)
+        reader = find_reader(content, files[0][0])
+        return _CaseEvaluator(reader, classes, connectivity, nesting, ignore_headers)
 
-    cases = evaluate_cases(make_evaluator, files, processes, progress)
+    cases: list[_ClassCase] = evaluate_cases(make_evaluator, files, processes, progress)
     evaluator = make_evaluator()
-    summary = summarize(cases, evaluator.classes.names, connectivity)
-    return {**summary, **_nested_part(cases, evaluator.nesting)}
+    entries = [case.entry for case in cases]
+    return {
+        **summarize(entries, evaluator.classes.names, connectivity),
+        **_nested_part(entries, evaluator.nesting),
+        "ignored": _ignored_part(cases, evaluator.classes.ignore_label),
+        "notes": [
+            *swapped_note(reference, prediction, ("predict_from_raw_data_args.json",)),
+            *grid_note(
+                {file.name: case.grid for (_, file), case in zip(files, cases, strict=True) if case.grid}
+            ),
+            *equal_note(
+                [file.name for (_, file), case in zip(files, cases, strict=True) if case.equal], len(cases)
+            ),
+        ],
+    }
+
+
+@dataclass(frozen=True)
+class _ClassCase:
+    """What one case adds: its entry of ``metric_per_case``, and what is odd about it.
+
+    Attributes
+    ----------
+    entry : dict
+        With the file names and the metrics.
+    voxels : int
+        Of the image.
+    grid : str
+        How the voxels of the prediction lie otherwise than those of the reference; "" if they do not.
+    equal : bool
+        Whether the two maps are the same, voxel by voxel, and not empty.
+    """
+
+    entry: dict[str, Any]
+    voxels: int
+    grid: str
+    equal: bool
 
 
 @dataclass(frozen=True)
@@ -124,55 +164,55 @@ class _CaseEvaluator:
         As in `nnunet_ext.metrics.betti_numbers`.
     nesting : dict
         The classes whose containment is measured, by their key in the summary.
+    ignore_headers : bool
+        Whether the voxels are compared one by one wherever the files say that they lie.
     """
 
     reader: Any
     classes: Classes
     connectivity: int | None
     nesting: Nesting
+    ignore_headers: bool
 
-    def __call__(self, files: tuple[Path, Path]) -> dict[str, Any] | UnusableCase:
-        """Evaluate a (reference, prediction) pair of files: an entry of ``metric_per_case``, or why not."""
+    def __call__(self, files: Files) -> _ClassCase | UnusableCase:
+        """Evaluate a (reference, prediction) pair of files, or say why not."""
         try:
-            reference, prediction = self._read(*files)
+            return self._evaluate(files)
         except UnusableCase as problem:
             return problem
+
+    def _evaluate(self, files: Files) -> _ClassCase:
+        reference, at = read_labels(self.reader, files[0], self.classes.reference_labels)
+        prediction, predicted_at = read_labels(self.reader, files[1], self.classes.labels)
+        check_shapes(files, (reference.shape, prediction.shape))
+        difference = compare_grids(files, (at, predicted_at), reference.shape, self.ignore_headers)
         _check_betti_connectivity(self.connectivity, reference.ndim)
-        metrics = case_metrics(prediction, reference, self.classes, self.connectivity, self.nesting)
-        return {"reference_file": str(files[0]), "prediction_file": str(files[1]), "metrics": metrics}
-
-    def _read(self, reference_file: Path, prediction_file: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-        reference, _ = read_labels(self.reader, reference_file, self.classes.reference_labels)
-        prediction, _ = read_labels(self.reader, prediction_file, self.classes.labels)
-        if reference.shape != prediction.shape:
-            raise UnusableCase(
-                f"{prediction_file}: shape {prediction.shape}, but the reference has {reference.shape}"
-            )
-        return reference, prediction
+        entry: dict[str, Any] = {
+            "reference_file": str(files[0]),
+            "prediction_file": str(files[1]),
+            "metrics": case_metrics(prediction, reference, self.classes, self.connectivity, self.nesting),
+        }
+        if self.classes.ignore_label is not None:
+            entry["ignored_voxels"] = int(np.count_nonzero(reference == self.classes.ignore_label))
+        equal = bool(reference.any()) and np.array_equal(reference, prediction)
+        return _ClassCase(entry, reference.size, difference, equal)
 
 
-def case_metrics(
-    prediction: NDArray[Any],
-    reference: NDArray[Any],
-    classes: Classes,
-    connectivity: int | None = None,
-    nesting: Nesting | None = None,
-) -> dict[str, _Metrics]:
-    """Every metric of every class of two label maps (2D or 3D) of one shape.
+def _label_maps(folder: Path, file_ending: str) -> dict[str, Path]:
+    found = find_files(folder, (file_ending,), "label map")
+    if not found:
+        raise UserError(f"No file ending in {file_ending} in {folder}. Is it the right folder?")
+    return found
 
-    With `nesting` that includes containment, for every class, since a summary has the same metrics for all.
-    """
-    counted = None if classes.ignore_label is None else reference != classes.ignore_label
-    metrics = {
-        key: _class_metrics(
-            classes.foreground(prediction, key), classes.foreground(reference, key), counted, connectivity
-        )
-        for key in classes.regions
+
+def _ignored_part(cases: Sequence[_ClassCase], label: int | None) -> dict[str, Any] | None:
+    if label is None:
+        return None
+    return {
+        "label": label,
+        "voxels": sum(case.entry["ignored_voxels"] for case in cases),
+        "of_voxels": sum(case.voxels for case in cases),
     }
-    if nesting:
-        for key, values in metrics.items():
-            values.update(containment_metrics(prediction, reference, nesting.get(key), counted))
-    return metrics
 
 
 def _nested_part(cases: list[dict[str, Any]], nesting: Nesting) -> Summary:
@@ -182,39 +222,6 @@ def _nested_part(cases: list[dict[str, Any]], nesting: Nesting) -> Summary:
         "nesting": {key: asdict(nested) for key, nested in nesting.items()},
         "pooled": {key: pooled_containment(case["metrics"][key] for case in cases) for key in nesting},
     }
-
-
-def _class_metrics(
-    prediction: BoolArray, reference: BoolArray, counted: BoolArray | None, connectivity: int | None
-) -> _Metrics:
-    counts = confusion(prediction, reference, counted)
-    if counted is not None:
-        prediction, reference = prediction & counted, reference & counted
-    box = _bounding_box(prediction | reference)  # topology does not depend on the empty space around
-    prediction, reference = prediction[box], reference[box]
-    betti_p, betti_r = betti_numbers(prediction, connectivity), betti_numbers(reference, connectivity)
-    return {
-        "Dice": counts.dice,
-        "IoU": counts.iou,
-        "clDice": cl_dice(prediction, reference),
-        "Beta0Error": abs(betti_p[0] - betti_r[0]),
-        "Beta1Error": abs(betti_p[1] - betti_r[1]),
-        "TP": counts.tp,
-        "FP": counts.fp,
-        "FN": counts.fn,
-        "TN": counts.tn,
-        "n_pred": counts.tp + counts.fp,
-        "n_ref": counts.tp + counts.fn,
-    }
-
-
-def _bounding_box(foreground: BoolArray) -> tuple[slice, ...]:
-    box = []
-    for axis in range(foreground.ndim):
-        others = tuple(other for other in range(foreground.ndim) if other != axis)
-        occupied = np.flatnonzero(foreground.any(axis=others))
-        box.append(slice(int(occupied[0]), int(occupied[-1]) + 1) if occupied.size else slice(0, 0))
-    return tuple(box)
 
 
 def _check_betti_connectivity(connectivity: int | None, ndim: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +15,83 @@ Evaluator = Callable[[Files], Any]
 
 
 def check_folders(*folders: Path) -> None:
-    """Raise `UserError` for the first that is not a folder."""
+    """Raise `UserError` for the first that is not a folder, or if two are the same."""
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"There is no folder {folder}.")
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise UserError(
+            f"-ref and -pred are one folder, {folders[0]}: anything agrees with itself. Give the folder of "
+            "the references and that of the predictions."
+        )
 
 
-def match_cases(reference: Path, prediction: Path, file_ending: str, chill: bool = False) -> list[str]:
-    """File names present in both folders; a `UserError` names every one that is in one only."""
-    references, predictions = _file_names(reference, file_ending), _file_names(prediction, file_ending)
-    for folder, names in ((reference, references), (prediction, predictions)):
-        if not names:
-            raise UserError(f"No file ending in {file_ending} in {folder}. Is it the right folder?")
+def find_files(folder: Path, endings: Sequence[str], what: str) -> dict[str, Path]:
+    """The files of a folder with one of these endings, by their names without it.
+
+    Hidden files are left out; a dead link or a folder of such a name is a `UserError`, as it may be a case.
+    """
+    found: dict[str, Path] = {}
+    for path in list_folder(folder):
+        ending = ending_in(path.name, endings)
+        if ending is None:
+            continue
+        if not path.is_file():
+            kind = "a folder" if path.is_dir() else "a link to a file that is not there"
+            raise UserError(f"{path}: {kind}, but it is named like a {what}. Mend it or move it away.")
+        case = path.name[: -len(ending)]
+        if case in found:
+            raise UserError(
+                f"{folder}: {found[case].name} and {path.name} are one case. Move one of them away."
+            )
+        found[case] = path
+    return found
+
+
+def list_folder(folder: Path) -> list[Path]:
+    """What lies in a folder, but for hidden files, by name; a `UserError` if it cannot be opened."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise UserError(f"Cannot read the folder {folder}: {error.strerror}.") from error
+
+
+def ending_in(name: str, endings: Sequence[str]) -> str | None:
+    """The longest of these endings that a name has, in the letters of the name."""
+    fitting = [ending for ending in endings if name.lower().endswith(ending.lower())]
+    length = max(map(len, fitting), default=0)
+    return name[-length:] if length else None
+
+
+def match_cases(
+    references: dict[str, Path], predictions: dict[str, Path], chill: bool = False
+) -> list[Files]:
+    """Pair the files of one case; a `UserError` names every one that is in one folder only.
+
+    Parameters
+    ----------
+    references, predictions : dict
+        As `find_files` returns, neither of them empty.
+    chill : bool
+        References without a prediction are accepted.
+    """
     problems = []
-    missing, extra = sorted(references - predictions), sorted(predictions - references)
+    missing, extra = sorted(set(references) - set(predictions)), sorted(set(predictions) - set(references))
     if missing and not chill:
-        problems.append(f"No prediction in {prediction} for {len(missing)} references: {', '.join(missing)}")
+        problems.append(
+            _alone("prediction", predictions, "references", [references[case] for case in missing])
+        )
     if extra:
-        problems.append(f"No reference in {reference} for {len(extra)} predictions: {', '.join(extra)}")
+        problems.append(_alone("reference", references, "predictions", [predictions[case] for case in extra]))
     if problems:
         hint = "" if extra else "\n(--chill evaluates the predictions there are.)"
         raise UserError("\n".join(problems) + hint)
-    return sorted(predictions)
+    return [(references[case], predictions[case]) for case in sorted(predictions)]
+
+
+def _alone(what: str, searched: dict[str, Path], others: str, files: Sequence[Path]) -> str:
+    folder = next(iter(searched.values())).parent
+    return f"No {what} in {folder} for {len(files)} {others}: {', '.join(file.name for file in files)}"
 
 
 def evaluate_cases(
@@ -66,10 +121,6 @@ def evaluate_cases(
         listed = "\n  ".join(problems)
         raise UserError(f"{len(problems)} of {len(files)} cases cannot be evaluated:\n  {listed}")
     return results
-
-
-def _file_names(folder: Path, file_ending: str) -> set[str]:
-    return {path.name for path in folder.iterdir() if path.is_file() and path.name.endswith(file_ending)}
 
 
 def _results(make_evaluator: Callable[[], Evaluator], files: list[Files], processes: int) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""One case of instances: the two files read, and counts that give its metrics and add up over cases."""
+"""One case of instances: counts that give its metrics and add up over cases."""
 
 from __future__ import annotations
 
@@ -6,20 +6,12 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from numpy.typing import NDArray
-
-from nnunet_ext.arrays.checks import check_spacing
-from nnunet_ext.errors import UnusableCase, UserError
-from nnunet_ext.metrics.aggregated_jaccard import JaccardSums, jaccard_sums
-from nnunet_ext.metrics.checks import check_instances
-from nnunet_ext.metrics.contingency import instance_overlap
-from nnunet_ext.metrics.contours import ContourCounts, contour_counts
-from nnunet_ext.metrics.panoptic import Matching, PanopticCounts, match_instances
+from nnunet_ext.metrics.aggregated_jaccard import JaccardSums
+from nnunet_ext.metrics.contours import ContourCounts
+from nnunet_ext.metrics.panoptic import Matching, PanopticCounts
 
 PQ_IOU = 0.5  # the threshold that PQ is defined with
-ENDINGS = (".tif", ".tiff", ".nii.gz", ".nii", ".png")
 _ALWAYS = ("n_true", "n_pred")  # the same at every threshold
 _SAME_NAME = ("precision", "recall", "f1", "accuracy", "tp", "fp", "fn")
 _MEANS = ("mean_true_score", "mean_matched_dice", "mean_true_dice")
@@ -29,7 +21,24 @@ _KEYS = {
     **{key: key for key in (*_SAME_NAME, *_MEANS, *_ALWAYS)},
 }
 
-Spacing = tuple[float, ...]
+
+@dataclass(frozen=True)
+class Remarks:
+    """What is odd about a case, though it could be evaluated.
+
+    Attributes
+    ----------
+    grid : str
+        How the voxels of the prediction lie otherwise than those of the reference; "" if they do not.
+    equal : bool
+        Whether the maps are the same, voxel by voxel, and not empty.
+    pieces : tuple of (int, int) or None
+        Ids and connected components of reference and prediction; None where they are too many for classes.
+    """
+
+    grid: str = ""
+    equal: bool = False
+    pieces: tuple[tuple[int, int] | None, tuple[int, int] | None] = (None, None)
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,12 @@ class InstanceCase:
         One per tolerance.
     voxel_size : float
         Area or volume of a voxel in the unit sizes are wanted in; 1 for voxels.
+    shape : tuple of int
+        Of the two maps.
+    ignored : int or None
+        Voxels that nobody judged; None if there is no label map to say so.
+    remarks : Remarks
+        What is odd about the two maps.
     """
 
     files: tuple[Path, Path]
@@ -55,6 +70,9 @@ class InstanceCase:
     jaccard: JaccardSums
     contours: tuple[ContourCounts, ...]
     voxel_size: float
+    shape: tuple[int, ...]
+    ignored: int | None
+    remarks: Remarks
 
     def counts(self, smallest: float = 0, below: float = math.inf) -> list[PanopticCounts]:
         """Count instances of ``smallest <= size < below`` at each IoU threshold."""
@@ -84,83 +102,3 @@ def panoptic_metrics(counts: Iterable[PanopticCounts]) -> dict[str, float]:
 def shape_metrics(jaccard: JaccardSums, contours: Iterable[ContourCounts]) -> dict[str, float]:
     """The metrics without IoU threshold under the keys of a summary."""
     return {"AJI": jaccard.index, **{f"ContourF1@{count.tolerance:g}": count.f1 for count in contours}}
-
-
-@dataclass(frozen=True)
-class InstanceCaseEvaluator:
-    """Evaluates one case after the other; can be sent to other processes.
-
-    Attributes
-    ----------
-    ious, tolerances : tuple of float
-        IoU thresholds and contour tolerances.
-    spacing : tuple of float or None
-        Replaces the spacing in the reference files.
-    physical : bool
-        Tolerances and sizes are in the unit of the spacing, not in voxels.
-    """
-
-    ious: tuple[float, ...]
-    tolerances: tuple[float, ...]
-    spacing: Spacing | None = None
-    physical: bool = False
-
-    def __call__(self, files: tuple[Path, Path]) -> InstanceCase | UnusableCase:
-        """Evaluate a (reference, prediction) pair of files, or say why not."""
-        try:
-            reference, spacing = _read(files[0])
-            prediction, _ = _read(files[1])
-            if reference.shape != prediction.shape:
-                raise UnusableCase(
-                    f"{files[1]}: shape {prediction.shape}, but the reference has {reference.shape}"
-                )
-            spacing = self._distance_unit(files[0], self.spacing or spacing, reference.ndim)
-        except UnusableCase as problem:
-            return problem
-        overlap = instance_overlap(reference, prediction)
-        return InstanceCase(
-            files,
-            tuple(match_instances(overlap, iou) for iou in self.ious),
-            jaccard_sums(overlap),
-            tuple(contour_counts(reference, prediction, self.tolerances, spacing)),
-            math.prod(spacing) if spacing and self.physical else 1.0,
-        )
-
-    def _distance_unit(self, file: Path, spacing: Spacing | None, ndim: int) -> Spacing | None:
-        """The spacing with which distances come out as wanted: physical, or in voxels of the finest axis."""
-        if spacing is None:
-            if self.physical:
-                raise UnusableCase(f"{file}: has no spacing, so nothing is physical; give --spacing")
-            return None
-        try:
-            check_spacing(spacing, ndim)
-        except ValueError as error:
-            raise UnusableCase(f"{file}: {error}") from error
-        return spacing if self.physical else tuple(step / min(spacing) for step in spacing)
-
-
-def _read(file: Path) -> tuple[NDArray[Any], Spacing | None]:
-    try:
-        instances, spacing = _read_file(file)
-        check_instances(instances, str(file))
-    except (UserError, ValueError) as error:
-        text = str(error)
-        raise UnusableCase(text if str(file) in text else f"{file}: {text}") from error
-    if instances.ndim == 3 and instances.shape[0] == 1:  # one slice, which some formats cannot say is 2D
-        return instances[0], spacing and spacing[-2:]
-    return instances, spacing
-
-
-def _read_file(file: Path) -> tuple[NDArray[Any], Spacing | None]:
-    # Not with nnU-Net's readers: they return single precision, in which ids above 2²⁴ coincide.
-    if file.name.endswith((".tif", ".tiff")):
-        from nnunet_ext.images.instance_files import read_instances
-
-        return read_instances(file)
-    from nnunet_ext.images.files import read_image
-    from nnunet_ext.images.image import Hints
-
-    image = read_image(file, Hints(label=True))
-    if len(image.pixels) != 1:
-        raise UserError(f"{file}: expected one channel of instance ids, got {len(image.pixels)} channels")
-    return image.pixels[0], image.grid.spacing

@@ -13,22 +13,28 @@ import numpy as np
 
 from nnunet_ext.arrays.checks import check_radius
 from nnunet_ext.errors import UserError
-from nnunet_ext.evaluation.folders import check_folders, evaluate_cases, match_cases
-from nnunet_ext.evaluation.instance_case import (
-    ENDINGS,
-    PQ_IOU,
-    InstanceCase,
-    InstanceCaseEvaluator,
-    panoptic_metrics,
-    shape_metrics,
+from nnunet_ext.evaluation.folders import (
+    Files,
+    check_folders,
+    ending_in,
+    evaluate_cases,
+    find_files,
+    list_folder,
+    match_cases,
 )
+from nnunet_ext.evaluation.ignored import IgnoredRegion, find_ignored
+from nnunet_ext.evaluation.instance_case import PQ_IOU, InstanceCase, panoptic_metrics, shape_metrics
+from nnunet_ext.evaluation.instance_evaluator import InstanceCaseEvaluator
+from nnunet_ext.evaluation.notes import case_notes
 from nnunet_ext.evaluation.summary import Summary, pool, summarize
+from nnunet_ext.evaluation.wrong_folder import refuse_for_instances
 from nnunet_ext.metrics.panoptic import check_iou
 from nnunet_ext.worker_pool import Progress, silent
 
 PathLike = str | os.PathLike[str]
 _CLASS = "instances"  # the one class of such a summary
 _TOLERANCES = (2, 3, 4, 5, 6, 7)  # voxels, as in the paper of the contour F1
+_FORMATS = ((".tif", ".tiff"), (".nii.gz", ".nii"), (".png",))  # the first that a folder holds counts
 
 
 def evaluate_instance_folders(
@@ -40,17 +46,23 @@ def evaluate_instance_folders(
     size_bins: Sequence[float] | None = None,
     spacing: Sequence[float] | None = None,
     physical: bool = False,
+    ignored: PathLike | None = None,
+    dataset_json: PathLike | None = None,
+    ignore_headers: bool = False,
     processes: int = 1,
     chill: bool = False,
     progress: Progress = silent,
 ) -> Summary:
     """Evaluate every instance map of a folder: per case, pooled over cases, and by size.
 
+    Voxels with the dataset's ignore label are not counted, see the `mask` of `panoptic_quality`; the label
+    maps that have it lie beside the references: ``labelsTs`` beside ``instancesTs``.
+
     Parameters
     ----------
     reference_folder, prediction_folder : path
-        Instance maps with equal file names, tif (2D or 3D, as the instance commands write them), NIfTI or
-        png. The first of these formats in the reference folder is the one evaluated.
+        Instance maps with equal file names but for the ending: tif (2D or 3D, as the instance commands write
+        them), NIfTI or png. The first of these formats in a folder is the one evaluated.
     ious : sequence of float
         IoU thresholds, from 0 to below 1. PQ's own, .5, is always among them.
     tolerances : sequence of float, optional
@@ -62,6 +74,12 @@ def evaluate_instance_folders(
         they do. Distances then take anisotropy into account, in voxels of the finest axis.
     physical : bool
         Tolerances and sizes are in the unit of the spacing (sizes squared or cubed), not in voxels.
+    ignored : path, optional
+        Folder of label maps with the ignore label, if it is not beside the references.
+    dataset_json : path, optional
+        Says which label that is. Default: beside or in the folder of label maps, or beside the references.
+    ignore_headers : bool
+        Compare voxel by voxel, also where the files place prediction and reference differently.
     processes, chill, progress
         As in `evaluate_folders`.
 
@@ -73,12 +91,15 @@ def evaluate_instance_folders(
         * ``pooled``: the same metrics from the summed counts of all cases
         * ``by_size``: for each bin, ``from`` and ``below`` a size, the pooled metrics that IoUs decide
         * ``settings``: ``ious``, ``tolerances``, ``spacing`` (None: each file's own) and ``unit``
+        * ``ignored``: None, or ``labels`` (the folder), ``label``, and of all cases ``voxels`` ignored,
+          ``of_voxels`` (all), and the instances ``left_out`` for it, ``[reference, prediction]``
+        * ``notes``: list of str, what the user has to know about the folders
 
     Raises
     ------
     UserError
-        Naming each case that is missing, has another shape, cannot be read or holds no instance ids; or
-        an option that makes no sense.
+        Naming each case that is missing, has another shape or lies elsewhere, cannot be read or holds no
+        instance ids; or a folder that holds something else; or an option that makes no sense.
 
     Examples
     --------
@@ -87,22 +108,22 @@ def evaluate_instance_folders(
         summary = evaluate_instance_folders("instancesTs", "cells", ious=(0.5, 0.75), processes=4)
         summary["mean"]["instances"]["PQ"], summary["pooled"]["PQ@0.75"], summary["by_size"][0]["recall"]
     """
+    reference, prediction = Path(reference_folder), Path(prediction_folder)
+    check_folders(reference, prediction)
+    refuse_for_instances(reference, prediction)
+    region, notes = find_ignored(
+        reference, Path(ignored) if ignored else None, Path(dataset_json) if dataset_json else None
+    )
     evaluator = InstanceCaseEvaluator(
         (PQ_IOU, *sorted(set(map(float, ious)) - {PQ_IOU})),
         _tolerances(tolerances, physical),
         tuple(spacing) if spacing else None,
         physical,
+        region,
+        ignore_headers,
     )
     _check_options(evaluator, size_bins or ())
-    reference, prediction = Path(reference_folder), Path(prediction_folder)
-    if (prediction / "dataset.json").is_file():  # nnU-Net leaves it beside the classes it predicts
-        raise UserError(
-            f"{prediction} holds predicted classes, not instances. Make instances of them first: "
-            f"nnunet_ext instances -i {prediction} -o ..."
-        )
-    check_folders(reference, prediction)
-    names = match_cases(reference, prediction, _find_ending(reference), chill)
-    files = [(reference / name, prediction / name) for name in names]
+    files, more = _find_cases(reference, prediction, chill)
     cases: list[InstanceCase] = evaluate_cases(lambda: evaluator, files, processes, progress)
     return {
         **summarize([_entry(case) for case in cases], {_CLASS: ""}),
@@ -114,7 +135,43 @@ def evaluate_instance_folders(
             "spacing": list(spacing) if spacing else None,
             "unit": "physical" if physical else "voxels",
         },
+        "ignored": _ignored_part(cases, region),
+        "notes": [*notes, *more, *case_notes(cases, region)],
     }
+
+
+def _find_cases(reference: Path, prediction: Path, chill: bool) -> tuple[list[Files], list[str]]:
+    """The files of each case, and notes on files that are left out."""
+    formats = _formats_in(reference), _formats_in(prediction)
+    of_reference = formats[0][0]
+    of_prediction = of_reference if of_reference in formats[1] else formats[1][0]
+    maps = [
+        find_files(folder, chosen, "instance map")
+        for folder, chosen in ((reference, of_reference), (prediction, of_prediction))
+    ]
+    others = tuple(ending for other in formats[0] if other != of_reference for ending in other)
+    further = sorted(
+        path.name
+        for path in list_folder(reference)
+        if (ending := ending_in(path.name, others)) and path.name[: -len(ending)] not in maps[0]
+    )
+    notes = []
+    if further:
+        listed = ", ".join(further[:3]) + (", …" if len(further) > 3 else "")
+        notes.append(
+            f"Only the {of_reference[0]} files of {reference} are evaluated, not {len(further)} others: {listed}."
+        )
+    return match_cases(*maps, chill), notes
+
+
+def _formats_in(folder: Path) -> list[tuple[str, ...]]:
+    """The formats that a folder has files of, in the order in which they are preferred."""
+    names = [path.name for path in list_folder(folder)]
+    found = [endings for endings in _FORMATS if any(ending_in(name, endings) for name in names)]
+    if not found:
+        known = ", ".join(ending for endings in _FORMATS for ending in endings)
+        raise UserError(f"No instance maps in {folder}: expected files ending in {known}.")
+    return found
 
 
 def _tolerances(tolerances: Sequence[float] | None, physical: bool) -> tuple[float, ...]:
@@ -140,20 +197,27 @@ def _check_options(evaluator: InstanceCaseEvaluator, size_bins: Sequence[float])
         )
 
 
-def _find_ending(folder: Path) -> str:
-    names = [path.name for path in folder.iterdir() if path.is_file()]
-    for ending in ENDINGS:
-        if any(name.endswith(ending) for name in names):
-            return ending
-    raise UserError(f"No instance maps in {folder}: expected files ending in {', '.join(ENDINGS)}.")
-
-
 def _entry(case: InstanceCase) -> dict[str, object]:
     reference, prediction = map(str, case.files)
-    return {
+    entry = {
         "reference_file": reference,
         "prediction_file": prediction,
         "metrics": {_CLASS: case.metrics()},
+    }
+    return entry if case.ignored is None else {**entry, "ignored_voxels": case.ignored}
+
+
+def _ignored_part(cases: Sequence[InstanceCase], region: IgnoredRegion | None) -> dict[str, Any] | None:
+    """What was left out of the evaluation because nobody judged it."""
+    if region is None:
+        return None
+    left_out = [case.matchings[0].left_out for case in cases]
+    return {
+        "labels": str(region.folder),
+        "label": region.label,
+        "voxels": sum(case.ignored or 0 for case in cases),
+        "of_voxels": sum(math.prod(case.shape) for case in cases),
+        "left_out": [sum(side) for side in zip(*left_out, strict=True)],
     }
 
 
@@ -177,7 +241,12 @@ def _panoptic(cases: Sequence[InstanceCase], low: float = 0, high: float = math.
 
 def _thirds(cases: Sequence[InstanceCase]) -> list[float]:
     """Sizes that cut the reference instances of all cases into thirds; fewer where many have one size."""
-    sizes = np.concatenate([case.matchings[0].reference_sizes * case.voxel_size for case in cases])
+    sizes = np.concatenate(
+        [
+            case.matchings[0].reference_sizes[case.matchings[0].reference_judged] * case.voxel_size
+            for case in cases
+        ]
+    )
     if not sizes.size:
         return []
     edges = np.unique(np.quantile(sizes, [1 / 3, 2 / 3], method="higher"))

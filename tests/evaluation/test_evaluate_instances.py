@@ -269,7 +269,7 @@ def test_missing_cases_and_folders(tmp_path):
         evaluate_instance_folders(reference, tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"No instance maps in .*\.tif, .*\.png"):
         evaluate_instance_folders(tmp_path, prediction)
-    with pytest.raises(UserError, match=r"No file ending in .tif in"):
+    with pytest.raises(UserError, match=r"No instance maps in .*\.tif, .*\.png"):
         evaluate_instance_folders(reference, tmp_path)
 
 
