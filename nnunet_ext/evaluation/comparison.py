@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.evaluation.comparability import check_comparable
 from nnunet_ext.evaluation.nested_classes import SHARES
 from nnunet_ext.evaluation.summary import Summary, nan_mean, to_csv
 from nnunet_ext.files import write_texts
@@ -85,7 +86,8 @@ def compare_summaries(
     Raises
     ------
     UserError
-        Naming every case, class or metric that is in one summary only.
+        Naming every case, class or metric that is in one summary only; or if they are of different references
+        or datasets, or were measured in different ways.
     """
     values_a, values_b = _by_case(a, "A"), _by_case(b, "B")
     _check_same("cases", set(values_a), set(values_b))
@@ -93,6 +95,7 @@ def compare_summaries(
     keys = sorted(values_a[cases[0]], key=_class_order)
     _check_same("classes", set(keys), set(values_b[cases[0]]))
     chosen = _choose_metrics(metrics, values_a[cases[0]][keys[0]], values_b[cases[0]][keys[0]])
+    check_comparable(a, b, chosen)
     names = {**b.get("class_names", {}), **a.get("class_names", {})}
     tests = [(metric, key) for metric in chosen for key in (_FOREGROUND, *keys)]
     rows = []

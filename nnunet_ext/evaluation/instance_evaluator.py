@@ -111,8 +111,8 @@ def _check_orientation(files: Files, maps: Maps) -> None:
     if turned:
         raise UnusableCase(
             f"{files[1]}: its instances hardly match the reference, but {turned} they do. Such files do not "
-            "say how their axes lie: write both as the axes lie in the image file. (--ignore-headers evaluates "
-            "it as it is)"
+            "say how their axes lie: write both as the axes lie in the image file. (--ignore-headers "
+            "evaluates it as it is)"
         )
 
 

@@ -159,7 +159,8 @@ def _find_cases(reference: Path, prediction: Path, chill: bool) -> tuple[list[Fi
     if further:
         listed = ", ".join(further[:3]) + (", …" if len(further) > 3 else "")
         notes.append(
-            f"Only the {of_reference[0]} files of {reference} are evaluated, not {len(further)} others: {listed}."
+            f"Only the {of_reference[0]} files of {reference} are evaluated, "
+            f"not {len(further)} others: {listed}."
         )
     return match_cases(*maps, chill), notes
 

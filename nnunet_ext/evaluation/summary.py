@@ -13,10 +13,44 @@ from operator import add
 from pathlib import Path
 from typing import Any, TypeVar
 
+from typing_extensions import NotRequired, TypedDict
+
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import read_json, write_texts
 
 Summary = dict[str, Any]
+_REMEDY = (
+    "This is not a summary: give a file that `nnunet_ext evaluate` or nnU-Net's evaluation wrote, with a list "
+    "'metric_per_case' of entries with the same 'metrics'."
+)
+
+
+class _CaseJson(TypedDict):
+    prediction_file: str
+    reference_file: NotRequired[str]
+    metrics: dict[str, dict[str, float]]
+    ignored_voxels: NotRequired[int]
+
+
+class _SettingsJson(TypedDict):
+    unit: NotRequired[str]
+    spacing: NotRequired[list[float] | None]
+
+
+class _IgnoredJson(TypedDict):
+    left_out: NotRequired[list[int]]
+
+
+class _SummaryJson(TypedDict):
+    """What a comparison relies on; nnU-Net writes the first."""
+
+    metric_per_case: list[_CaseJson]
+    class_names: NotRequired[dict[str, str]]
+    connectivity: NotRequired[int | None]
+    settings: NotRequired[_SettingsJson]
+    ignored: NotRequired[_IgnoredJson | None]
+
+
 Counts = TypeVar("Counts")  # has +
 
 
@@ -102,12 +136,14 @@ def load_summary(path: str | os.PathLike[str]) -> Summary:
     file = Path(path)
     if not file.is_file():
         raise UserError(f"There is no file {file}. `nnunet_ext evaluate` writes one.")
-    summary = read_json(file)
-    if not _is_summary(summary):
-        raise UserError(
-            f"{file} is not a summary: expected a list 'metric_per_case', each entry with 'prediction_file' "
-            "and the same 'metrics'.\nGive one that `nnunet_ext evaluate` or nnU-Net's evaluation wrote."
-        )
+    summary: Summary = read_json(file, _REMEDY, _SummaryJson)
+    metrics = [
+        {key: set(values) for key, values in case["metrics"].items()} for case in summary["metric_per_case"]
+    ]
+    if not metrics or not metrics[0] or not all(metrics[0].values()):
+        raise UserError(f"{file}: it has no case, or no metric. {_REMEDY}")
+    if any(other != metrics[0] for other in metrics):
+        raise UserError(f"{file}: the cases have different classes or metrics. {_REMEDY}")
     return summary
 
 
@@ -130,26 +166,3 @@ def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         writer.writerow({key: "" if value != value else value for key, value in row.items()})
     return text.getvalue()
-
-
-def _is_summary(content: Any) -> bool:
-    cases = content.get("metric_per_case") if isinstance(content, dict) else None
-    if not isinstance(cases, list) or not cases:
-        return False
-    return all(
-        isinstance(case, dict)
-        and isinstance(case.get("prediction_file"), str)
-        and _is_metrics(case.get("metrics"))
-        and {key: set(values) for key, values in case["metrics"].items()}
-        == {key: set(values) for key, values in cases[0]["metrics"].items()}
-        for case in cases
-    )
-
-
-def _is_metrics(content: Any) -> bool:
-    return (
-        isinstance(content, dict)
-        and bool(content)
-        and all(isinstance(values, dict) for values in content.values())
-        and all(isinstance(value, int | float) for values in content.values() for value in values.values())
-    )

@@ -61,9 +61,9 @@ def pieces_notes(cases: Sequence[InstanceCase]) -> list[str]:
         if ids and components >= _PIECES * ids:
             folder = cases[0].files[side].parent
             notes.append(
-                f"The ids of the {name}s in {folder} look like classes: no map has more than a few, and one id "
-                f"is {components / ids:.3g} separate pieces on average. If they are classes, all numbers here "
-                f"are wrong: {_REMEDY[name]}"
+                f"The ids of the {name}s in {folder} look like classes: no map has more than a few, and one "
+                f"id is {components / ids:.3g} separate pieces on average. If they are classes, all numbers "
+                f"here are wrong: {_REMEDY[name]}"
             )
     return notes
 
