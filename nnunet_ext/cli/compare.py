@@ -10,11 +10,13 @@ import typer
 from rich import box
 from rich.table import Table
 
-from nnunet_ext.cli.console import decimal, number_table, out, say, track
+from nnunet_ext.cli.console import count, decimal, number_table, out, say, track, warn
+from nnunet_ext.cli.evaluation_tables import MEANING
 
 if TYPE_CHECKING:
     from nnunet_ext.evaluation.comparison import ComparisonRow
 
+_SIGNIFICANT = 0.05
 _DIRECTIONS = {True: " ↑", False: " ↓", None: ""}
 
 
@@ -41,19 +43,19 @@ def compare(
 
     Example: nnunet_ext compare baseline/evaluation.json scnp/evaluation.json
     """
+    from nnunet_ext.evaluation.comparability import comparison_notes, stale_notes
     from nnunet_ext.metrics import compare_summaries, load_summary, save_comparison
     from nnunet_ext.outputs import check_output
 
     if output:  # evaluate left a .csv beside each
         check_output(output, [a, b, a.with_suffix(".csv"), b.with_suffix(".csv")])
-    rows = compare_summaries(
-        load_summary(a),
-        load_summary(b),
-        metrics or None,
-        progress=track,
-    )
+    summaries = load_summary(a), load_summary(b)
+    rows = compare_summaries(*summaries, metrics or None, progress=track)
     say(f"A = {a}\nB = {b}")
     out.print(comparison_table(rows))
+    notes = [*stale_notes(a, summaries[0]), *stale_notes(b, summaries[1]), *comparison_notes(*summaries)]
+    for note in [*few_pairs_notes(rows), *dict.fromkeys(notes)]:
+        warn(note)
     if output:
         say(f"Wrote {save_comparison(rows, output)}")
 
@@ -66,6 +68,10 @@ def comparison_table(rows: Sequence[ComparisonRow]) -> Table:
     if len({row.class_key for row in rows}) == 2:
         rows = [row for row in rows if row.class_key != "foreground_mean"]
     caption = "↑ higher is better, ↓ lower. p: two-sided, not corrected for multiple tests."
+    if any(row.n_dropped for row in rows):
+        caption += "\npairs: those with a number in A and B; the others are in no mean."
+    compared = {row.metric for row in rows}
+    caption = "\n".join([caption, *(text for metric, text in MEANING.items() if metric in compared)])
     headings = ("A", "B", "B − A", "pairs", "Wilcoxon\np", "permutation\np")
     table = number_table(
         "metric\n  class", headings, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption
@@ -84,6 +90,16 @@ def comparison_table(rows: Sequence[ComparisonRow]) -> Table:
             *(_p_value(p) for p in (row.p_wilcoxon, row.p_permutation)),
         )
     return table
+
+
+def few_pairs_notes(rows: Sequence[ComparisonRow]) -> list[str]:
+    """A text for each number of pairs with which no difference can be significant."""
+    pairs = {row.n_pairs: row.smallest_p for row in rows if row.smallest_p > _SIGNIFICANT}
+    return [
+        f"With {count(n, 'pair')} no p can be below {p:.4g}, so no difference can be significant at "
+        f"{_SIGNIFICANT}: that takes 6 cases or more."
+        for n, p in sorted(pairs.items())
+    ]
 
 
 def _p_value(value: float) -> str:

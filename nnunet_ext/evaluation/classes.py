@@ -16,7 +16,7 @@ from nnunet_ext.evaluation.class_metrics import case_metrics
 from nnunet_ext.evaluation.folders import Files, check_folders, evaluate_cases, find_files, match_cases
 from nnunet_ext.evaluation.grids import check_shapes, compare_grids, grid_note
 from nnunet_ext.evaluation.nested_classes import Nesting, pooled_containment, read_nesting
-from nnunet_ext.evaluation.notes import equal_note
+from nnunet_ext.evaluation.notes import are_equal, equal_note
 from nnunet_ext.evaluation.summary import Summary, summarize
 from nnunet_ext.evaluation.wrong_folder import refuse_for_classes, swapped_note
 from nnunet_ext.nnunet_files.dataset_json import Classes, find_dataset_json, read_classes, read_dataset_json
@@ -121,9 +121,7 @@ def evaluate_folders(
             *grid_note(
                 {file.name: case.grid for (_, file), case in zip(files, cases, strict=True) if case.grid}
             ),
-            *equal_note(
-                [file.name for (_, file), case in zip(files, cases, strict=True) if case.equal], len(cases)
-            ),
+            *equal_note(case.equal for case in cases),
         ],
     }
 
@@ -140,14 +138,14 @@ class _ClassCase:
         Of the image.
     grid : str
         How the voxels of the prediction lie otherwise than those of the reference; "" if they do not.
-    equal : bool
-        Whether the two maps are the same, voxel by voxel, and not empty.
+    equal : bool or None
+        Whether the two maps are the same, voxel by voxel; None where both are empty.
     """
 
     entry: dict[str, Any]
     voxels: int
     grid: str
-    equal: bool
+    equal: bool | None
 
 
 @dataclass(frozen=True)
@@ -194,8 +192,7 @@ class _CaseEvaluator:
         }
         if self.classes.ignore_label is not None:
             entry["ignored_voxels"] = int(np.count_nonzero(reference == self.classes.ignore_label))
-        equal = bool(reference.any()) and np.array_equal(reference, prediction)
-        return _ClassCase(entry, reference.size, difference, equal)
+        return _ClassCase(entry, reference.size, difference, are_equal(reference, prediction))
 
 
 def _label_maps(folder: Path, file_ending: str) -> dict[str, Path]:

@@ -84,7 +84,7 @@ def _check_names(a: Summary, b: Summary) -> None:
         pair = [name.get(key) for name in names]
         if all(pair) and pair[0] != pair[1]:
             raise UserError(
-                f"Class {key} is {pair[0]!r} in A and {pair[1]!r} in B: the summaries are of different datasets."
+                f"Class {key} is {pair[0]!r} in A and {pair[1]!r} in B: these are different datasets."
             )
 
 
@@ -113,8 +113,8 @@ def _check_references(a: Summary, b: Summary) -> None:
         key = next(key for key in one if key in other and one[key] != other[key])
         what = "voxels" if key[1] == "n_ref" else "instances"
         raise UserError(
-            f"The references differ in {len(differing)} cases: class {key[0]} of {name} has {one[key]:g} {what} "
-            f"in A and {other[key]:g} in B. Both must be evaluated against the same references."
+            f"The references differ in {len(differing)} cases: class {key[0]} of {name} has {one[key]:g} "
+            f"{what} in A and {other[key]:g} in B. Both must be evaluated against the same references."
         )
 
 

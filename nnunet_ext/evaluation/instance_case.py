@@ -30,14 +30,14 @@ class Remarks:
     ----------
     grid : str
         How the voxels of the prediction lie otherwise than those of the reference; "" if they do not.
-    equal : bool
-        Whether the maps are the same, voxel by voxel, and not empty.
+    equal : bool or None
+        Whether the maps are the same, voxel by voxel; None where both are empty.
     pieces : tuple of (int, int) or None
         Ids and connected components of reference and prediction; None where they are too many for classes.
     """
 
     grid: str = ""
-    equal: bool = False
+    equal: bool | None = None
     pieces: tuple[tuple[int, int] | None, tuple[int, int] | None] = (None, None)
 
 

@@ -16,6 +16,7 @@ from nnunet_ext.errors import UnusableCase, UserError
 from nnunet_ext.evaluation.grids import are_placed, check_shapes, compare_grids
 from nnunet_ext.evaluation.ignored import IgnoredRegion
 from nnunet_ext.evaluation.instance_case import InstanceCase, Remarks
+from nnunet_ext.evaluation.notes import are_equal
 from nnunet_ext.evaluation.orientation import better_orientation
 from nnunet_ext.images.files import ending_of, stem_of
 from nnunet_ext.images.image import Grid
@@ -117,9 +118,8 @@ def _check_orientation(files: Files, maps: Maps) -> None:
 
 
 def _remarks(maps: Maps, difference: str) -> Remarks:
-    equal = bool(maps[0].any()) and np.array_equal(*maps)
     reference, prediction = map(_pieces, maps)
-    return Remarks(difference, equal, (reference, prediction))
+    return Remarks(difference, are_equal(*maps), (reference, prediction))
 
 
 def _pieces(instances: NDArray[Any]) -> tuple[int, int] | None:

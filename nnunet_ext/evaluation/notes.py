@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nnunet_ext.evaluation.grids import grid_note
 from nnunet_ext.evaluation.ignored import IgnoredRegion
@@ -19,17 +23,22 @@ def case_notes(cases: Sequence[InstanceCase], region: IgnoredRegion | None) -> l
         *swapped_note(reference, prediction, ("instances.json",)),
         *pieces_notes(cases),
         *grid_note({case.files[1].name: case.remarks.grid for case in cases if case.remarks.grid}),
-        *equal_note([case.files[1].name for case in cases if case.remarks.equal], len(cases)),
+        *equal_note(case.remarks.equal for case in cases),
         *_without_labels(cases, region),
     ]
 
 
-def equal_note(equal: Sequence[str], cases: int) -> list[str]:
-    """A text if every prediction that holds anything is its reference, voxel by voxel."""
-    if len(equal) < cases:
+def are_equal(reference: NDArray[Any], prediction: NDArray[Any]) -> bool | None:
+    """Whether two maps are the same, voxel by voxel; None where both are empty."""
+    return np.array_equal(reference, prediction) if reference.any() or prediction.any() else None
+
+
+def equal_note(equal: Iterable[bool | None]) -> list[str]:
+    """A text if in all cases that hold anything the prediction is the reference, voxel by voxel."""
+    known = [case for case in equal if case is not None]
+    if not known or not all(known):
         return []
-    subject = "All predictions equal" if cases > 1 else "The prediction equals"
-    return [f"{subject} the reference voxel by voxel: is one folder a copy of the other?"]
+    return ["All predictions equal their references voxel by voxel: is one folder a copy of the other?"]
 
 
 def _without_labels(cases: Sequence[InstanceCase], region: IgnoredRegion | None) -> list[str]:

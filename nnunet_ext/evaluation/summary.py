@@ -20,8 +20,8 @@ from nnunet_ext.files import read_json, write_texts
 
 Summary = dict[str, Any]
 _REMEDY = (
-    "This is not a summary: give a file that `nnunet_ext evaluate` or nnU-Net's evaluation wrote, with a list "
-    "'metric_per_case' of entries with the same 'metrics'."
+    "This is not a summary: give a file that `nnunet_ext evaluate` or nnU-Net's evaluation wrote, with a "
+    "list 'metric_per_case' of entries with the same 'metrics'."
 )
 
 
