@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 
 from nnunet_ext.cli.console import count, decimal, number_table, out, say, track, warn
-from nnunet_ext.cli.evaluation_tables import MEANING
+from nnunet_ext.cli.evaluation_tables import footnotes
 
 if TYPE_CHECKING:
     from nnunet_ext.evaluation.comparison import ComparisonRow
@@ -53,6 +53,8 @@ def compare(
     rows = compare_summaries(*summaries, metrics or None, progress=track)
     say(f"A = {a}\nB = {b}")
     out.print(comparison_table(rows))
+    for line in footnotes(row.metric for row in rows):
+        say(line)
     notes = [*stale_notes(a, summaries[0]), *stale_notes(b, summaries[1]), *comparison_notes(*summaries)]
     for note in [*few_pairs_notes(rows), *dict.fromkeys(notes)]:
         warn(note)
@@ -70,8 +72,6 @@ def comparison_table(rows: Sequence[ComparisonRow]) -> Table:
     caption = "↑ higher is better, ↓ lower. p: two-sided, not corrected for multiple tests."
     if any(row.n_dropped for row in rows):
         caption += "\npairs: those with a number in A and B; the others are in no mean."
-    compared = {row.metric for row in rows}
-    caption = "\n".join([caption, *(text for metric, text in MEANING.items() if metric in compared)])
     headings = ("A", "B", "B − A", "pairs", "Wilcoxon\np", "permutation\np")
     table = number_table(
         "metric\n  class", headings, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from nnunet_ext.cli.console import out, say, track, warn
-from nnunet_ext.cli.evaluation_tables import class_tables, ignored_line, instance_tables
+from nnunet_ext.cli.evaluation_tables import class_tables, footnotes, ignored_line, instance_tables
 
 _INSTANCES = "With --instances"  # heading of those options in the help
 
@@ -144,9 +144,10 @@ def evaluate(
             progress=track,
         )
         tables = class_tables(summary)
+    lines = [*footnotes(summary["foreground_mean"]), ignored_line(summary)]
     for table in tables:  # first: it took the time, and saving may fail
         out.print(table)
-    if line := ignored_line(summary):
+    for line in filter(None, lines):
         say(line)
     for note in summary["notes"]:
         warn(note)

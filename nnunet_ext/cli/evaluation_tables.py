@@ -13,8 +13,8 @@ from nnunet_ext.cli.console import decimal, number_table
 if TYPE_CHECKING:
     from nnunet_ext.evaluation.summary import Summary
 
-#: one sentence each, for those who read the numbers for the first time
-MEANING = {
+# One sentence each, for those who read the numbers for the first time.
+_MEANING = {
     "clDice": "clDice: how much of each map's centre lines lies in the objects of the other, 0 to 1.",
     "Beta0Error": "β0 error: how many separate pieces the prediction has too many or too few.",
     "Beta1Error": "β1 error: the same of holes (in 3D of tunnels).",
@@ -37,6 +37,12 @@ def class_tables(summary: Summary) -> list[Table]:
 def instance_tables(summary: Summary) -> list[Table]:
     """Every metric as mean over cases and pooled, and the pooled ones by size."""
     return [_metrics_table(summary), _size_table(summary)]
+
+
+def footnotes(metrics: Iterable[str]) -> list[str]:
+    """What those of the metrics mean that are not known to everybody."""
+    printed = set(metrics)
+    return [f"  {text}" for metric, text in _MEANING.items() if metric in printed]
 
 
 def ignored_line(summary: Summary) -> str:
@@ -62,7 +68,7 @@ def _overlap_table(summary: Summary) -> Table:
         "class",
         (*_OVERLAP.values(), "n cases"),
         title=f"{len(cases)} cases",
-        caption="n cases: with the class in reference or prediction; –: none\n" + "\n".join(MEANING.values()),
+        caption="n cases: with the class in reference or prediction; –: none",
     )
     for key, mean in summary["mean"].items():
         name = f"{summary['class_names'].get(key, '')} {key}".strip()

@@ -99,7 +99,8 @@ def evaluate_folders(
     refuse_for_classes(reference, prediction)
     json_file = Path(dataset_json) if dataset_json else find_dataset_json(prediction, reference)
     content = read_dataset_json(json_file)
-    files = match_cases(*(_label_maps(f, content["file_ending"]) for f in (reference, prediction)), chill)
+    references, predictions = (_label_maps(f, content["file_ending"]) for f in (reference, prediction))
+    files = match_cases(references, predictions, chill)
 
     @cache
     def make_evaluator() -> _CaseEvaluator:

@@ -39,7 +39,7 @@ def check_comparable(a: Summary, b: Summary, metrics: Iterable[str]) -> None:
         if values[0] != values[1]:
             raise UserError(
                 f"The contours of the summaries were measured differently: {key} {_words(values[0])} in A, "
-                f"{_words(values[1])} in B. {_BOTH} Or leave the contours out: --metric PQ"
+                f"{_words(values[1])} in B. {_BOTH} Or compare without contours: --metric PQ"
             )
 
 
@@ -97,7 +97,7 @@ def _check_ignored(a: Summary, b: Summary) -> None:
     if differing:
         name = differing[0]
         raise UserError(
-            f"What is left out because nobody judged it differs in {len(differing)} cases: in {name} "
+            f"What is not counted because nobody judged it differs in {len(differing)} cases: in {name} "
             f"{ignored[0][name]} voxels in A and {ignored[1].get(name)} in B. {_BOTH}"
         )
 

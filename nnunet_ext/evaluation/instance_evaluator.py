@@ -70,7 +70,7 @@ class InstanceCaseEvaluator:
         check_shapes(files, (reference.shape, prediction.shape))
         difference = compare_grids(files, (at, pred_at), reference.shape, self.ignore_headers)
         spacing = self._distance_unit(files[0], self.spacing or at.spacing, reference.shape)
-        counted = self.ignored and self.ignored.counted(stem_of(files[0]), reference.shape)
+        counted = self.ignored.counted(stem_of(files[0]), reference.shape) if self.ignored else None
         overlap = instance_overlap(reference, prediction, counted)
         if not self.ignore_headers and not are_placed((at, pred_at)):
             _check_orientation(files, (reference, prediction))

@@ -145,15 +145,13 @@ def _find_cases(reference: Path, prediction: Path, chill: bool) -> tuple[list[Fi
     formats = _formats_in(reference), _formats_in(prediction)
     of_reference = formats[0][0]
     of_prediction = of_reference if of_reference in formats[1] else formats[1][0]
-    maps = [
-        find_files(folder, chosen, "instance map")
-        for folder, chosen in ((reference, of_reference), (prediction, of_prediction))
-    ]
+    references = find_files(reference, of_reference, "instance map")
+    predictions = find_files(prediction, of_prediction, "instance map")
     others = tuple(ending for other in formats[0] if other != of_reference for ending in other)
     further = sorted(
         path.name
         for path in list_folder(reference)
-        if (ending := ending_in(path.name, others)) and path.name[: -len(ending)] not in maps[0]
+        if (ending := ending_in(path.name, others)) and path.name[: -len(ending)] not in references
     )
     notes = []
     if further:
@@ -162,13 +160,15 @@ def _find_cases(reference: Path, prediction: Path, chill: bool) -> tuple[list[Fi
             f"Only the {of_reference[0]} files of {reference} are evaluated, "
             f"not {len(further)} others: {listed}."
         )
-    return match_cases(*maps, chill), notes
+    return match_cases(references, predictions, chill), notes
 
 
 def _formats_in(folder: Path) -> list[tuple[str, ...]]:
     """The formats that a folder has files of, in the order in which they are preferred."""
     names = [path.name for path in list_folder(folder)]
-    found = [endings for endings in _FORMATS if any(ending_in(name, endings) for name in names)]
+    found: list[tuple[str, ...]] = [
+        endings for endings in _FORMATS if any(ending_in(name, endings) for name in names)
+    ]
     if not found:
         known = ", ".join(ending for endings in _FORMATS for ending in endings)
         raise UserError(f"No instance maps in {folder}: expected files ending in {known}.")
@@ -200,7 +200,7 @@ def _check_options(evaluator: InstanceCaseEvaluator, size_bins: Sequence[float])
 
 def _entry(case: InstanceCase) -> dict[str, object]:
     reference, prediction = map(str, case.files)
-    entry = {
+    entry: dict[str, object] = {
         "reference_file": reference,
         "prediction_file": prediction,
         "metrics": {_CLASS: case.metrics()},

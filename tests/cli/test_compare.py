@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 
 import pytest
 import typer
@@ -91,3 +92,32 @@ def test_user_errors(summaries, tmp_path):
         assert result.exit_code == 1
         assert isinstance(result.exception, UserError), result.exception
         assert message in str(result.exception)
+
+
+def test_few_pairs_and_old_summaries_are_said(summaries, tmp_path):
+    result = run(*summaries)
+    assert "With 3 pairs no p can be below 0.25, so no difference can be significant at 0.05" in result.output
+    assert "β0 error: how many separate pieces" in result.output
+    assert "clDice:" not in result.output
+    many = [
+        write_summary(tmp_path / f"{name}.json", {f"c{i}": shift + i / 20 for i in range(6)})
+        for name, shift in (("c", 0.1), ("d", 0.2))
+    ]
+    assert "significant" not in run(*many).output
+    for case in ("x", "y"):
+        (tmp_path / f"{case}.nii.gz").touch()
+    later = summaries[0].stat().st_mtime + 10
+    os.utime(tmp_path / "x.nii.gz", (later, later))
+    os.utime(tmp_path / "y.nii.gz", (1, 1))
+    output = run(*summaries).output
+    assert "a.json is from before 1 of its 4 predictions changed (x.nii.gz). Evaluate again." in output
+
+
+def test_an_infinite_value_is_no_pair(tmp_path):
+    values = {f"c{i}": i / 10 for i in range(7)}
+    a = write_summary(tmp_path / "a.json", {**values, "c3": float("inf")})
+    b = write_summary(tmp_path / "b.json", values)
+    result = run(a, b)
+    assert result.exit_code == 0
+    assert "6 of 7" in result.output
+    assert "<0.0001" not in result.output

@@ -196,3 +196,46 @@ def test_options_of_the_other_kind_are_refused(instance_folders):
         assert isinstance(result.exception, UserError), args
         assert message in str(result.exception)
     assert not list(instance_folders[1].glob("evaluation*"))
+
+
+def test_what_was_ignored_and_the_footnotes_are_printed(folders, instance_folders_with_ignore):
+    result = run("-ref", folders[0], "-pred", folders[1])
+    assert "clDice: how much of each map's centre lines lies in the objects of the other" in result.output
+    assert "β0 error: how many separate pieces the prediction has too many or too few" in result.output
+    assert "Not judged" not in result.output
+    result = run("--instances", *instance_folders_with_ignore)
+    assert result.exit_code == 0, result.output
+    assert "Not judged: 200 voxels (25 %) with the ignore label, 1 in" in result.output
+    assert "instances mostly in there: 1 predicted, 0 of the reference." in result.output
+
+
+def test_notes_are_printed_and_written(instance_folders_with_ignore):
+    reference = instance_folders_with_ignore[1]
+    (reference.with_name("labelsTr") / "b.png").unlink()
+    result = run("--instances", *instance_folders_with_ignore)
+    assert "Note: " in result.output
+    assert "for 1 of 2 cases (b.tif): all of them counts." in result.output
+    (note,) = json.loads((instance_folders_with_ignore[3] / "evaluation.json").read_text())["notes"]
+    assert note in result.output
+    result = run(*instance_folders_with_ignore, "--ignored", reference)
+    assert "--ignored is about instances" in str(result.exception)
+
+
+@pytest.fixture
+def instance_folders_with_ignore(tmp_path):
+    """Two cases; the right half of one is not judged, and something was found there."""
+    found = np.zeros((20, 20), np.uint16)
+    found[2:6, 2:6], found[2:6, 13:17] = 1, 2
+    raw = tmp_path / "raw"
+    for folder, instances in (("instancesTr", found * (found == 1)), ("cells", found)):
+        (raw / folder).mkdir(parents=True)
+        for case in "ab":
+            write_instances(raw / folder / f"{case}.tif", instances if case == "a" else found)
+    (raw / "labelsTr").mkdir()
+    for case in "ab":
+        labels = np.zeros((20, 20), np.uint8)
+        labels[:, 10:] = case == "a"
+        io.imsave(raw / "labelsTr" / f"{case}.png", labels, check_contrast=False)
+    labels = {"background": 0, "ignore": 1}
+    (raw / "dataset.json").write_text(json.dumps({"labels": labels, "file_ending": ".png"}))
+    return "-ref", raw / "instancesTr", "-pred", raw / "cells"
