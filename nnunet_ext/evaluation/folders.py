@@ -38,7 +38,9 @@ def find_files(folder: Path, endings: Sequence[str], what: str) -> dict[str, Pat
             continue
         if not path.is_file():
             kind = "a folder" if path.is_dir() else "a link to a file that is not there"
-            raise UserError(f"{path}: {kind}, but it is named like a {what}. Put the file itself there, or move this away.")
+            raise UserError(
+                f"{path}: {kind}, but it is named like a {what}. Put the file itself there, or move this away."
+            )
         case = path.name[: -len(ending)]
         if case in found:
             raise UserError(

@@ -78,7 +78,7 @@ def panoptic_quality(
 
     References
     ----------
-    Kirillov et al. Panoptic Segmentation. CVPR 2019, equations 1 and 2, and section 4.1 for the void.
+    Kirillov et al. Panoptic Segmentation. CVPR 2019, equations 1 and 2, and section 4.2 for the void.
 
     Examples
     --------
