@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,8 +88,10 @@ def _opened(path: Path) -> Iterator[PIL.Image.Image]:
     import PIL.Image
 
     try:
-        with PIL.Image.open(path) as picture:
-            yield picture
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # half of what is refused
+            with PIL.Image.open(path) as picture:
+                yield picture
     except PIL.Image.DecompressionBombError as error:
         raise UserError(
             f"{path}: too large for a png or jpg reader, nnU-Net's too. Save it as tif."

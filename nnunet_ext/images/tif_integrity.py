@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,7 +40,9 @@ def damage_raised(path: Path) -> Iterator[None]:
     propagate, logger.propagate = logger.propagate, False
     logger.addHandler(records)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*reading array from closed file")  # of several
+            yield
     except UserError as error:
         raise records.damage(path, _BROKEN_LIST) or error from None
     finally:
