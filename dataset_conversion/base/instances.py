@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -233,11 +233,11 @@ class FileInstances(InstanceConverter):
 
     def image_hints(self, dimension: int | None) -> Hints:
         """Return what is known of an image file."""
-        return Hints(dimension=dimension)
+        return Hints(dimension=dimension, spacing_given=bool(self.spacing))
 
     def label_hints(self) -> Hints:
         """Return what is known of a label file."""
-        return Hints(label=True)
+        return Hints(label=True, spacing_given=bool(self.spacing))
 
 
 @dataclass(frozen=True)
@@ -255,11 +255,11 @@ class Hdf5Instances(FileInstances):
 
     def image_hints(self, dimension: int | None) -> Hints:
         """Return the key of the image, too."""
-        return Hints(self.image_key, dimension)
+        return replace(super().image_hints(dimension), key=self.image_key)
 
     def label_hints(self) -> Hints:
         """Return the key of the labels, too."""
-        return Hints(self.label_key, label=True)
+        return replace(super().label_hints(), key=self.label_key)
 
 
 def _numbered(word: str, count: int) -> tuple[str, ...]:

@@ -117,11 +117,14 @@ class Hints:
         2 or 3 spatial axes; without it an axis without a name is taken as z. See `axes.name_axes`.
     label : bool
         Whether the file holds labels: colours of a palette are then ids, not colours.
+    spacing_given : bool
+        Whether the caller has the spacing: one that a tif states and nobody understands is then no error.
     """
 
     key: str = ""
     dimension: int | None = None
     label: bool = False
+    spacing_given: bool = False
 
 
 def grid_difference(

@@ -37,9 +37,9 @@ def header(path: Path, hints: Hints) -> Header:
         images = getattr(picture, "n_frames", 1)
         if images > 1 and picture.format != "MPO":  # a jpg with its preview
             raise UserError(f"{path}: holds {images} images. Save one image per file.")
-        if hints.label and picture.format in ("JPEG", "MPO"):
+        if hints.label and picture.format == "JPEG" and path.suffix.lower() == ".png":
             raise UserError(
-                f"{path}: is a jpg, which changes the numbers of labels. Save them as tif or png."
+                f"{path}: is a jpg inside, which changes the numbers of labels. Save them as png."
             )
         channels, dtype, alpha = _kind(picture, hints)
         if deep := _deep_colour(path):

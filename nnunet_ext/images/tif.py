@@ -99,6 +99,11 @@ def opened(path: Path) -> Iterator[tifffile.TiffFile]:
 def _header(tif: tifffile.TiffFile, path: Path, hints: Hints) -> tuple[Header, TifLayout]:
     series = only_series(tif, path)
     layout = layout_of(tif, series, path, hints)
-    grid = Grid(tif_spacing(tif, path, len(layout.shape)))
+    try:
+        grid = Grid(tif_spacing(tif, path, len(layout.shape)))
+    except UserError:
+        if not hints.spacing_given:
+            raise
+        grid = Grid()
     dtype = np.dtype(series.dtype)
     return Header(layout.shape, len(layout.channels), dtype, grid, layout.alpha), layout

@@ -43,6 +43,8 @@ def damage_raised(path: Path) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*reading array from closed file")  # of several
             yield
+    except _Incomplete:
+        raise
     except UserError as error:
         raise records.damage(path, _BROKEN_LIST) or error from None
     finally:
@@ -97,7 +99,9 @@ def _check_planes(
         promised, held = max(promised, _imagej_planes(tif)), _planes_in(series, held)
     if held < promised:
         where = f"; the others are in {', '.join(missing)}, which is not beside it" if missing else ""
-        raise UserError(f"{path}: holds {held} of {promised} slices or channels{where}. {_AGAIN}")
+        if not missing and ome and len(ome.files) > 1:
+            where = f"; they are in {', '.join(ome.files)}"
+        raise _Incomplete(f"{path}: holds {held} of {promised} slices or channels{where}. {_AGAIN}")
 
 
 def _own_pages(series: tifffile.TiffPageSeries) -> int:
@@ -172,6 +176,10 @@ def _check_end(page: Any, path: Path, end: int) -> None:
         name = page.parent.filename
         whose = f"{path}: " if name == path.name else f"{path}: its part {name} "
         raise UserError(f"{whose}is cut short: {size} bytes of at least {end}. {_AGAIN}")
+
+
+class _Incomplete(UserError):  # noqa: N818 - tells best what is wrong with a file
+    """How many planes are there, and how many are not."""
 
 
 class _Records(logging.Handler):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 Spacing = tuple[float, ...]
 _REMEDY = (
-    "Correct it (in Fiji: Image > Properties), or give the spacing in µm in a json file of the same name "
-    'beside it: {"spacing": [z, y, x]}.'
+    "Correct it (in Fiji: Image > Properties), convert with --spacing, or give the spacing in µm in a json "
+    'file of the same name beside it: {"spacing": [z, y, x]}.'
 )
 
 

@@ -453,6 +453,54 @@ def test_all_wrong_files_are_listed(folders, raw) -> None:
     assert f"{labels / 'c4.tif'}: holds 989560464998400, but instance ids end at 4294967295 (32 bits)" in text
 
 
+def test_damaged_tifs_are_listed(folders, raw) -> None:
+    stack, ids = grey((6, 40, 40)), cells((6, 40, 40))
+    images, labels = folders(save_imagej, ".tif", lambda i: stack, lambda i: ids, 4)
+    whole = (images / "c0.tif").read_bytes()
+    (images / "c0.tif").write_bytes(whole[: len(whole) // 2])
+    (labels / "c1.tif").write_bytes(whole[: 3 * len(whole) // 4])
+    description = "ImageJ=1.54f\nimages=6\nslices=6\n"
+    tifffile.imwrite(images / "c2.tif", stack[:2], description=description, metadata=None)
+    text = refused(raw, images, labels)
+    assert text.splitlines()[0] == f"3 cases in {images} cannot be converted:"
+    assert "  c0.tif: holds 3 of 6 slices or channels. " in text
+    assert f"  {labels / 'c1.tif'}: holds 4 of 6 slices or channels. " in text
+    assert "  c2.tif: holds 2 of 6 slices or channels. " in text
+
+
+def test_each_axis_has_its_own_unit(folders, raw) -> None:
+    def save(path: Path, pixels: np.ndarray) -> None:
+        metadata = {"axes": "ZYX", "unit": "micron", "zunit": "nm", "spacing": 300}
+        tifffile.imwrite(path, pixels, imagej=True, resolution=(5, 5), metadata=metadata)
+
+    images, labels = folders(save, ".tif", lambda i: grey((6, 40, 40)), lambda i: cells((6, 40, 40)))
+    result = run(images, labels)
+    spacing = json.loads((result.folder / "imagesTr/c1.json").read_text())["spacing"]
+    assert spacing == pytest.approx([0.3, 0.2, 0.2])
+
+
+def test_an_unknown_unit_needs_a_given_spacing(folders, raw) -> None:
+    def save(path: Path, pixels: np.ndarray) -> None:
+        metadata = {"axes": "ZYX", "unit": "furlong", "spacing": 0.3}
+        tifffile.imwrite(path, pixels, imagej=True, resolution=(5, 5), metadata=metadata)
+
+    images, labels = folders(save, ".tif", lambda i: grey((6, 40, 40)), lambda i: cells((6, 40, 40)))
+    assert "c0.tif: the spacing along z is 0.3 in an unknown unit, 'furlong'" in refused(raw, images, labels)
+    result = run(images, labels, spacing=(0.3, 0.2, 0.2))
+    assert json.loads((result.folder / "imagesTr/c1.json").read_text())["spacing"] == [0.3, 0.2, 0.2]
+
+
+def test_a_fourth_channel_that_is_no_alpha_is_a_channel(folders, raw) -> None:
+    def save(path: Path, pixels: np.ndarray) -> None:
+        how = {"photometric": "rgb", "extrasamples": ["unspecified"]} if pixels.ndim == 3 else {}
+        tifffile.imwrite(path, pixels, **how)
+
+    images, labels = folders(save, ".tif", lambda i: grey((40, 40, 4)), lambda i: cells((40, 40)))
+    result = run(images, labels)
+    assert len(list(result.folder.glob("imagesTr/c0_000?.tif"))) == 4
+    assert not [note for note in result.report["notes"] if note["kind"] == "alpha channel"]
+
+
 def test_image_without_label(folders, raw) -> None:
     images, labels = folders(save_png, ".png", lambda i: grey((40, 40)), lambda i: cells((40, 40)))
     (labels / "c1.png").unlink()

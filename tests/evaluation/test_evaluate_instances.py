@@ -259,6 +259,20 @@ def test_colours_are_no_ids(tmp_path):
         evaluate_instance_folders(*folders)
 
 
+def test_a_stack_that_is_cut_or_no_label_map_is_refused(tmp_path):
+    folders, _ = make_folders(tmp_path, shape=(4, 20, 24), cases=3)
+    first, second, third = (folders[1] / f"case{number}.tif" for number in range(3))
+    first.write_bytes(first.read_bytes()[:-60])
+    tifffile.imwrite(second, np.zeros((2, 20, 24), np.uint16), imagej=True, metadata={"axes": "CYX"})
+    tifffile.imwrite(third, np.zeros((20, 24, 3), np.uint8), photometric="rgb")
+    with pytest.raises(UserError, match=r"3 of 3 cases cannot be evaluated") as caught:
+        evaluate_instance_folders(*folders)
+    text = str(caught.value)
+    assert f"{first}: is damaged or cut short" in text
+    assert f"{second}: holds 2 channels or colours" in text
+    assert f"{third}: holds 3 channels or colours" in text
+
+
 def test_missing_cases_and_folders(tmp_path):
     (reference, prediction), _ = make_folders(tmp_path)
     (prediction / "case1.tif").unlink()

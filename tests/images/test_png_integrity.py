@@ -101,7 +101,7 @@ def test_several_frames_and_other_formats(tmp_path):
         read_image(tmp_path / "a.png")
     frames[0].save(tmp_path / "b.png", format="JPEG")
     assert read_image(tmp_path / "b.png").pixels.shape == (1, 4, 5)
-    with pytest.raises(UserError, match=r"b.png: is a jpg, which changes the numbers of labels"):
+    with pytest.raises(UserError, match=r"b.png: is a jpg inside, which changes the numbers of labels"):
         read_image(tmp_path / "b.png", Hints(label=True))
 
 

@@ -8,6 +8,7 @@ import tifffile
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.files import read_header
+from nnunet_ext.images.image import Hints
 
 STACK = np.zeros((3, 8, 9), np.uint8)
 
@@ -71,6 +72,7 @@ def test_imagej_2d_takes_nothing_from_z(tmp_path):
 def test_imagej_spacing_that_cannot_be_taken(tmp_path, metadata, said):
     with pytest.raises(UserError, match=rf"a.tif: .*{said}"):
         imagej(tmp_path / "a.tif", **metadata)
+    assert read_header(tmp_path / "a.tif", Hints(spacing_given=True)).grid.spacing is None
     (tmp_path / "a.json").write_text('{"spacing": [0.3, 0.2, 0.2]}')  # the way out that the message names
     assert read_header(tmp_path / "a.tif").grid.spacing == (0.3, 0.2, 0.2)
 

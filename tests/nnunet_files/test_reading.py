@@ -76,6 +76,23 @@ def test_the_spacing_of_a_tif_is_unknown_without_its_file(tmp_path, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_tif_that_is_cut_or_no_label_map_is_refused(tmp_path):
+    stack = np.stack([LABELS] * 4).astype(np.uint8)
+    file = write(tmp_path / "a.tif", stack)
+    reader = reader_for(file)
+    content = file.read_bytes()
+    file.write_bytes(content[:-40])
+    for read in (lambda: read_labels(reader, file, range(4)), lambda: read_channels(reader, [file])):
+        with pytest.raises(UnusableCase, match=r"a\.tif: is cut short"):
+            read()
+    tifffile.imwrite(file, stack, imagej=True, metadata={"axes": "CYX"})
+    with pytest.raises(UnusableCase, match=r"a\.tif: holds 4 channels or colours"):
+        read_labels(reader, file, range(4))
+    tifffile.imwrite(file, stack, imagej=True, metadata={"axes": "TYX"})
+    with pytest.raises(UnusableCase, match=r"a\.tif: it has a time axis of length 4"):
+        read_labels(reader, file, range(4))
+
+
 @pytest.mark.parametrize(
     ("known", "unknown"), [((0, 1, 2), "3"), ((0, 1, 3), "2"), ((0, 300), "1, 2, 3"), ((1, 2, 3), "0")]
 )
