@@ -1,7 +1,6 @@
 """Youden's J beside cross-entropy."""
 
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
-from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from torch import nn
 
 from nnunet_ext.augmentation import TouchingContrastTransform
@@ -27,4 +26,4 @@ class nnUNetTrainerJC(ExtTrainer):
         classes = {name: labels.get(name) for name in ("cell", "touching")}
         if not self.touching_contrast or not all(isinstance(value, int) for value in classes.values()):
             return []
-        return [RandomTransform(TouchingContrastTransform(**classes), apply_probability=0.5)]
+        return [TouchingContrastTransform(**classes, probability=0.5)]

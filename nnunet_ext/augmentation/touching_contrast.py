@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from batchgeneratorsv2.transforms.base.basic_transform import ImageOnlyTransform
@@ -97,6 +98,9 @@ def _local_median(channel: Tensor, cells: Tensor, window: int) -> Tensor:
 class TouchingContrastTransform(ImageOnlyTransform):
     """`modulate_touching_contrast` by a random factor, the same for all channels.
 
+    Drawn from NumPy's global state, which batchgenerators seeds anew in every loader worker. PyTorch's is the
+    one that all of them were forked with: their draws would be the same.
+
     Parameters
     ----------
     cell, touching, background : int
@@ -105,6 +109,8 @@ class TouchingContrastTransform(ImageOnlyTransform):
         Range of the factor, drawn uniformly.
     window : int
         Width in voxels of the blocks whose medians are taken.
+    probability : float
+        How often a sample is changed at all.
     """
 
     def __init__(
@@ -114,19 +120,19 @@ class TouchingContrastTransform(ImageOnlyTransform):
         background: int = 0,
         factors: tuple[float, float] = (-1.0, 1.0),
         window: int = WINDOW,
+        probability: float = 1.0,
     ) -> None:
         super().__init__()
         self.labels = {"cell": cell, "touching": touching, "background": background}
         self.factors = factors
         self.window = window
+        self.probability = probability
 
     def get_parameters(self, **data_dict: Any) -> dict[str, Any]:
         """Draw the factor; batchgeneratorsv2 hands it to `apply` with the labels of this sample."""
-        low, high = self.factors
-        return {
-            "factor": low + (high - low) * torch.rand(1).item(),
-            "segmentation": data_dict["segmentation"],
-        }
+        chosen = np.random.uniform() < self.probability
+        factor = np.random.uniform(*self.factors) if chosen else 0.0
+        return {"factor": factor, "segmentation": data_dict["segmentation"]}
 
     def _apply_to_image(self, img: Tensor, *, factor: float, segmentation: Tensor, **params: Any) -> Tensor:
         return modulate_touching_contrast(img, segmentation[0], factor, **self.labels, window=self.window)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nnunet_ext.losses.arguments import check_tensors
+from nnunet_ext.losses.arguments import check_tensors, known_labels
 from nnunet_ext.losses.reduction import mean_over_counted
 
 SHARPNESS = 10.0  # t of NCE's softplus
@@ -171,7 +171,7 @@ def _mean(
     check_tensors(x, target, mask)
     if x.shape[1] != 1:
         raise ValueError(f"a chain of nested classes has one channel, (B, 1, *spatial); got {tuple(x.shape)}")
-    labels = target.long() if mask is None else target.long().masked_fill(~mask, 0)
+    labels = known_labels(target, levels + 1, mask)
     losses = LOSSES[name](Activation(x, levels, steepness, spacing), labels)
     if class_weights is not None:
         losses = losses * class_weights.to(losses)[labels]
@@ -203,6 +203,13 @@ def sse(
     -------
     Tensor
         Scalar; the mean over the counted voxels of all processes, 0 if there are none.
+
+    Raises
+    ------
+    ValueError
+        If the shapes or dtypes do not fit.
+    IndexError
+        If a counted voxel has a level that is none (on the CPU; on a GPU PyTorch stops).
 
     References
     ----------

@@ -9,12 +9,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nnunet_ext.losses.arguments import check_tensors, split_target
+from nnunet_ext.losses.arguments import check_tensors, known_labels, split_target
 from nnunet_ext.losses.multilevel import LOSSES, Activation, inverse_activation
 from nnunet_ext.losses.reduction import mean_over_counted
 
 if TYPE_CHECKING:
     from nnunet_ext.nnunet_files.hierarchy import Hierarchy
+
+
+_ORIGIN = "nnunet_ext_channels"  # attribute of a tensor of scores
+
+
+def remember_channels(scores: Tensor, channels: Tensor) -> Tensor:
+    """Note down on class scores which channels they were made of, for `MultiLevelLoss`; return the scores.
+
+    Where a sigmoid is saturated nothing in a score tells how far out its channel is, and the loss would come
+    out too small.
+    """
+    setattr(scores, _ORIGIN, channels)
+    return scores
 
 
 class MultiLevelLoss(nn.Module):
@@ -33,8 +46,9 @@ class MultiLevelLoss(nn.Module):
     steepness, spacing : float
         κ and h of the activation.
     read_scores : callable
-        From class scores to the activations of the chains, for outputs of a network in evaluation
-        (`MultiLevelHead.activations`). In ``train()``, the default, outputs are channels, one per chain.
+        From class scores to the activations of the chains (`MultiLevelHead.activations`), for outputs in
+        ``eval()`` that are not known to be made of channels (`remember_channels`): exact but where a sigmoid
+        is saturated. In ``train()``, the default, outputs are channels, one per chain.
     ignore_label : int, optional
         Label of voxels without annotation.
     """
@@ -87,20 +101,23 @@ class MultiLevelLoss(nn.Module):
 
     def _channels_of(self, output: Tensor) -> list[Tensor]:
         """(B, 1, *spatial) of every chain, from channels or from scores."""
-        output = output.to(torch.promote_types(output.dtype, torch.float32))
-        if self.training or self._read_scores is None:
-            return list(output.split(1, 1))
-        return [
-            inverse_activation(a[:, None], length, self.steepness, self.spacing)
-            for a, length in zip(self._read_scores(output), self.lengths, strict=True)
-        ]
+        channels = output if self.training else getattr(output, _ORIGIN, None)
+        if channels is None and self._read_scores is not None:
+            return [
+                inverse_activation(a[:, None], length, self.steepness, self.spacing)
+                for a, length in zip(self._read_scores(_in_float32(output)), self.lengths, strict=True)
+            ]
+        channels = _in_float32(output if channels is None else channels)
+        if channels.shape[1] != len(self.lengths):
+            raise ValueError(f"{len(self.lengths)} chains have as many channels; got {tuple(channels.shape)}")
+        return list(channels.split(1, 1))
 
     def _levels_of(self, labels: Tensor, mask: Tensor | None) -> list[Tensor]:
         """(B, 1, *spatial) level of every voxel in each chain."""
         if self.regions:
             return [(labels[:, channels] > 0.5).sum(1, keepdim=True) for channels in self._region_channels]
-        labels = labels.long() if mask is None else labels.long().masked_fill(~mask, 0)
         table = self._table("levels", labels.device)
+        labels = known_labels(labels, len(table), mask)
         return [table[:, j][labels] for j in range(len(self.lengths))]
 
     def _of_chain(self, chain: int, channel: Tensor, levels: Tensor) -> Tensor:
@@ -132,6 +149,11 @@ class MultiLevelLoss(nn.Module):
         """What is shown in nnU-Net's debug.json."""
         chains = f"chains of {self.lengths} levels"
         return f"{self.name}, {chains}, steepness={self.steepness}, spacing={self.spacing}"
+
+
+def _in_float32(output: Tensor) -> Tensor:
+    """At least."""
+    return output.to(torch.promote_types(output.dtype, torch.float32))
 
 
 def _choice(levels: Tensor) -> Tensor:

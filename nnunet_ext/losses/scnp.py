@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from nnunet_ext.losses.arguments import check_tensors, split_target
+from nnunet_ext.losses.arguments import check_labels, check_tensors, split_target
 from nnunet_ext.losses.worst_neighbor import position_bits, scatter, select
 
 
@@ -70,13 +70,16 @@ def same_class_neighbor_penalization(
     -------
     Tensor
         Penalised logits, shape and dtype of `logits`. A class that is absent from the patch is all
-        background in its channel: each logit becomes the largest of its window.
+        background in its channel: each logit becomes the largest of its window. NaN and infinities pass on
+        like any logit: a NaN to every window of its class that it is in.
 
     Raises
     ------
     TypeError, ValueError
         If `neighborhood` is not a positive odd integer or is beyond 127 (2D) or 31 (3D), or if the shapes
         or dtypes do not fit.
+    IndexError
+        If a counted voxel has a label that is no class (on the CPU).
 
     References
     ----------
@@ -92,6 +95,8 @@ def same_class_neighbor_penalization(
     tensor([[[4., 0., 0., 0., 4.]]])
     """
     check_tensors(logits, target, mask)
+    if target.shape != logits.shape:
+        check_labels(target, logits.shape[1], mask)
     width = _check_width(neighborhood, logits.dim() - 2)
     if width == 1 or logits.numel() == 0:
         return logits

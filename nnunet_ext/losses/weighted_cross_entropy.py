@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nnunet_ext.losses.arguments import check_tensors, split_target
+from nnunet_ext.losses.arguments import check_tensors, known_labels, split_target
 from nnunet_ext.losses.reduction import pooled_mean
 
 NO_LABEL = -100
@@ -17,7 +17,7 @@ def _entropy(logits: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
     if target.shape == logits.shape:
         regions = (target > 0.5).to(logits.dtype)
         return F.binary_cross_entropy_with_logits(logits, regions, reduction="none").mean(1, keepdim=True)
-    labels = target.long() if mask is None else target.long().masked_fill(~mask, NO_LABEL)
+    labels = known_labels(target, logits.shape[1], mask, NO_LABEL)
     return F.cross_entropy(logits, labels[:, 0], ignore_index=NO_LABEL, reduction="none")[:, None]
 
 
@@ -55,6 +55,8 @@ def weighted_cross_entropy(
     ------
     ValueError
         If the shapes or dtypes do not fit.
+    IndexError
+        If a counted voxel has a label that is no class (on the CPU; on a GPU PyTorch stops).
 
     Notes
     -----

@@ -105,7 +105,7 @@ def _select_block(
     """Penalised logits and the packed winner positions (int16) of one block."""
     if logits.dtype == torch.float64:  # no bits to spare: compare ranks instead
         levels, ranks = torch.unique(logits, return_inverse=True)
-        keys = ranks.double().add_(1)
+        keys = ranks.double().add_(1).masked_fill_(logits.isnan(), torch.nan)  # a NaN has a rank, too
     else:
         keys = logits.double().clamp_(-INFINITE, INFINITE).add_(TINY)
     bits = keys.view(torch.int64)
@@ -117,7 +117,10 @@ def _select_block(
     if mask is not None:
         winners = torch.where(mask, winners, keys)
     positions = (winners.view(torch.int64) & (2**POSITION_BITS - 1)).to(torch.int16)
-    values = levels[winners.long() - 1] if logits.dtype == torch.float64 else winners.to(logits.dtype)
+    if logits.dtype != torch.float64:
+        return winners.to(logits.dtype), positions
+    unknown = winners.isnan()
+    values = levels[winners.masked_fill(unknown, 1).long() - 1].masked_fill_(unknown, torch.nan)
     return values, positions
 
 

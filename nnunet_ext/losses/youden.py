@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nnunet_ext.losses.arguments import check_tensors, split_target
+from nnunet_ext.losses.arguments import check_tensors, known_labels, split_target
 from nnunet_ext.losses.label_sums import label_sums
 from nnunet_ext.losses.reduction import pooled_mean, sum_over_processes
 
@@ -84,7 +84,8 @@ def youden_j_loss(logits: Tensor, target: Tensor, weight: Weight = 0.5, mask: Te
         λ: one number for all; (C, C) for classes, row i the one that is to be found, column k the one it is
         told from, diagonal unused; (C,) for regions. The authors use 0.5.
     mask : Tensor, optional
-        bool (B, 1, *spatial), True where a voxel counts. Others may carry any label.
+        bool (B, 1, *spatial), True where a voxel counts. Others may carry any label. Without it, too, a voxel
+        whose label is no class belongs to none; `JCLoss` refuses it.
 
     Returns
     -------
@@ -132,7 +133,7 @@ def youden_j_loss(logits: Tensor, target: Tensor, weight: Weight = 0.5, mask: Te
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor:
-    labels = labels.long() if mask is None else labels.long().masked_fill(~mask, NO_LABEL)
+    labels = known_labels(labels, logits.shape[1], mask, NO_LABEL)
     total = F.cross_entropy(logits, labels[:, 0], ignore_index=NO_LABEL, reduction="sum")
     return pooled_mean(total, (labels != NO_LABEL).sum())
 

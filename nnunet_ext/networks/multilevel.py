@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nnunet_ext.losses.multilevel import multi_level_activation
+from nnunet_ext.losses.multilevel_tree import remember_channels
 
 if TYPE_CHECKING:
     from nnunet_ext.nnunet_files.hierarchy import Hierarchy
@@ -34,7 +35,7 @@ class MultiLevelHead(nn.Module):
     `SCORE_SCALE`.
 
     In training the head leaves the channels as they are, in float32, for the loss; the scores are made in
-    evaluation, also for nnU-Net's validation.
+    evaluation, also for nnU-Net's validation, whose loss finds the channels on them (`remember_channels`).
 
     Parameters
     ----------
@@ -79,6 +80,7 @@ class MultiLevelHead(nn.Module):
         """θ of each chain."""
         return list(self.thresholds.split(self.lengths))
 
+    @torch.compiler.disable  # a compiled network returns new tensors, on which nothing is noted down
     def forward(self, x: Any) -> Any:
         """Channels (B, chains, *spatial) to scores (B, outputs, *spatial), a list of scales to a list."""
         if isinstance(x, (list, tuple)):
@@ -86,12 +88,11 @@ class MultiLevelHead(nn.Module):
         x = x.float()
         if self.training:
             return x
-        return self.scores(
-            [
-                multi_level_activation(x[:, j], length, self.steepness, self.spacing)
-                for j, length in enumerate(self.lengths)
-            ]
-        )
+        activations = [
+            multi_level_activation(x[:, j], length, self.steepness, self.spacing)
+            for j, length in enumerate(self.lengths)
+        ]
+        return remember_channels(self.scores(activations), x)
 
     def scores(self, activations: list[Tensor]) -> Tensor:
         """Scores (B, outputs, *spatial) of activations (B, *spatial), one per chain."""

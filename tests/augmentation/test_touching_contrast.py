@@ -82,7 +82,7 @@ def test_wrong_shape():
 
 
 def test_transform_draws_one_factor_and_leaves_labels_and_input_alone():
-    torch.manual_seed(0)
+    np.random.seed(0)
     image = torch.full((2, 8, 8), 6.0)
     labels = torch.ones(1, 8, 8, dtype=torch.int16)
     labels[0, 3] = 2
@@ -99,3 +99,42 @@ def test_transform_draws_one_factor_and_leaves_labels_and_input_alone():
     assert -1 <= min(seen) < -0.9
     assert 0.9 < max(seen) <= 1
     assert abs(np.mean(seen)) < 0.15
+
+
+def test_every_second_sample_is_left_alone():
+    np.random.seed(0)
+    image, labels = torch.full((1, 8, 8), 6.0), torch.ones(1, 8, 8, dtype=torch.int16)
+    labels[0, 3], image[:, 3] = 2, 2.0
+    transform = TouchingContrastTransform(probability=0.5)
+    changed = [
+        not torch.equal(transform(image=image, segmentation=labels)["image"], image) for _ in range(200)
+    ]
+    assert 80 < sum(changed) < 120
+
+
+class Loader:
+    """A data loader of batchgenerators that yields the same sample over and over."""
+
+    def set_thread_id(self, thread_id):
+        self.worker = thread_id
+
+    def __next__(self):
+        labels = torch.ones(1, 4, 4, dtype=torch.int16)
+        labels[0, 1] = 2
+        return {"image": torch.where(labels == 2, 2.0, 6.0), "segmentation": labels, "worker": self.worker}
+
+
+@pytest.mark.slow
+def test_workers_of_nnunets_loader_draw_different_numbers():
+    from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
+
+    augmenter = NonDetMultiThreadedAugmenter(Loader(), TouchingContrastTransform(probability=0.7), 2)
+    draws = {0: [], 1: []}
+    try:
+        while min(map(len, draws.values())) < 6:
+            sample = next(augmenter)
+            draws[sample["worker"]].append(sample["image"][0, 1, 0].item())
+    finally:
+        augmenter._finish()
+    assert len(set(draws[0])) > 1
+    assert not set(draws[0]) & set(draws[1]) - {2.0}  # 2: left alone

@@ -98,6 +98,40 @@ def test_scores_of_a_network_in_evaluation_have_the_same_loss(name, json):
     torch.testing.assert_close(loss.eval()(head(x), target), in_training, rtol=1e-4, atol=0)
 
 
+@pytest.mark.parametrize("json", [CHAIN, TREE, REGIONS])
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("shape", [(8, 9), (3, 8, 9)])
+def test_validation_loss_of_a_saturated_network_is_the_training_loss(name, json, shape):
+    """No digits of a score say how far out its channel is, so the channels come along."""
+    hierarchy = hierarchy_of(json)
+    head = MultiLevelHead(hierarchy, [[0.4, 1.7], [0.6]][: len(hierarchy.chains)], 10.0, 1.0).eval()
+    x, target = problem(head.channels, 3, shape)
+    if hierarchy.regions:
+        target = torch.cat([target == 2, target > 0, torch.zeros_like(target) > 0, target > 9], 1)
+    ignore = 4 if hierarchy.regions else None
+    loss = MultiLevelLoss(hierarchy, name, read_scores=head.activations, ignore_label=ignore)
+    for scale in (1, 5, 40):
+        expected = loss.train()(scale * x, target)
+        assert torch.equal(loss.eval()(head(scale * x), target), expected)
+        both = head([scale * x, x])  # deep supervision: each scale has its own
+        assert torch.equal(loss(both[1], target), loss.train()(x, target))
+
+
+def test_known_value_where_the_sigmoids_are_saturated():
+    """A background of -20 where a nucleus is: κ (20 - 0.5) and log 2, less rounding."""
+    hierarchy = hierarchy_of(CHAIN)
+    head = MultiLevelHead(hierarchy, [[2 / 3, 4 / 3]], 10.0, 1.0).eval()
+    loss = MultiLevelLoss(hierarchy, "mce", read_scores=head.activations).eval()
+    scores = head(torch.full((1, 1, 4, 4), -20.0))
+    assert float(loss(scores, torch.full((1, 1, 4, 4), 2))) == pytest.approx(195.693, abs=1e-3)
+
+
+def test_channels_of_another_number_of_chains_are_refused():
+    loss = MultiLevelLoss(hierarchy_of(CHAIN), "mce")
+    with pytest.raises(ValueError, match=r"1 chains have as many channels; got \(2, 3, 8, 9\)"):
+        loss.eval()(*problem(3, 3))  # scores, where channels are expected
+
+
 def test_exclusive_chains_learn_apart():
     """A voxel claimed by both is drawn to its own: after some steps the scores give the right label."""
     hierarchy = hierarchy_of(TREE)

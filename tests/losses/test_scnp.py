@@ -187,6 +187,47 @@ def test_infinite_logits_stay_infinite_and_nan_does_not_crash():
     assert logits.grad.shape == logits.shape
 
 
+class Total(torch.nn.Module):
+    """A loss that is the sum of the logits."""
+
+    def forward(self, logits, target):
+        return logits.sum()
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 6), (3, 5, 6)])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("blocks", [2**18, 20])
+def test_nan_and_infinity_pass_on_in_every_precision(shape, dtype, blocks, monkeypatch):
+    monkeypatch.setitem(worst_neighbor.BLOCK_VOXELS, "cpu", blocks)
+    logits = sample(shape, seed=5)[0].detach().to(dtype)
+    target = torch.zeros(2, 1, *shape)
+    middle = (slice(None), slice(None), *(size // 2 for size in shape))
+    near = torch.zeros(shape, dtype=torch.bool)
+    near[tuple(slice(size // 2 - 1, size // 2 + 2) for size in shape)] = True
+    logits[middle] = torch.nan
+    result = same_class_neighbor_penalization(logits, target, 3)
+    assert torch.equal(result.isnan(), near.expand_as(result))
+    for joint in (False, True):
+        assert SCNPLoss(Total(), joint=joint)(logits, target).isnan()
+    logits[middle] = torch.inf  # the worst where the class is absent, channels 1 and 2; never in channel 0
+    result = same_class_neighbor_penalization(logits, target, 3)
+    assert torch.equal(result[:, 1:].isposinf(), near.expand_as(result[:, 1:]))
+    assert result[:, 0].isfinite().all()
+    logits[middle] = -torch.inf
+    result = same_class_neighbor_penalization(logits, target, 3)
+    assert torch.equal(result[:, 0].isneginf(), near.expand_as(result[:, 0]))
+
+
+def test_several_nan_in_float64_and_a_masked_one():
+    logits = torch.tensor([[[torch.nan, 1.0, 2.0, 3.0, torch.nan]]], dtype=torch.float64, requires_grad=True)
+    mask = torch.tensor([[[False, True, True, True, True]]])
+    result = same_class_neighbor_penalization(logits, torch.ones(1, 1, 5), 3, mask)
+    assert result.isnan().tolist() == [[[True, False, False, True, True]]]
+    assert result[0, 0, 1:3].tolist() == [1, 1]
+    result.nansum().backward()
+    assert logits.grad.shape == logits.shape
+
+
 def test_float16_infinity_survives():
     logits = torch.tensor([[[65504.0, torch.inf, 1.0]]], dtype=torch.float16)
     result = same_class_neighbor_penalization(logits, torch.zeros(1, 1, 3), 3)

@@ -1,5 +1,6 @@
 """Networks of nested classes inside nnU-Net's trainer: build, train, validate, resume, predict."""
 
+import copy
 import json
 
 import numpy as np
@@ -72,6 +73,27 @@ def test_training_and_validation(name, labels, options, dataset):
     assert trainer.loss.training is False
     gradients = [p.grad.abs().max() for p in network.backbone.decoder.seg_layers[-1].parameters()]
     assert max(gradients) > 0
+
+
+@pytest.mark.parametrize("options", ["", "_nodeepsupervision"])
+@pytest.mark.parametrize("name", NAMES)
+def test_nnunets_validation_loss_is_the_training_loss_of_the_same_output(name, options, dataset):
+    trainer = make(f"{name}{options}_1epochs_2iters")
+    trainer.on_train_start()
+    with torch.no_grad():
+        for layer in trainer.plain_network.backbone.decoder.seg_layers:
+            layer.weight.mul_(200)  # saturated
+    trainer.on_validation_epoch_start()
+    trainer.network.eval()
+    batch = next(trainer.dataloader_val)
+    found = trainer.validation_step({key: copy.deepcopy(value) for key, value in batch.items()})["loss"]
+    trainer.loss.train()
+    trainer.plain_network.head.train()  # then it gives channels; the rest stays in evaluation
+    with torch.no_grad():
+        expected = trainer.loss(trainer.network(batch["data"]), batch["target"])
+    assert float(found) == float(expected)
+    if name.endswith("MCE"):
+        assert float(expected) > 20
 
 
 @pytest.mark.parametrize("dataset", ["3d"], indirect=True)
