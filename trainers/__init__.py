@@ -32,6 +32,7 @@ FAMILIES = {
 _CATALOGUE = Catalogue(__name__, FAMILIES)
 family_of = _CATALOGUE.family_of
 near_miss = _CATALOGUE.near_miss
+wrapped_by = _CATALOGUE.wrapped_by
 get_trainer = _CATALOGUE.get
 
 

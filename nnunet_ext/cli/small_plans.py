@@ -9,6 +9,8 @@ from rich.table import Table
 
 from nnunet_ext.cli.console import out, say
 
+_FIRST_TRAINER = "nnUNetTrainerExt_10epochs_150iters"
+
 
 def small_plans(
     dataset: Annotated[str, typer.Option("-d", help="Dataset id or name, planned and preprocessed.")],
@@ -35,19 +37,29 @@ def small_plans(
     No preprocessing is repeated. For trying things out, tests and machines without a GPU; results are not
     comparable with those of the full plans.
 
-    Example: nnunet_ext small-plans -d 501 -c 2d, then nnUNetv2_train 501 2d 0 -p nnUNetPlansSmall -device cpu
+    Example: nnunet_ext small-plans -d 501 -c 2d; it ends with the command that trains with them.
     """
     from nnunet_ext.nnunet_files.plans import write_small_plans
 
     path, small = write_small_plans(
         dataset, configurations or (), patch, batch, features, plans, name, overwrite
     )
-    table = Table("configuration", "patch", "batch", "features per stage", title=f"Written: {path}")
+    table = Table("configuration", "patch", "batch", "features per stage")
     for configuration, content in small["configurations"].items():
         features_per_stage = content["architecture"]["arch_kwargs"]["features_per_stage"]
         shape = " × ".join(map(str, content["patch_size"]))
         table.add_row(
             configuration, shape, str(content["batch_size"]), " ".join(map(str, features_per_stage))
         )
+    say(f"Written: {path}")
     out.print(table)
-    say(f"Use it with: -p {small['plans_name']}")
+    from nnunet_ext.training.device import device_option
+
+    say("A first short training ('nnunet_ext trainers' lists others for -tr; 0 is the fold):")
+    for configuration, content in small["configurations"].items():
+        if "previous_stage" in content:
+            say(f"of {configuration}, after folds 0 to 4 of {content['previous_stage']}:")
+        say(
+            f"  nnUNetv2_train {dataset} {configuration} 0 -p {small['plans_name']} -tr {_FIRST_TRAINER}"
+            f"{device_option()}"
+        )

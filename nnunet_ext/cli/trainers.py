@@ -22,7 +22,8 @@ def trainers() -> None:
     Example: nnUNetv2_train 501 2d 0 -tr nnUNetTrainerSCNP_w5_50epochs
     """
     with err.status("loading nnU-Net …"):
-        from nnunet_ext.trainers import FAMILIES, get_trainer
+        from nnunet_ext.trainers import FAMILIES, get_trainer, wrapped_by
+        from nnunet_ext.training.device import device_option
         from nnunet_ext.training.options import COMMON
 
         families = [get_trainer(name) for name in FAMILIES]
@@ -39,10 +40,10 @@ def trainers() -> None:
     wrapper = next(family for family in families if family.wraps_families)
     out.print(
         f"{wrapper.__name__} also takes another family, with the options of both, directly after its name: "
-        f"{wrapper.__name__}_JC_w5."
+        f"{', '.join(f'{wrapper.__name__}_{word}' for word in wrapped_by(wrapper))}."
     )
     out.print("The name decides the results folder: keep to one order of the options.")
-    say("Example: nnUNetv2_train 501 2d 0 -tr nnUNetTrainerSCNP_w5_50epochs")
+    say(f"Example: nnUNetv2_train 501 2d 0 -tr nnUNetTrainerSCNP_w5_50epochs{device_option()}")
 
 
 def _describe(option: Option, family: type[ExtTrainer]) -> str:

@@ -8,20 +8,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from copy import deepcopy
-from math import prod
 from pathlib import Path
 from typing import Any
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import read_json, write_texts
 from nnunet_ext.nnunet_files.folders import dataset_folder
+from nnunet_ext.nnunet_files.topology import shrink_network, with_architecture
 
 _SMALL_PLANS = "nnUNetPlansSmall"
 _PLAN_FIRST = "Run 'nnUNetv2_plan_and_preprocess -d ID' first, and give -d that id."
 _MARK = "small_plans_of"  # key by which our plans are told from nnU-Net's own files
-_SMALLEST_FEATURE_MAP = 8  # voxels along an axis at the bottom of the U
-_WIDEST = 8  # the deepest stage has at most this many times the features of the first
 _DEFAULT_PATCH = {2: 128, 3: 64}
 _DEFAULT_BATCH = {2: 4, 3: 2}
 
@@ -71,10 +68,13 @@ def write_small_plans(
     if not source.is_file():
         raise UserError(f"{source} does not exist. Run 'nnUNetv2_plan_and_preprocess -d {dataset}' first.")
     small = read_json(source, "Plan the dataset again.")
-    small["configurations"] = {
-        key: shrink(content, patch, batch, features)
-        for key, content in _wanted_configurations(small, configurations, source).items()
-    }
+    wanted = _wanted_configurations(small, configurations, source)
+    small["configurations"] = {}
+    for key, content in wanted.items():
+        try:
+            small["configurations"][key] = shrink(content, patch, batch, features)
+        except UserError as error:
+            raise UserError(f"{source}, {key}: {error} Choose others with -c.") from error
     small["plans_name"] = name
     small[_MARK] = plans
     target = source.with_name(f"{name}.json")
@@ -103,14 +103,19 @@ def shrink(
     Returns
     -------
     dict
-        The copy; it names the same preprocessed data.
+        The copy; it names the same preprocessed data. Its network has at least three stages: nnU-Net's deep
+        supervision makes every loss NaN with fewer.
+
+    Raises
+    ------
+    UserError
+        If it is no U-Net.
     """
-    small = deepcopy(configuration)
-    ndim = len(small["patch_size"])
-    edges = [min(n, patch or _DEFAULT_PATCH[ndim]) for n in small["patch_size"]]
-    strides = _cut_topology(small["architecture"]["arch_kwargs"], edges, features)
-    steps = [prod(axis) for axis in zip(*strides, strict=True)]
-    small["patch_size"] = [max(step, n // step * step) for n, step in zip(edges, steps, strict=True)]
+    small = with_architecture(configuration)
+    limit = patch or _DEFAULT_PATCH[len(small["patch_size"])]
+    edges = [min(n, limit) for n in small["patch_size"]]
+    small["patch_size"] = shrink_network(small["architecture"]["arch_kwargs"], edges, features)
+    ndim = len(edges)
     small["batch_size"] = max(2, min(small["batch_size"], batch or _DEFAULT_BATCH[ndim]))
     return small
 
@@ -128,7 +133,17 @@ def _wanted_configurations(plans: Any, names: Sequence[str], file: Path) -> dict
     resolved = {key: _resolve(planned, key) for key in planned}
     wanted = set(names or planned)
     wanted |= {resolved[key]["previous_stage"] for key in wanted if resolved[key].get("previous_stage")}
-    return {key: content for key, content in resolved.items() if key in wanted}
+    return {key: _without_others(content, wanted) for key, content in resolved.items() if key in wanted}
+
+
+def _without_others(configuration: dict[str, Any], wanted: set[str]) -> dict[str, Any]:
+    """A configuration whose next stages are wanted: nnU-Net stops after the validation at one that is not."""
+    following = configuration.get("next_stage")
+    if following is None or (isinstance(following, str) and following in wanted):
+        return configuration
+    kept = [name for name in following if name in wanted] if isinstance(following, list) else []
+    rest = {key: value for key, value in configuration.items() if key != "next_stage"}
+    return rest | ({"next_stage": kept} if kept else {})
 
 
 def _check_replaceable(target: Path, small: dict[str, Any], overwrite: bool) -> None:
@@ -149,23 +164,3 @@ def _resolve(configurations: dict[str, Any], name: str) -> dict[str, Any]:
         return own
     rest = {key: value for key, value in own.items() if key != "inherits_from"}
     return _resolve(configurations, own["inherits_from"]) | rest
-
-
-def _cut_topology(arch: dict[str, Any], patch: Sequence[int], features: int) -> list[list[int]]:
-    """Shorten an architecture in place to the stages that `patch` allows; return its strides."""
-    strides: list[list[int]] = []
-    for stride in arch["strides"]:
-        total = [prod(s) for s in zip(*strides, stride, strict=True)]
-        sizes = [n // t for n, t in zip(patch, total, strict=True)]
-        if any(s > 1 and size < _SMALLEST_FEATURE_MAP for s, size in zip(stride, sizes, strict=True)):
-            break
-        strides.append(list(stride))
-    stages = max(2, len(strides))
-    strides = [list(stride) for stride in arch["strides"][:stages]]
-    arch["n_stages"] = stages
-    arch["features_per_stage"] = [min(features * 2**i, features * _WIDEST) for i in range(stages)]
-    for key in ("strides", "kernel_sizes", "n_conv_per_stage", "n_blocks_per_stage"):
-        if key in arch:
-            arch[key] = arch[key][:stages]
-    arch["n_conv_per_stage_decoder"] = arch["n_conv_per_stage_decoder"][: stages - 1]
-    return strides

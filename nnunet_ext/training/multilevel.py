@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from nnunet_ext.files import read_json
 from nnunet_ext.losses.multilevel import preset_thresholds
 from nnunet_ext.losses.multilevel_tree import MultiLevelLoss
 from nnunet_ext.networks.multilevel import MultiLevelHead, MultiLevelNetwork
-from nnunet_ext.nnunet_files.hierarchy import Hierarchy, hierarchy_of
+from nnunet_ext.nnunet_files.hierarchy import BACKGROUND, IGNORE, Hierarchy, hierarchy_of
 from nnunet_ext.training.trainer import ExtTrainer
 
 # nnU-Net builds the network for a prediction from the plans alone: what lies in what travels with them.
@@ -55,9 +56,16 @@ class MultiLevelTrainer(ExtTrainer):
         device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net's own default
     ) -> None:
         with exit_on_user_error():
+            _refuse_instance_classes(dataset_json, type(self).__name__)
             self.hierarchy = hierarchy_of(dataset_json)
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.plans_manager.plans[IN_PLANS] = {key: dataset_json.get(key) for key in ("labels", "nesting")}
+
+    def describe_options(self) -> str:
+        """With the nesting in force, and where it comes from."""
+        stated = self.hierarchy.regions or self.dataset_json.get("nesting") is not None
+        source = "" if stated else ' (dataset.json has no "nesting": each label lies in the one before)'
+        return f"{super().describe_options()}, nesting {self.hierarchy}{source}"
 
     @classmethod
     def presets(cls, hierarchy: Hierarchy) -> list[list[float]]:
@@ -146,3 +154,15 @@ class MultiLevelTrainer(ExtTrainer):
         """In validation it gives the scores of classes."""
         super().on_validation_epoch_start()
         self.loss.eval()
+
+
+def _refuse_instance_classes(dataset_json: Mapping[str, Any], trainer: str) -> None:
+    """Raise where nobody said that the classes which instance labels are turned into are nested."""
+    names = [name for name in dataset_json["labels"] if name not in (BACKGROUND, IGNORE)]
+    if dataset_json.get("nesting") is not None or not {"touching", "gap"} & {name.lower() for name in names}:
+        return
+    raise UserError(
+        f"{trainer} is for nested classes, but {', '.join(names)} exclude each other: none is a part of "
+        "another. Train them with nnUNetTrainerJC, or with nnUNetTrainerExt for nnU-Net's own loss. If one "
+        'does lie in another, say so in dataset.json: "nesting".'
+    )

@@ -10,12 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.training.misspelt import PREFIX, words_of
 from nnunet_ext.training.options import parse_options
 
 if TYPE_CHECKING:
     from nnunet_ext.training.trainer import ExtTrainer
-
-PREFIX = "nnUNetTrainer"  # what every family's name begins with
 
 # A class is pickled by its qualified name, which pickle takes apart at every dot.
 _DOT_IN_QUALNAME = "·"
@@ -43,9 +42,21 @@ class Catalogue:
         return next((f for f in self.families if name == f or name.startswith(f + "_")), None)
 
     def near_miss(self, name: str) -> str | None:
-        """The family that a name of none was probably meant to be, such as ``nnUNetTrainerscnp_w5``."""
-        plain = name.lower().replace("_", "")
-        return next((f for f in reversed([*self.families]) if plain.startswith(f.lower())), None)
+        """The trainer, or at least its family, that a wrong name was probably meant to be.
+
+        ``nnUNetTrainerSCNP_w5`` for ``nnUNetTrainerSNCP_w5``, ``nnUNetTrainerSCNP_JC`` for ``…JC_SCNP``.
+        """
+        families, options = words_of(name, [family.removeprefix(PREFIX) for family in self.families])
+        if not families:
+            return None
+        wrappers = [word for word in families if self._declared(PREFIX + word).wraps_families]
+        ordered = [*wrappers, *(word for word in families if word not in wrappers)]
+        for words in (options, [word.lower() for word in options]):
+            meant = PREFIX + "_".join([*ordered, *words])
+            if self._exists(meant):
+                return meant
+        combined = PREFIX + "_".join(ordered)
+        return combined if self._exists(combined) else None
 
     def get(self, name: str) -> type[ExtTrainer]:
         """The trainer class of a name; the same class each time.
@@ -56,21 +67,45 @@ class Catalogue:
             If the family is not one of the catalogue, or an option is wrong; the text lists what there is.
         """
         if name not in self._classes:
-            self._classes[name] = self._make(name)
+            try:
+                self._classes[name] = self._make(name)
+            except UserError as error:
+                meant = self.near_miss(name)
+                if meant is None or name.startswith(meant):
+                    raise
+                raise UserError(f"{error}\nDid you mean {meant}?") from None
         return self._classes[name]
 
     def _make(self, name: str) -> type[ExtTrainer]:
         family = self.family_of(name)
         if family is None:
             raise UserError(f"{name}: no such trainer family. Known families: {', '.join(self.families)}.")
-        trainer = getattr(import_module(f"{self.package}.{self.families[family]}"), family)
+        trainer = self._declared(family)
         first = name.removeprefix(family).removeprefix("_").partition("_")[0]
         if PREFIX + first not in self.families:
-            wrapped = [each.removeprefix(PREFIX) for each in self.families] if trainer.wraps_families else []
-            return build_trainer(name, trainer, self.package, wrapped)
+            return build_trainer(name, trainer, self.package, self.wrapped_by(trainer))
         if name == f"{family}_{first}":
-            return wrap_family(trainer, self.get(PREFIX + first), self.package)
-        return build_trainer(name, self.get(f"{family}_{first}"), self.package)
+            return wrap_family(trainer, self._declared(PREFIX + first), self.package)
+        combination = f"{family}_{first}"
+        if combination not in self._classes:  # one class of it for all names, or none could be pickled
+            self._classes[combination] = self._make(combination)
+        return build_trainer(name, self._classes[combination], self.package)
+
+    def wrapped_by(self, trainer: type[ExtTrainer]) -> list[str]:
+        """Words that a family takes directly after its name: the families that it can wrap."""
+        others = [self._declared(family) for family in self.families] if trainer.wraps_families else []
+        return [_word(each) for each in others if not each.wraps_families and not each.refuses_wrapping]
+
+    def _declared(self, family: str) -> type[ExtTrainer]:
+        found: type[ExtTrainer] = getattr(import_module(f"{self.package}.{self.families[family]}"), family)
+        return found
+
+    def _exists(self, name: str) -> bool:
+        try:
+            self._make(name)
+        except UserError:
+            return False
+        return True
 
 
 def decode_qualname(name: str) -> str:

@@ -7,6 +7,7 @@ ones they take, and have the defaults as class attributes.
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -19,6 +20,13 @@ from nnunet_ext.errors import UserError
 _NUMBERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "<n>": (r"(0|[1-9]\d*)", int),
     "<x>": (r"((?:0|[1-9]\d*)(?:\.\d+)?(?:e-?[1-9]\d*)?)", float),
+}
+
+
+_ALIKE = 0.8  # of the letters of two words, from 0 to 1: "epoch" and "epochs" are 0.91
+_NUMBER_WORDS = {
+    "<n>": "a whole number without leading zeros",
+    "<x>": "a number such as 2, 0.25 or 1e-4",
 }
 
 
@@ -84,14 +92,27 @@ class Option:
         number = _NUMBERS[self.number][1](found[1])
         if not (math.isfinite(number) and self.check(number)):
             raise UserError(
-                f"option _{word} is out of range: {self.number} in _{self.syntax} is {self.allowed}"
+                f"option _{word} is out of range: {self.number} in _{self.syntax} is {self.allowed}. "
+                f"It stands for: {self.meaning}"
             )
         return number
+
+    def resembles(self, word: str) -> bool:
+        """Whether `word` looks like this option with another number, or misspelt."""
+        plain = self.syntax.replace(self.number, "") if self.number else self.syntax
+        given = re.sub("[^a-z]", "", word.lower())
+        alike = difflib.SequenceMatcher(None, plain, given).ratio() > _ALIKE
+        return plain == given or (len(plain) > 2 and alike)
 
     @property
     def description(self) -> str:
         """What it does, with the range of its number."""
         return f"{self.meaning} ({self.number}: {self.allowed})" if self.allowed else self.meaning
+
+    @property
+    def form(self) -> str:
+        """What its number has to look like, and its range; nothing for a plain word."""
+        return f" {self.number} is {_NUMBER_WORDS[self.number]}: {self.allowed}." if self.number else ""
 
     def __str__(self) -> str:
         return f"_{self.syntax}  {self.description}"
@@ -226,7 +247,9 @@ def parse_options(name: str, words: Iterable[str], options: Iterable[Option]) ->
         option = next((o for o in options if o.match(word)), None)
         if option is None:
             known = "\n".join(f"  {o}" for o in options)
-            raise UserError(f"{name}: unknown option '_{word}'. Known options:\n{known}")
+            meant = next((o for o in options if o.resembles(word)), None)
+            hint = f" Did you mean _{meant.syntax}: {meant.meaning}?{meant.form}" if meant else ""
+            raise UserError(f"{name}: unknown option '_{word}'.{hint} Known options:\n{known}")
         if option.attribute in values:
             earlier = given[option.attribute]
             conflict = f"_{earlier} and _{word} set the same thing"

@@ -8,14 +8,17 @@ import torch
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import distributed as dist
 from torch import nn
 
 from nnunet_ext import __version__
 from nnunet_ext.errors import UserError, exit_on_user_error
+from nnunet_ext.nnunet_files.topology import FEWEST_STAGES
 from nnunet_ext.training.augmentation import insert_after_spatial
+from nnunet_ext.training.device import refuse_missing_device
 from nnunet_ext.training.extra_targets.trainer import ExtraTargetTrainer
-from nnunet_ext.training.options import COMMON, Option
+from nnunet_ext.training.options import COMMON, NO_DEEP_SUPERVISION, Option
 from nnunet_ext.training.progress import IterationProgress
 
 # nnU-Net validates on 50 batches per 250 training iterations.
@@ -54,7 +57,7 @@ class ExtTrainer(ExtraTargetTrainer):
         device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net's own default
     ) -> None:
         with exit_on_user_error():
-            self._refuse_to_train()
+            self._refuse_to_train(plans, configuration, fold, device)
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.num_epochs = self.epochs
         self.num_iterations_per_epoch = self.iterations
@@ -64,7 +67,9 @@ class ExtTrainer(ExtraTargetTrainer):
             self.initial_lr = self.adam
         self._progress = IterationProgress(wanted=self.local_rank == 0)
 
-    def _refuse_to_train(self) -> None:
+    def _refuse_to_train(
+        self, plans: dict, configuration: str, fold: int | str, device: torch.device
+    ) -> None:
         """Raise before nnU-Net writes anything; a prediction makes no object of the class."""
         if self.same_as:
             raise UserError(
@@ -76,6 +81,15 @@ class ExtTrainer(ExtraTargetTrainer):
             raise NotImplementedError(
                 f"{type(self).__name__} cannot train on several GPUs: nnU-Net's network needs deep "
                 "supervision there. Leave out _nodeepsupervision, or train on one GPU."
+            )
+        refuse_missing_device(device, type(self).__name__, plans, configuration, fold)
+        stages = len(PlansManager(plans).get_configuration(configuration).pool_op_kernel_sizes)
+        if self.deep_supervision and stages < FEWEST_STAGES:
+            raise UserError(
+                f"The network of {plans['plans_name']}, {configuration} has {stages} stages. nnU-Net's deep "
+                "supervision divides by 0 there, and the loss would be NaN from the start. Plan a network of "
+                f"{FEWEST_STAGES} stages or more (nnunet_ext small-plans --overwrite writes such), or train "
+                f"without: -tr {type(self).__name__}_{NO_DEEP_SUPERVISION.syntax}"
             )
 
     def build_loss(self, nnunet_loss: nn.Module) -> nn.Module:

@@ -111,7 +111,9 @@ def test_names_of_others_are_left_to_others():
         recursive_find_trainer_class_by_name("nnUNetTrainerScnp")
     with pytest.raises(AttributeError):
         nnunet_ext.trainers.nothing  # noqa: B018
-    with pytest.raises(UserError, match="Known families: nnUNetTrainerExt"):
+    with pytest.raises(
+        UserError, match=r"Known families: nnUNetTrainerExt.*\nDid you mean nnUNetTrainerSCNP\?"
+    ):
         get_trainer("nnUNetTrainerSCPN")
 
 
@@ -186,7 +188,68 @@ def test_shim_steps_aside_where_the_package_is_missing(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["nnUNetTrainerscnp", "nnUNetTrainerSCNPw5", "nnUNetTrainer_SCNP", "nnunettrainerscnp_w5"]
+    ("name", "meant"),
+    [
+        ("nnUNetTrainerSNCP", "nnUNetTrainerSCNP"),
+        ("nnUNetTrainerSCPN_w5_joint", "nnUNetTrainerSCNP_w5_joint"),
+        ("nnUNetTrainerScnp_W5", "nnUNetTrainerSCNP_w5"),
+        ("nnUNetTrainerSNCP_typo", "nnUNetTrainerSCNP"),
+        ("nnUNetTrainerJC_SCNP", "nnUNetTrainerSCNP_JC"),
+        ("nnUNetTrainerjc_scnp_w5_lambda0.25", "nnUNetTrainerSCNP_JC_w5_lambda0.25"),
+        ("nnUNetTrainerJC_lambda0.25_SCNP", "nnUNetTrainerSCNP_JC_lambda0.25"),
+        ("nnUNetTrainerSCNP_w5_JC", "nnUNetTrainerSCNP_JC_w5"),
+        ("nnUNetTrainerWeightd", "nnUNetTrainerWeighted"),
+        ("SCNP_w5", "nnUNetTrainerSCNP_w5"),
+        ("nnUNetTrainerMultilevelMCE", "nnUNetTrainerMultiLevelMCE"),
+    ],
+)
+def test_what_was_probably_meant_is_said_and_exists(name, meant):
+    with pytest.raises(UserError) as error:
+        get_trainer(name)
+    assert str(error.value).endswith(f"\nDid you mean {meant}?")
+    assert get_trainer(meant).__name__ == meant
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nnUNetTrainer", "nnUNetTrainerDA5", "nnUNetTrainerOther", "nnUNetTrainerSCNP_w4", "Other_w5",
+        "nnUNetTrainerMultiLevelMCE_SCNP", "nnUNetTrainerBWM_JC", "nnUNetTrainerSCNP_typo",
+    ],
+)  # fmt: skip
+def test_nothing_that_would_not_work_is_suggested(name):
+    with pytest.raises(UserError) as error:
+        get_trainer(name)
+    assert "\nDid you mean" not in str(error.value)
+
+
+def test_families_that_cannot_be_combined_are_not_listed():
+    with pytest.raises(UserError) as error:
+        get_trainer("nnUNetTrainerSCNP_typo")
+    listed = str(error.value).rpartition("Directly after nnUNetTrainerSCNP: ")[2].split(", ")
+    assert listed == [f"_{family.removeprefix('nnUNetTrainer')}" for family in OTHERS]
+    for word in listed:
+        assert get_trainer(f"nnUNetTrainerSCNP{word}")
+
+
+@pytest.mark.parametrize("name", ["nnUNetTrainerFoo", "Foo"])
+def test_a_name_of_nobody_on_nnunets_command_line_is_told_in_a_sentence(name, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/bin/nnUNetv2_train"])
+    with pytest.raises(
+        SystemExit, match=f"no trainer {name}. nnunet-ext has nnUNetTrainerExt, .*NCE. Options"
+    ):
+        recursive_find_trainer_class_by_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nnUNetTrainerscnp",
+        "nnUNetTrainerSCNPw5",
+        "nnUNetTrainer_SCNP",
+        "nnunettrainerscnp_w5",
+        "nnUNetTrainerSNCP",
+    ],
 )
 def test_a_near_miss_on_nnunets_command_line_names_the_family(name, monkeypatch):
     monkeypatch.setattr("sys.argv", ["/bin/nnUNetv2_train"])

@@ -45,6 +45,39 @@ def test_unknown_option_lists_the_known_ones(word):
         assert f"_{option.syntax}" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("w5.5", "Did you mean _w<n>: SCNP window width in voxels.* <n> is a whole number .*: odd, 3 to 31"),
+        ("W5", "Did you mean _w<n>"),
+        ("w-3", "Did you mean _w<n>"),
+        (
+            "50epoch",
+            "Did you mean _<n>epochs: train .* <n> is a whole number without leading zeros: 1 or more",
+        ),
+        ("Joint", r"Did you mean _joint: add the loss on the plain logits: L\(z\) \+ L\(z̃\)\? Known"),
+        ("nomiroring", "Did you mean _nomirroring"),
+        (
+            "adam.1",
+            "Did you mean _adam<x>: Adam .* <x> is a number such as 2, 0.25 or 1e-4: above 0, at most 1",
+        ),
+    ],
+)
+def test_an_option_in_another_form_is_told_which(word, text):
+    with pytest.raises(UserError, match=f"unknown option '_{re.escape(word)}'. {text}"):
+        parse_options("T", [word], OPTIONS)
+
+
+def test_nothing_alike_nothing_meant():
+    with pytest.raises(UserError, match=r"unknown option '_foo'. Known options"):
+        parse_options("T", ["foo"], OPTIONS)
+
+
+def test_out_of_range_says_the_unit():
+    with pytest.raises(UserError, match=r"odd, 3 to 31. It stands for: SCNP window width in voxels"):
+        parse_options("T", ["w4"], OPTIONS)
+
+
 def test_same_setting_twice():
     with pytest.raises(UserError, match=r"_w3 is given twice. Keep one"):
         parse_options("T", ["w3", "w3"], OPTIONS)

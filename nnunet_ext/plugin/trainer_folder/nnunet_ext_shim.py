@@ -8,22 +8,25 @@ import os
 
 
 def __getattr__(name: str) -> type:
+    if name.startswith("_"):  # what Python itself asks modules for
+        raise AttributeError(name)
     try:
         from nnunet_ext.errors import exit_on_user_error, on_nnunets_command_line
         from nnunet_ext.plugin.register import listed_folders
-        from nnunet_ext.trainers import family_of, get_trainer, near_miss
+        from nnunet_ext.trainers import FAMILIES, family_of, get_trainer, near_miss
     except ModuleNotFoundError as error:
         # The variable was inherited by a Python without this package, which must find its own trainers.
         raise AttributeError(name) from error
     if family_of(name) is None:
-        meant = near_miss(name)
         # On nnU-Net's command line a mistyped name deserves a sentence, not a traceback.
-        if meant and on_nnunets_command_line() and _is_last(listed_folders()):
-            raise SystemExit(
-                f"Error: there is no trainer {name}. Did you mean {meant}? Options follow the family's name, "
-                "each after an underscore; 'nnunet_ext trainers' lists them."
-            )
-        raise AttributeError(name)
+        if not (on_nnunets_command_line() and _is_last(listed_folders())):
+            raise AttributeError(name)
+        meant = near_miss(name)
+        hint = f"Did you mean {meant}?" if meant else f"nnunet-ext has {', '.join(FAMILIES)}."
+        raise SystemExit(
+            f"Error: there is no trainer {name}. {hint} Options follow the family's name, each after an "
+            "underscore; 'nnunet_ext trainers' lists them."
+        )
     with exit_on_user_error():
         return get_trainer(name)
 
