@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from nnunet_ext.cli.console import out, say
+from nnunet_ext.cli.console import out, say, say_command
 
 _FIRST_TRAINER = "nnUNetTrainerExt_10epochs_150iters"
 
@@ -59,7 +59,5 @@ def small_plans(
     for configuration, content in small["configurations"].items():
         if "previous_stage" in content:
             say(f"of {configuration}, after folds 0 to 4 of {content['previous_stage']}:")
-        say(
-            f"  nnUNetv2_train {dataset} {configuration} 0 -p {small['plans_name']} -tr {_FIRST_TRAINER}"
-            f"{device_option()}"
-        )
+        chosen = ("-p", small["plans_name"], "-tr", _FIRST_TRAINER, *device_option())
+        say_command("nnUNetv2_train", dataset, configuration, 0, *chosen, label="")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from nnunet_ext.cli.console import err, out, say
+from nnunet_ext.cli.console import err, out, say_command
 
 if TYPE_CHECKING:
     from nnunet_ext.training.options import Option
@@ -43,7 +43,8 @@ def trainers() -> None:
         f"{', '.join(f'{wrapper.__name__}_{word}' for word in wrapped_by(wrapper))}."
     )
     out.print("The name decides the results folder: keep to one order of the options.")
-    say(f"Example: nnUNetv2_train 501 2d 0 -tr nnUNetTrainerSCNP_w5_50epochs{device_option()}")
+    example = ("nnUNetv2_train", 501, "2d", 0, "-tr", "nnUNetTrainerSCNP_w5_50epochs", *device_option())
+    say_command(*example, label="Example")
 
 
 def _describe(option: Option, family: type[ExtTrainer]) -> str:

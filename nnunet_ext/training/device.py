@@ -5,25 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nnunet_ext.errors import UserError
+from nnunet_ext.errors import UserError, command
 
 if TYPE_CHECKING:
     import torch
 
 
-def best_device() -> str:
-    """``cuda``, ``mps`` or ``cpu``: the fastest that PyTorch can use here."""
+def gpus() -> dict[str, bool]:
+    """Whether PyTorch can use a GPU of each kind here: ``cuda`` (NVIDIA) and ``mps`` (Apple)."""
     import torch
 
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    return {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
 
 
-def device_option() -> str:
-    """What nnU-Net's commands have to be given here: nothing with an NVIDIA GPU, else `` -device cpu``."""
+def best_device() -> str:
+    """``cuda``, ``mps`` or ``cpu``: the fastest that PyTorch can use here."""
+    return next((kind for kind, usable in gpus().items() if usable), "cpu")
+
+
+def device_option() -> tuple[str, ...]:
+    """What nnU-Net's commands have to be given here: nothing with an NVIDIA GPU, else ``-device cpu``."""
     device = best_device()
-    return "" if device == "cuda" else f" -device {device}"
+    return () if device == "cuda" else ("-device", device)
 
 
 def refuse_missing_device(
@@ -43,15 +46,15 @@ def refuse_missing_device(
     UserError
         With the commands that work here.
     """
-    import torch
-
-    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    if there.get(device.type, lambda: True)():
+    if gpus().get(device.type, True):
         return
     missing, other = {"cuda": "NVIDIA", "mps": "Apple"}[device.type], best_device()
     dataset, name = plans["dataset_name"], plans["plans_name"]
-    train = f"  nnUNetv2_train {dataset} {configuration} {fold} -p {name} -tr {trainer} -device {other}"
+    train = ("nnUNetv2_train", dataset, configuration, fold, "-p", name, "-tr", trainer, "-device", other)
+    text = f"PyTorch finds no {missing} GPU here. Train with -device {other}:\n  {command(*train)}"
     if other == "cpu":
-        small = f"  nnunet_ext small-plans -d {dataset} -c {configuration} -p {name}"
-        train += f"\nWith plans for a GPU that is very slow. Small ones, and how to train with them:\n{small}"
-    raise UserError(f"PyTorch finds no {missing} GPU here. Train with -device {other}:\n{train}")
+        small = command("nnunet_ext", "small-plans", "-d", dataset, "-c", configuration, "-p", name)
+        text += (
+            f"\nWith plans for a GPU that is very slow. Small ones, and how to train with them:\n  {small}"
+        )
+    raise UserError(text)

@@ -124,16 +124,26 @@ class Loader:
         return {"image": torch.where(labels == 2, 2.0, 6.0), "segmentation": labels, "worker": self.worker}
 
 
+class Draw:
+    """The transform, of whose result only a number goes back to the parent process."""
+
+    def __init__(self):
+        self.transform = TouchingContrastTransform(probability=0.7)
+
+    def __call__(self, worker, **sample):
+        return {"worker": worker, "value": self.transform(**sample)["image"][0, 1, 0].item()}
+
+
 @pytest.mark.slow
 def test_workers_of_nnunets_loader_draw_different_numbers():
     from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 
-    augmenter = NonDetMultiThreadedAugmenter(Loader(), TouchingContrastTransform(probability=0.7), 2)
+    augmenter = NonDetMultiThreadedAugmenter(Loader(), Draw(), 2)
     draws = {0: [], 1: []}
     try:
         while min(map(len, draws.values())) < 6:
             sample = next(augmenter)
-            draws[sample["worker"]].append(sample["image"][0, 1, 0].item())
+            draws[sample["worker"]].append(sample["value"])
     finally:
         augmenter._finish()
     assert len(set(draws[0])) > 1

@@ -313,8 +313,7 @@ def test_unset_folder(monkeypatch):
 
 
 def test_verb_prints_a_table_and_the_command(planned, monkeypatch):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    monkeypatch.setattr("nnunet_ext.training.device.gpus", lambda: {"cuda": False, "mps": False})
     monkeypatch.setenv("COLUMNS", "40")  # a command is never broken
     result = CliRunner().invoke(app, ["small-plans", "-d", "7", "-c", "2d", "--patch", "64", "--batch", "2"])
     assert result.exit_code == 0, result.exception

@@ -50,8 +50,8 @@ def test_three_stages_have_finite_weights(nnunet_folders):
 @pytest.mark.parametrize("name", ["nnUNetTrainerExt", "nnUNetTrainerSCNP_w5", "nnUNetTrainerMultiLevelSSE"])
 def test_without_a_gpu_the_remedy_comes_in_place_of_a_traceback(name, nnunet_folders, monkeypatch):
     monkeypatch.setattr("sys.argv", ["nnUNetv2_train"])
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    found = {"cuda": False, "mps": False}
+    monkeypatch.setattr("nnunet_ext.training.device.gpus", lambda: found)
     with pytest.raises(SystemExit) as error:
         make(name, device="cuda")
     lines = str(error.value).splitlines()
@@ -61,7 +61,7 @@ def test_without_a_gpu_the_remedy_comes_in_place_of_a_traceback(name, nnunet_fol
     assert not list(nnunet_folders["nnUNet_results"].iterdir())
     with pytest.raises(SystemExit, match="no Apple GPU"):
         make(name, device="mps")
-    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    found["mps"] = True
     with pytest.raises(SystemExit, match="-device mps"):
         make(name, device="cuda")
 
