@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import shutil
-import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,10 @@ from numpy.typing import NDArray
 
 from nnunet_ext.arrays.checks import digits
 from nnunet_ext.errors import UnusableCase, UserError
+from nnunet_ext.images import numpy_files
 from nnunet_ext.images.files import check_whole
-from nnunet_ext.images.image import Grid
+from nnunet_ext.images.image import Grid, unreadable
+from nnunet_ext.nnunet_files.probability_check import check_probabilities
 from nnunet_ext.nnunet_files.reader_grid import grid_of
 
 _ARRAY = "probabilities"  # in CASE.npz, which nnUNetv2_predict --save_probabilities writes
@@ -144,7 +144,7 @@ def read_channels(reader: Any, files: Sequence[Path]) -> tuple[NDArray[Any], Gri
 
 
 def read_probabilities(
-    file: Path, channels: int, shape: tuple[int, ...], scratch: Path | None
+    file: Path, channels: int, shape: tuple[int, ...], scratch: Path | None, regions: bool = False
 ) -> NDArray[Any]:
     """Read the probabilities of a case.
 
@@ -158,31 +158,40 @@ def read_probabilities(
         Shape of the labels of the case.
     scratch : Path, optional
         Folder to unpack the array into; it is then memory-mapped instead of read.
+    regions : bool
+        Whether the classes overlap. If not, their probabilities add up to 1 in every voxel.
 
     Returns
     -------
-    (C, *shape) ndarray of float16 or float32
+    (C, *shape) ndarray of float16, float32 or float64
 
     Raises
     ------
     UnusableCase
-        If it cannot be read, or is not of this shape.
-    MemoryError
-        If it does not fit into memory: with `scratch` it may.
+        If it cannot be read, is not of this shape, does not fit into memory, or does not hold probabilities.
     """
-    with _reading(file, MemoryError):
+    try:
+        _check_form(file, channels, shape)
         if scratch is None:
-            with np.load(file) as arrays:
-                p = arrays[_ARRAY]
+            p = numpy_files.read(file, _ARRAY)
         else:
-            p = np.load(_unpack(file, scratch), mmap_mode="r")
-    if p.ndim == len(shape) + 2 and p.shape[1] == 1:
-        p = p[:, 0]
-    if p.shape != (channels, *shape):
-        raise UnusableCase(f"{file}: expected probabilities of shape {(channels, *shape)}, got {p.shape}")
-    if p.dtype.kind != "f":
-        raise UnusableCase(f"{file}: expected probabilities, got {p.dtype}")
+            p = numpy_files.unpack(file, _ARRAY, scratch / f"{_ARRAY}.npy")
+        p = p.reshape(channels, *shape)
+        check_probabilities(p, str(file), exclusive=not regions)
+    except UserError as error:
+        raise UnusableCase(str(error)) from error
     return p
+
+
+def _check_form(file: Path, channels: int, shape: tuple[int, ...]) -> None:
+    """Refuse an array of another form by its header: nothing is read, and no file inflates."""
+    found, dtype = numpy_files.header(file, _ARRAY)
+    if len(found) == len(shape) + 2 and found[1] == 1:  # 2D, as nnU-Net stores it
+        found = (found[0], *found[2:])
+    if found != (channels, *shape):
+        raise UserError(f"{file}: expected probabilities of shape {(channels, *shape)}, got {found}")
+    if dtype.kind != "f":
+        raise UserError(f"{file}: expected probabilities, got {dtype}")
 
 
 def _as_labels(data: NDArray[Any], labels: Collection[int]) -> NDArray[np.unsignedinteger] | None:
@@ -197,17 +206,6 @@ def _as_labels(data: NDArray[Any], labels: Collection[int]) -> NDArray[np.unsign
         known = sum(int(np.count_nonzero(segmentation == label)) for label in set(labels))
         return segmentation if known == segmentation.size else None
     return segmentation
-
-
-def _unpack(file: Path, folder: Path) -> Path:
-    unpacked = folder / f"{_ARRAY}.npy"
-    with (
-        zipfile.ZipFile(file) as archive,
-        archive.open(f"{_ARRAY}.npy") as packed,
-        unpacked.open("wb") as target,
-    ):
-        shutil.copyfileobj(packed, target, 1 << 20)
-    return unpacked
 
 
 def _is_text(file: Path) -> bool:
@@ -236,16 +234,16 @@ def _check_whole(reader: Any, file: Path, labels: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def _reading(file: Path, *let_pass: type[Exception]) -> Iterator[None]:
-    """Let a reader print nothing, and make an `UnusableCase` of whatever it raises, but for `let_pass`.
+def _reading(file: Path) -> Iterator[None]:
+    """Let a reader print nothing, and make an `UnusableCase` of whatever it raises.
 
     nnU-Net's reader of tifs prints where there is no file of their spacing.
     """
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
-    except let_pass:
-        raise
+    except MemoryError as error:
+        raise UnusableCase(str(unreadable(file, "an image", error))) from error
     except Exception as error:  # each file format library raises its own
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise UnusableCase(f"{file}: cannot be read ({lines[-1].strip()})") from error

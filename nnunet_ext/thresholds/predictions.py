@@ -124,7 +124,7 @@ def _pieces(model: TrainedModel, case: Case) -> Iterator[tuple[list[Floats], NDA
     """
     labels = _labels(model, case.reference)
     heads = model.label_manager.num_segmentation_heads
-    p = read_probabilities(case.prediction, heads, labels.shape, None)
+    p = read_probabilities(case.prediction, heads, labels.shape, None, model.hierarchy.regions)
     segmentation = case.prediction.with_name(f"{case.prediction.stem}{model.file_ending}")
     if case.recorded is None and segmentation.is_file():
         decided = model.label_manager.convert_probabilities_to_segmentation(p)

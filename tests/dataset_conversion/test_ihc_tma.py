@@ -114,7 +114,7 @@ def test_what_is_wrong_is_listed(source: Path, raw: Path) -> None:
         convert(IhcTma(), source, 522)
     for problem in (
         "fold1_0_CDK4.npy: is 32x32x3, but 3 or more maps of 32x32 are expected, as ",
-        "fold1_2_CDK4.npy: cannot be read as a NumPy file (damaged, or another format: ",
+        "fold1_2_CDK4.npy: the file is cut off: its header promises 3 x 32 x 32 voxels",
         "fold1_3_CDK4.png: missing",
     ):
         assert problem in str(caught.value)

@@ -64,7 +64,7 @@ def test_numpy_files(tmp_path: Path) -> None:
     np.testing.assert_array_equal(numpy_files.read(tmp_path / "a.npz", "data"), LABELS)
     with pytest.raises(UserError, match=r"a.npz: has no array 'x'. Arrays there: data"):
         numpy_files.read(tmp_path / "a.npz", "x")
-    with pytest.raises(UserError, match=r"b.npy: cannot be read as a NumPy file .*pickle"):
+    with pytest.raises(UserError, match=r"b.npy: cannot be read as a NumPy file .*pickled"):
         numpy_files.read(tmp_path / "b.npy")
 
 
@@ -73,7 +73,37 @@ def test_damaged_numpy_files(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     np.save(path, LABELS) if name == "a.npy" else np.savez(path, data=LABELS)
     content = path.read_bytes()
-    for wrong in (content[:-10], b"", b"x" * 99):
+    for wrong in (content[:-10], content[:30], b"", b"x" * 99):
         path.write_bytes(wrong)
-        with pytest.raises(UserError, match=f"{name}: cannot be read as a NumPy file"):
-            numpy_files.read(path, "data")
+        for read in (numpy_files.read, numpy_files.header):
+            with pytest.raises(UserError, match=f"{name}: (cannot be read as a NumPy|the file is cut)"):
+                read(path, "data")
+    with pytest.raises(UserError, match=r"none\.npy: cannot be read \(No such file"):
+        numpy_files.read(tmp_path / "none.npy")
+
+
+def test_an_array_that_is_longer_than_its_header_says(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", LABELS)
+    content = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(content.replace(b"(4, 3, 2)", b"(4, 3, 1)"))
+    with pytest.raises(UserError, match=r"a.npy: the file is damaged: it goes on after the 4 x 3 x 1 voxels"):
+        numpy_files.read(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize(
+    "array", [LABELS, np.asfortranarray(LABELS), LABELS.astype(">f4"), LABELS[:, :0], LABELS > 3, np.uint8(3)]
+)
+def test_every_array_of_numbers_comes_back(tmp_path: Path, array: object) -> None:
+    np.save(tmp_path / "a.npy", array)
+    np.savez_compressed(tmp_path / "a.npz", data=array)
+    for name in ("a.npy", "a.npz"):
+        read = numpy_files.read(tmp_path / name, "data")
+        np.testing.assert_array_equal(read, array)
+        assert (read.shape, read.dtype) == numpy_files.header(tmp_path / name, "data")
+
+
+@pytest.mark.parametrize("array", [np.array(["a"]), np.zeros(3, complex), np.zeros(3, "i4,f4")])
+def test_arrays_that_hold_no_numbers(tmp_path: Path, array: object) -> None:
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(UserError, match=r"a.npy: the file holds .*, but numbers are expected"):
+        numpy_files.read(tmp_path / "a.npy")

@@ -1,16 +1,19 @@
 """Segmentations, images and probabilities of a case, as nnU-Net's readers and writers leave them."""
 
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import skimage.io
 import tifffile
-from skimage import io
 
 from nnunet_ext.errors import UnusableCase
 from nnunet_ext.images.image import Grid, grid_difference
+from nnunet_ext.nnunet_files import probability_check
 from nnunet_ext.nnunet_files.dataset_json import Classes
 from nnunet_ext.nnunet_files.reading import (
     find_reader,
@@ -32,7 +35,7 @@ def write(file, array):
     elif file.suffix == ".tif":
         tifffile.imwrite(file, array)
     else:
-        io.imsave(file, array, check_contrast=False)
+        skimage.io.imsave(file, array, check_contrast=False)
     return file
 
 
@@ -156,7 +159,8 @@ def test_damaged_and_missing_files_are_named(tmp_path):
 
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_probabilities(tmp_path, on_disk):
-    p = np.random.default_rng(0).random((3, 1, 4, 5)).astype(np.float16)
+    p = np.random.default_rng(0).random((3, 1, 4, 5))
+    p = (p / p.sum(axis=0)).astype(np.float16)
     np.savez_compressed(tmp_path / "a.npz", probabilities=p)
     scratch = tmp_path if on_disk else None
     read = read_probabilities(tmp_path / "a.npz", 3, (4, 5), scratch)
@@ -167,6 +171,83 @@ def test_probabilities(tmp_path, on_disk):
     (tmp_path / "b.npz").write_bytes(b"junk")
     with pytest.raises(UnusableCase, match=r"b\.npz: cannot be read"):
         read_probabilities(tmp_path / "b.npz", 3, (4, 5), scratch)
+
+
+def softmax(shape=(3, 4, 5)):
+    p = np.random.default_rng(0).random(shape)
+    return (p / p.sum(axis=0)).astype(np.float32)
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda p: p * np.where(np.arange(5) == 2, np.nan, 1), "contains NaN"),
+        (lambda p: np.where(np.arange(5) == 2, np.inf, p), "contains inf, but probabilities are from 0 to 1"),
+        (lambda p: p - 0.5, r"contains -0\.\d+, but probabilities are from 0 to 1"),
+        (lambda p: p * 255, r"contains 1\d\d\.\d+, but probabilities"),
+        (lambda p: np.log(p), r"contains -\d\.\d+, but"),
+        (lambda p: p * 0.5, r"the probabilities of a voxel add up to 0\.(5|4999?\d*), but"),
+        (lambda p: np.where(np.arange(5) == 4, 0, p), "the probabilities of a voxel add up to 0, but"),
+    ],
+)
+def test_what_is_no_probability_is_refused(tmp_path, monkeypatch, change, text, on_disk):
+    monkeypatch.setattr(probability_check, "_BLOCK", 7)  # a row at a time
+    file, scratch = tmp_path / "a.npz", tmp_path if on_disk else None
+    for dtype in (np.float16, np.float32, np.float64):
+        np.savez_compressed(file, probabilities=change(softmax()).astype(dtype))
+        with pytest.raises(UnusableCase, match=rf"a\.npz: {text}"):
+            read_probabilities(file, 3, (4, 5), scratch)
+
+
+def test_regions_may_overlap(tmp_path):
+    p = np.random.default_rng(0).random((3, 4, 5)).astype(np.float16)
+    np.savez(tmp_path / "a.npz", probabilities=p)
+    np.testing.assert_array_equal(read_probabilities(tmp_path / "a.npz", 3, (4, 5), None, regions=True), p)
+    np.savez(tmp_path / "a.npz", probabilities=p * 2)
+    with pytest.raises(UnusableCase, match=r"a\.npz: contains 1\.\d+, but probabilities are from 0 to 1"):
+        read_probabilities(tmp_path / "a.npz", 3, (4, 5), None, regions=True)
+
+
+def test_a_bomb_is_not_unpacked(tmp_path):
+    """A header of 60 numbers, and behind it 64 MB of zeros in 64 kB."""
+    file, content = tmp_path / "a.npz", io_bytes(softmax())
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("probabilities.npy", content + bytes(64_000_000))
+    for scratch in (None, tmp_path):
+        with pytest.raises(UnusableCase, match=r"a\.npz: the array 'prob.*' is damaged: it goes on after"):
+            read_probabilities(file, 3, (4, 5), scratch)
+    assert (tmp_path / "probabilities.npy").stat().st_size == len(content)
+
+
+def test_an_array_that_no_memory_holds_is_refused_by_its_header(tmp_path):
+    file, head = tmp_path / "a.npz", io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        head, {"descr": "<f4", "fortran_order": False, "shape": (3, 60000, 60000, 60000)}
+    )
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("probabilities.npy", head.getvalue())
+    for scratch in (None, tmp_path):
+        with pytest.raises(UnusableCase, match=r"promises 3 x 60000 x 60000 x 60000 .* \(2\.59e\+03 TB\)"):
+            read_probabilities(file, 3, (60000, 60000, 60000), scratch)
+    assert not (tmp_path / "probabilities.npy").exists()
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_damaged_probabilities_are_refused(tmp_path, on_disk):
+    file, p = tmp_path / "a.npz", softmax((3, 40, 50))
+    np.savez(file, probabilities=p)  # not compressed: only the checksum tells
+    whole = file.read_bytes()
+    file.write_bytes(whole[:2000] + bytes([whole[2000] ^ 1]) + whole[2001:])
+    with pytest.raises(UnusableCase, match=r"a\.npz: cannot be read as a NumPy file .*Bad CRC-32"):
+        read_probabilities(file, 3, (40, 50), tmp_path if on_disk else None)
+
+
+def io_bytes(array):
+    """An .npy file as bytes."""
+    content = io.BytesIO()
+    np.save(content, array)
+    return content.getvalue()
 
 
 # --- where the voxels lie -----------------------------------------------------------------------
