@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.axes import channels_first, name_axes, spatial
-from nnunet_ext.images.image import Grid, Header, Hints, Image, unreadable
+from nnunet_ext.images.hdf5_sources import Sources
+from nnunet_ext.images.image import Grid, Header, Hints, Image, too_large, unreadable
 
 SPACING = "element_size_um"
 
@@ -29,59 +31,89 @@ def library() -> Any:
 
 
 def datasets(path: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the datasets in the file by key."""
+    """Return the shapes of the datasets in the file by key, those behind links left out."""
+    return {key: shape for key, (shape, _) in kinds(path).items()}
+
+
+def kinds(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Return the shapes of the datasets in the file by key, and what MATLAB says they are."""
     h5py, found = library(), {}
 
     def note(key: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            found[key] = item.shape
+        if isinstance(item, h5py.Dataset) and item.shape is not None:
+            kind = item.attrs.get("MATLAB_class", b"")
+            found[key] = item.shape, kind.decode() if isinstance(kind, bytes) else str(kind)
 
-    with _opened(path) as file:
+    with _opened(path) as (file, _):
         file.visititems(note)
     return found
 
 
 def header(path: Path, hints: Hints) -> Header:
     """Read what the file says about the dataset `hints.key`; see `files.read_header`."""
-    with _opened(path) as file:
-        return _header(_dataset(file, path, hints), path, hints)[0]
+    with _opened(path) as (file, sources):
+        return _header(_dataset(file, sources, path, hints.key), path, hints)[0]
 
 
 def read(path: Path, hints: Hints) -> Image:
     """Read the dataset `hints.key`; see `files.read_image`."""
-    with _opened(path) as file:
-        dataset = _dataset(file, path, hints)
+    with _opened(path) as (file, sources):
+        dataset = _dataset(file, sources, path, hints.key)
         about, names = _header(dataset, path, hints)
-        return Image(channels_first(dataset[()], names), about.grid)
+        return Image(channels_first(_values(dataset, path), names), about.grid)
+
+
+def array(path: Path, key: str) -> NDArray[Any]:
+    """Read the dataset `key`, of numbers in any shape; errors as in `read`."""
+    with _opened(path) as (file, sources):
+        dataset = _dataset(file, sources, path, key)
+        _check_numbers(dataset, f"{path}: dataset '{key}'")
+        return _values(dataset, path)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path) -> Iterator[tuple[Any, Sources]]:
+    """Open a file; whatever fails meanwhile becomes a `UserError` that names it."""
     h5py = library()
     try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except OSError as error:
+        with ExitStack() as opened:
+            yield opened.enter_context(h5py.File(path, "r")), Sources(h5py, path, opened)
+    except UserError:
+        raise
+    except Exception as error:  # h5py raises OSError, KeyError, RuntimeError, ValueError, TypeError
         raise unreadable(path, "HDF5", error) from error
 
 
-def _dataset(file: Any, path: Path, hints: Hints) -> Any:
-    item = file.get(hints.key)
+def _dataset(file: Any, sources: Sources, path: Path, key: str) -> Any:
+    item = sources.open(file, key)
     if not hasattr(item, "dtype"):
         there = ", ".join(f"'{key}' {shape}" for key, shape in datasets(path).items())
-        raise UserError(f"{path}: has no dataset '{hints.key}'. Datasets there: {there or 'none'}.")
+        raise UserError(f"{path}: has no dataset '{key}'. Datasets there: {there or 'none'}.")
     return item
 
 
+def _values(dataset: Any, path: Path) -> NDArray[Any]:
+    try:
+        return np.asarray(dataset[()])
+    except MemoryError as error:
+        raise too_large(path, dataset.shape, dataset.dtype) from error
+
+
+def _check_numbers(dataset: Any, where: str) -> None:
+    if dataset.shape is None:
+        raise UserError(f"{where} is empty.")
+    if dataset.dtype.kind not in "buif" or dataset.dtype.itemsize > 8:
+        raise UserError(f"{where} holds {dataset.dtype}, but numbers are expected.")
+
+
 def _header(dataset: Any, path: Path, hints: Hints) -> tuple[Header, str]:
-    shape = dataset.shape
     where = f"{path}: dataset '{hints.key}'"
+    _check_numbers(dataset, where)
+    shape = dataset.shape
     if not 2 <= len(shape) <= 4:
         raise UserError(f"{where} has the shape {shape}, but (z, y, x) or (channels, z, y, x) is expected.")
     if 0 in shape:
         raise UserError(f"{where} is empty, its shape is {shape}.")
-    if dataset.dtype.kind not in "buif":
-        raise UserError(f"{where} holds {dataset.dtype}, but numbers are expected.")
     try:
         names = name_axes("Q" * (len(shape) - 2) + "YX", shape, hints.dimension)
     except ValueError as error:

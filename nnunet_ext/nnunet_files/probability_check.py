@@ -30,7 +30,8 @@ def check_probabilities(p: NDArray[Any], where: str, exclusive: bool) -> None:
     """
     rows = max(1, _BLOCK // max(1, math.prod(p.shape[2:])))
     for start in range(0, p.shape[1], rows):
-        block = np.asarray(p[:, start : start + rows])
+        with np.errstate(over="ignore"):
+            block = p[:, start : start + rows].astype(np.float32, copy=False)  # half precision is slow
         low, high = float(block.min(initial=0)), float(block.max(initial=0))  # NaN if there is one
         if math.isnan(low) or math.isnan(high):
             raise UserError(f"{where}: contains NaN, which is no probability. {_REMEDY}")
@@ -38,7 +39,7 @@ def check_probabilities(p: NDArray[Any], where: str, exclusive: bool) -> None:
             worst = low if low < -_TOLERANCE else high
             raise UserError(f"{where}: contains {worst:.6g}, but probabilities are from 0 to 1. {_REMEDY}")
         if exclusive and block.size:
-            sums = block.sum(axis=0, dtype=np.float32)
+            sums = block.sum(axis=0)
             worst = float(sums.flat[np.abs(sums - 1).argmax()])
             if abs(worst - 1) > _TOLERANCE:
                 raise UserError(

@@ -122,9 +122,7 @@ def test_what_is_wrong_is_listed(source: Path, raw: Path) -> None:
     with pytest.raises(UserError) as caught:
         convert(Lynsec(target="staining"), source, 523)
     assert "0_l1.npy: is 5x32x32, but y, x and 5 channels are expected" in str(caught.value)
-    assert "2_l1.npy: the file is cut off: its header promises 32 x 32 x 5 voxels of float64" in str(
-        caught.value
-    )
+    assert "2_l1.npy: the file is cut off: its header promises 32 x 32 x 5 voxels" in str(caught.value)
     result = convert(Lynsec(), source, 523, on_error="skip")
     wrong = {case: record["problems"][0] for case, record in result.report["not_converted"].items()}
     assert sorted(wrong) == ["0_l1", "1_l1", "2_l1"]

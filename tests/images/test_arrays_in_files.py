@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+import scipy.sparse
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.images import matlab, numpy_files
@@ -54,6 +55,35 @@ def test_damaged_matlab_files(tmp_path: Path, write: object) -> None:
         path.write_bytes(wrong)
         with pytest.raises(UserError, match=r"a.mat: cannot be read as|a.mat: has 0 arrays"):
             matlab.read(path)
+
+
+def test_what_is_no_array_of_numbers_in_matlab(tmp_path: Path) -> None:
+    content = {
+        "cell": np.array([[np.zeros((2, 2, 2)), "x"]], object),
+        "struct": {"a": LABELS},
+        "sparse": scipy.sparse.eye(3).tocsc(),
+        "complex": LABELS * 1j,
+    }
+    scipy.io.savemat(tmp_path / "a.mat", content)
+    with pytest.raises(UserError, match=r"no variable 'cell'.*Not arrays of numbers: .*'struct' \(struct\)"):
+        matlab.read(tmp_path / "a.mat", "cell")
+    with pytest.raises(UserError, match=r"a.mat: 'complex' holds complex128, but real numbers are expected"):
+        matlab.read(tmp_path / "a.mat")
+    with h5py.File(tmp_path / "b.mat", "w", userblock_size=512) as file:
+        file["text"] = np.zeros((2, 3, 4), np.uint16)
+        file["text"].attrs["MATLAB_class"] = np.bytes_("char")
+        file["mask"] = np.ones((2, 3, 4), np.uint8)
+        file["mask"].attrs["MATLAB_class"] = np.bytes_("logical")
+    assert matlab.shapes(tmp_path / "b.mat") == {"mask": (4, 3, 2)}
+
+
+def test_the_checksum_of_a_compressed_matlab_array_is_compared(tmp_path: Path) -> None:
+    path = v5(tmp_path / "a.mat")
+    content = bytearray(path.read_bytes())
+    content[128 + 8 + int.from_bytes(content[132:136], "little") - 1] ^= 1  # the end of the first variable
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"a.mat: cannot be read as a MATLAB file .*incorrect data check"):
+        matlab.read(path, "axons")
 
 
 def test_numpy_files(tmp_path: Path) -> None:
