@@ -90,7 +90,8 @@ class Sources:
             if not self._h5py.h5z.filter_avail(code):
                 raise UserError(
                     f"{self._path}: dataset '{dataset.name}' is compressed by "
-                    f"{os.fsdecode(name) or 'a filter'} ({code}), which is not installed here. Save it with gzip, for example with h5repack."
+                    f"{os.fsdecode(name) or 'a filter'} ({code}), which is not installed here. Save "
+                    "it with gzip, for example with h5repack."
                 )
 
     def _check_virtual(self, file: Any, dataset: Any, depth: int) -> None:

@@ -90,6 +90,8 @@ def read_labels(reader: Any, file: Path, labels: Collection[int]) -> tuple[NDArr
         raise UnusableCase(f"{file}: expected one channel of labels, got shape {channels.shape}")
     segmentation = _as_labels(channels[0], labels)
     if segmentation is None:  # np.unique is slow on large volumes, so only now
+        if np.isnan(channels).any():
+            raise UnusableCase(f"{file}: contains NaN, which is no label")
         unknown = sorted(set(np.unique(channels).tolist()) - set(labels))
         listed = ", ".join(digits(value) for value in unknown[:_LISTED])
         more = ", …" if len(unknown) > _LISTED else ""
