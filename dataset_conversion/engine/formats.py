@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.dataset_conversion.base.description import DatasetDescription
-from nnunet_ext.errors import UnusableCase
 from nnunet_ext.images import files, nifti, tif
-from nnunet_ext.images.image import Grid
+from nnunet_ext.images.image import Grid, unreadable
 
 
 @dataclass(frozen=True)
@@ -64,17 +63,18 @@ def _read_png(path: Path) -> NDArray[Any]:
 
     Raises
     ------
-    UnusableCase
-        If the file cannot be decoded.
+    UserError
+        If the file is damaged or cannot be decoded.
     """
     from skimage import io
 
+    files.check_whole(path)
     try:
         return np.asarray(io.imread(path))
     except Exception as error:  # the decoders raise OSError, SyntaxError, ValueError, ...
+        memory = error if isinstance(error, MemoryError) else None
         # The last decoder that was tried may not be the one that fits: its words would mislead.
-        state = "empty file" if not path.stat().st_size else "damaged, or another format"
-        raise UnusableCase(f"{path}: cannot be read as an image ({state})") from error
+        raise unreadable(path, "an image", memory) from error
 
 
 def _write_png(path: Path, pixels: NDArray[Any], grid: Grid) -> None:

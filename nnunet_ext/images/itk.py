@@ -125,7 +125,7 @@ def _inflated(file: BinaryIO, promised: int, content: _Content) -> int:
 
 
 def _lines(file: BinaryIO, is_last: Callable[[str], bool]) -> list[str]:
-    lines = []
+    lines: list[str] = []
     while not lines or not is_last(lines[-1]):
         line = file.readline(_LONGEST)
         if not line.endswith(b"\n") or len(lines) > _LONGEST:
