@@ -30,6 +30,8 @@ roundish synthetic cells, 2D and 3D                  .998     .998  0.4 s    0.4
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
+from itertools import pairwise
 from math import prod
 from typing import NamedTuple
 
@@ -41,29 +43,36 @@ from nnunet_ext.arrays.components import label_components
 from nnunet_ext.arrays.semantic_classes import CELL, TOUCHING
 from nnunet_ext.targets.keep_cores.pieces import GOOD_OVERLAP, Offsets, Pieces, reach_of
 
-_MOST_PIECES = 500  # one takes a millisecond in 2D, forty in 3D; the order says which come first
+# Moves that are tried in an image, at a tenth of a millisecond; the order says which pieces come first.
+_MOST_TRIED = {2: 100_000, 3: 50_000}
 _MOST_VOXELS = 2**24  # of the box of a piece: to a larger piece a single voxel matters little
 _MOST_OFFSETS = 300  # searched for the nearest core; only with far thicker slices than pixels there are more
 _ROUNDS = 3
 _MOST_TAKEN = 6  # core voxels of others that one move may cost
 _MOST_SEEDS = 64
-_NEAR_RANKS = 3  # most cores are found among the offsets of the three smallest lengths
+_RANKS_AT_ONCE = 3  # most cores are found among the offsets of the three smallest lengths
 _AT_ONCE = 4096
 _NONE = -1
+_FAR = 2**32  # no core in reach
 
 _Index = NDArray[np.int64]
 
 
 def move_core_voxels(
-    lost: Iterable[int], pieces: Pieces, semantic: NDArray[np.uint8], first: _Index, offsets: Offsets
+    lost: Iterable[int],
+    pieces: Pieces,
+    semantic: NDArray[np.uint8],
+    first: _Index,
+    offsets: Offsets,
+    effort: float = 1,
 ) -> None:
     """Give the `lost` pieces cores from which they are recovered, as far as moves can.
 
     Parameters
     ----------
     lost : iterable of int
-        Pieces, in the order in which they choose. After 500 for which voxels were moved the rest keep what
-        they have.
+        Pieces, in the order in which they choose. After so many tried moves (2D 100 000, 3D
+        50 000) the rest keep what they have.
     pieces : Pieces
         The pieces of all instances.
     semantic : ndarray of uint8
@@ -73,11 +82,13 @@ def move_core_voxels(
         Changed in place.
     offsets : tuple of ndarray
         From `offsets_across`, with a band of one voxel.
+    effort : float
+        Share of that number of moves.
     """
     counts = np.cumsum([len(group) for group in offsets])
     offsets = offsets[: max(1, int(np.searchsorted(counts, _MOST_OFFSETS, "right")))]
     margin = tuple(3 * width + 1 for width in reach_of(offsets))
-    repaired = 0
+    tried = 0
     for piece in lost:
         box = grown(pieces.box(piece), margin, semantic.shape)
         if prod(part.stop - part.start for part in box) > _MOST_VOXELS:
@@ -85,9 +96,9 @@ def move_core_voxels(
         patch = _Patch(pieces, box, semantic, first, offsets)
         if patch.repair(piece):
             patch.write(semantic, first)
-            repaired += 1
-            if repaired == _MOST_PIECES:
-                return
+        tried += patch.tried
+        if tried >= effort * _MOST_TRIED[semantic.ndim]:
+            return
 
 
 class _Move(NamedTuple):
@@ -95,9 +106,10 @@ class _Move(NamedTuple):
 
     gain: float
     voxel: int
-    taken: list[int]
+    taken: _Index
     around: _Index
     nearest: _Index
+    rank: _Index
 
 
 class _Patch:
@@ -108,6 +120,10 @@ class _Patch:
     own, core, nearest : ndarray of int64
         Per voxel its piece, the piece whose core it is in, and the piece of the nearest core, to which it
         would be given; -1 none. The pieces in the box are numbered from 0 in the order of `names`.
+    reach : ndarray of int64
+        Per voxel how far the nearest core is: 0 it is in one, else 1 + the rank of the offset.
+    tried : int
+        Moves so far.
     """
 
     def __init__(
@@ -126,12 +142,16 @@ class _Patch:
         self.size = pieces.size[self.names]
         self.share = np.append(1 / self.size, 0.0)  # the last one is that of none
         self.largest = pieces.largest[self.names]
+        self.voxels = np.bincount(self.core[self.core != _NONE], minlength=len(self.names))  # of each core
         self.first = np.append(first[self.names], np.iinfo(np.int64).max)
         self._lay_out_offsets(offsets)
         place = np.zeros(self.shape, np.int64)
         place[self._inner()] = np.ravel_multi_index(np.ix_(*(np.r_[part] for part in box)), semantic.shape)
         self.place: _Index = place.ravel()  # flat index in the image
         self.nearest = self.own.copy()
+        self.reach = np.zeros_like(self.own)
+        self._scratch = np.zeros_like(self.own)
+        self.tried = 0
 
     def _inner(self) -> Box:
         return tuple(
@@ -148,8 +168,9 @@ class _Patch:
         # length have the same rank.
         self.rank = np.repeat(np.arange(len(offsets)), [len(group) for group in offsets])
         self.ball = np.append(self.far, 0)
-        near = np.searchsorted(self.rank, _NEAR_RANKS)
-        self.shells = (slice(0, near), slice(near, None))
+        self.ball_reach = np.append(self.rank + 1, 0)
+        ends = np.searchsorted(self.rank, range(0, len(offsets) + _RANKS_AT_ONCE, _RANKS_AT_ONCE))
+        self.shells = [slice(*pair) for pair in pairwise(ends.tolist())]
 
     def write(self, semantic: NDArray[np.uint8], first: _Index) -> None:
         """Write the classes into the box, and the first voxels."""
@@ -162,10 +183,11 @@ class _Patch:
         """Move core voxels until the piece is recovered; whether any was moved."""
         piece = int(np.searchsorted(self.names, name))
         voxels = np.flatnonzero(self.own == piece)
-        self._update_nearest(self._within_reach(voxels))
+        around = self._within_reach(voxels)
+        self._update_nearest(around)
         if self._overlap(piece) >= GOOD_OVERLAP:
             return False
-        self._update_nearest(np.arange(self.own.size))
+        self._update_nearest(np.setdiff1d(np.arange(self.own.size), around, assume_unique=True))
         moved = not (self.core == piece).any() and self._seed(voxels)
         for _ in range(_ROUNDS):
             if self._overlap(piece) >= GOOD_OVERLAP or not self._round(piece):
@@ -180,7 +202,7 @@ class _Patch:
         return np.ravel_multi_index(np.ix_(*(np.arange(*end) for end in ends)), self.shape).ravel()
 
     def _update_nearest(self, at: _Index) -> None:
-        self.nearest[at] = self._nearest(at)
+        self.nearest[at], self.reach[at] = self._nearest(at)
 
     def _overlap(self, piece: int) -> float:
         own, given = self.own == piece, self.nearest == piece
@@ -216,41 +238,43 @@ class _Patch:
         if moves:
             best = max(moves, key=lambda move: move.gain)
             self._set(best.voxel, best.taken)
-            self.nearest[best.around] = best.nearest
+            self.nearest[best.around], self.reach[best.around] = best.nearest, best.rank
         return bool(moves)
 
     def _move(self, voxel: int, most_taken: int) -> _Move | None:
         """What would be gained by making a voxel a core voxel; None if that is not allowed."""
+        self.tried += 1
         own, beside = self.own[voxel], voxel + self.beside
-        taken = beside[(self.core[beside] != _NONE) & (self.core[beside] != own)].tolist()
+        cores = self.core[beside]
+        taken = beside[(cores != _NONE) & (cores != own)]
         if len(taken) > most_taken:
             return None
-        before, first = self.core[taken], self.first.copy()
+        before, first, voxels = self.core[taken], self.first.copy(), self.voxels.copy()
         move = None
         if self._set(voxel, taken):
-            around = np.unique(np.array([voxel, *taken])[:, None] + self.ball)
-            around = around[self.own[around] != _NONE]
-            nearest = self._nearest(around)
+            around, nearest, reach = self._changes(voxel, taken, before)
             gain = self._cost(around, self.nearest[around]) - self._cost(around, nearest)
-            move = _Move(gain, voxel, taken, around, nearest)
-        self.core[voxel], self.core[taken], self.first = _NONE, before, first
+            move = _Move(gain, voxel, taken, around, nearest, reach)
+        self.core[voxel], self.core[taken] = _NONE, before
+        self.first, self.voxels = first, voxels
         return move
 
-    def _set(self, voxel: int, taken: list[int]) -> bool:
+    def _set(self, voxel: int, taken: _Index) -> bool:
         """Make a voxel a core voxel and `taken` ones not; False, halfway, if a core would split or vanish."""
-        for other in taken:
+        for other in taken.tolist():
             piece = self.core[other]
             if not self._dispensable(other):
                 return False
             self.core[other] = _NONE
+            self.voxels[piece] -= 1
             if self.place[other] == self.first[piece]:
                 left = self.place[self.core == piece]
                 self.first[piece] = left.min() if left.size else self.first[-1]
-        own = self.own[voxel]
-        self.first[own] = min(
-            self.first[own] if (self.core == own).any() else self.first[-1], self.place[voxel]
-        )
+        own, place = self.own[voxel], self.place[voxel]
+        if not self.voxels[own] or place < self.first[own]:
+            self.first[own] = place
         self.core[voxel] = own
+        self.voxels[own] += 1
         return True
 
     def _dispensable(self, voxel: int) -> bool:
@@ -258,31 +282,64 @@ class _Patch:
         piece = self.core[voxel]
         if not self.largest[piece]:
             return True
-        block = self.core[voxel + self.block] == piece
-        block[len(block) // 2] = False
-        if np.count_nonzero(block) < 2:
-            return bool(block.any())
-        return label_components(block.reshape((3,) * len(self.shape)))[1] == 1
+        return _is_one_piece((self.core[voxel + self.beside] == piece).tobytes(), len(self.shape))
 
-    def _nearest(self, at: _Index) -> _Index:
-        """The piece of the nearest core voxel; of equally near ones that whose core comes first."""
+    def _changes(self, voxel: int, taken: _Index, before: _Index) -> tuple[_Index, _Index, _Index]:
+        """Voxels whose nearest core changes, or its distance, with what these are after `_set`.
+
+        Those that were nearest to a taken voxel are looked at anew. To the others only the new one matters.
+        """
+        own, ball = self.own[voxel], voxel + self.ball
+        reach, nearest = self.reach[ball], self.nearest[ball]
+        near = self.ball_reach < reach
+        near |= (self.ball_reach == reach) & (self.first[own] < self.first[nearest])
+        near &= self.own[ball] != _NONE
+        gained, gained_reach = ball[near], self.ball_reach[near]
+        if not len(taken):
+            return gained, np.full(len(gained), own), gained_reach
+        balls = taken[:, None] + self.ball
+        lost = (self.reach[balls] == self.ball_reach) & (self.nearest[balls] == before[:, None])
+        lost &= self.own[balls] != _NONE
+        anew = balls[lost]
+        order = np.arange(len(anew))
+        self._scratch[gained] = _NONE
+        self._scratch[anew] = order
+        anew = anew[self._scratch[anew] == order]  # each once
+        other = self._scratch[gained] == _NONE
+        anew_nearest, anew_reach = self._nearest(anew)
+        return (
+            np.concatenate([anew, gained[other]]),
+            np.concatenate([anew_nearest, np.full(np.count_nonzero(other), own)]),
+            np.concatenate([anew_reach, gained_reach[other]]),
+        )
+
+    def _nearest(self, at: _Index) -> tuple[_Index, _Index]:
+        """The piece of the nearest core voxel, of equally near ones that whose core comes first; how far."""
         nearest = self.core[at]
+        reach = np.where(nearest == _NONE, _FAR, 0)
         waiting = np.flatnonzero((nearest == _NONE) & (self.own[at] != _NONE))
         for shell in self.shells:
             for start in range(0, len(waiting), _AT_ONCE):
                 part = waiting[start : start + _AT_ONCE]
-                nearest[part] = self._first_of_nearest(at[part], shell)
+                nearest[part], reach[part] = self._first_of_nearest(at[part], shell)
             waiting = waiting[nearest[waiting] == _NONE]
-        return nearest
+        return nearest, reach
 
-    def _first_of_nearest(self, at: _Index, shell: slice) -> _Index:
+    def _first_of_nearest(self, at: _Index, shell: slice) -> tuple[_Index, _Index]:
         seen = self.core[at[:, None] + self.far[shell]]
-        rank = np.where(seen == _NONE, len(self.rank), self.rank[shell])
-        closest = rank == rank.min(1, keepdims=True)
-        winner = np.where(closest, self.first[seen], self.first[-1]).argmin(1)
-        return seen[np.arange(len(at)), winner]
+        reach = np.where(seen == _NONE, _FAR, self.rank[shell] + 1)
+        least = reach.min(1, keepdims=True)
+        winner = np.where(reach == least, self.first[seen], self.first[-1]).argmin(1)
+        return seen[np.arange(len(at)), winner], least[:, 0]
 
     def _cost(self, at: _Index, nearest: _Index) -> float:
         """Voxels given to the wrong piece, each as its share of the two pieces concerned."""
         wrong = nearest != self.own[at]
         return float(self.share[self.own[at[wrong]]].sum() + self.share[nearest[wrong]].sum())
+
+
+@lru_cache(maxsize=1 << 16)
+def _is_one_piece(block: bytes, ndim: int) -> bool:
+    """Whether the neighbours that are True, of the 8 or 26 in raster order, are one component, not none."""
+    around = np.insert(np.frombuffer(block, bool), len(block) // 2, False)
+    return label_components(around.reshape((3,) * ndim))[1] == 1

@@ -10,7 +10,8 @@ voxel is given to its nearest core, so that a border is recovered where it was o
 sides are equally wide. Borders between other instances keep their band. Of several cores that are left in a
 piece the largest stays, since each core becomes an instance. Only the largest piece of an instance is looked
 at: no core makes an instance of several pieces whole again, and a smaller piece with a core is one too many.
-Where the thinnest band is not enough, `moves` goes on.
+Where the thinnest band is not enough, `moves` goes on, one piece after the other, and where that leaves an
+instance without a core, `missing` decides for all of them together.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from nnunet_ext.arrays.blocks import Box, grown, slabs
 from nnunet_ext.arrays.components import first_and_size, label_components
 from nnunet_ext.arrays.nearest import squared_steps
 from nnunet_ext.arrays.semantic_classes import CELL, TOUCHING
+from nnunet_ext.targets.keep_cores.missing import fill_in_cores
 from nnunet_ext.targets.keep_cores.moves import move_core_voxels
 from nnunet_ext.targets.keep_cores.pieces import (
     GOOD_OVERLAP,
@@ -35,6 +37,8 @@ from nnunet_ext.targets.keep_cores.pieces import (
     reconstruction_overlap,
 )
 from nnunet_ext.targets.touching import HalfWidths, thinnest_band, touching
+
+_EFFORT_FOR_CHANGED = 0.25
 
 
 def restore_cores(
@@ -73,6 +77,8 @@ def restore_cores(
     thinning.thin()
     thinnest = offsets_across((1,) * instances.ndim, steps)
     move_core_voxels(thinning.small_first(), pieces, semantic, first, thinnest)
+    changed = fill_in_cores(instances, pieces, semantic, first)
+    move_core_voxels(changed, pieces, semantic, first, thinnest, effort=_EFFORT_FOR_CHANGED)
 
 
 @dataclass(frozen=True)
