@@ -65,7 +65,7 @@ def draw(
     caption : str
         Below the panels.
     """
-    figure = Figure(figsize=(3.4 * (2 + len(predictions)), 4.4), layout="constrained")
+    figure = Figure(figsize=(3.4 * (2 + len(predictions)), 4.7), layout="constrained")
     panels = figure.subplots(1, 2 + len(predictions))
     show(panels[0], image, "image", cmap="gray")
     show(panels[1], truth > 0, "truth", cmap="gray")
