@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +94,22 @@ def test_stop_lists_them_in_the_report_too(damaged: Path, raw: Path) -> None:
     assert (result.converted, result.kept) == (3, 4)
     assert report_of(raw)["not_converted"] == {}
     assert report_of(raw)["complete"] is True
+
+
+def test_a_copied_png_without_its_last_rows_is_refused(source: Path, raw: Path) -> None:
+    """Pillow reads the missing rows as black, so the copy would look whole to every check after it."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    half = zlib.compress(bytes(12 * (1 + 3 * 20)))  # of 24 rows
+    header = struct.pack(">IIBBBBB", 20, 24, 8, 2, 0, 0, 0)
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", half) + chunk(b"IEND", b"")
+    (source / "dataset/train/images/002.png").write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+    with pytest.raises(UserError, match=r"002.png: is cut short: 732 of 1464 bytes of its pixels are there"):
+        convert(TopoMortar(), source, 501)
 
 
 def test_skip_makes_the_dataset_without_them(damaged: Path, raw: Path) -> None:
