@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+from functools import cache
 from textwrap import shorten
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 _SHOWN = 60  # characters of a wrong value
 
@@ -37,10 +41,10 @@ def mismatch(content: Any, schema: Any) -> str:
     >>> mismatch({"cell": [1, "2"]}, dict[str, int | list[int]])
     'cell.1 is "2"; expected a whole number'
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        TypeAdapter(schema).validate_python(content, strict=True)
+        _adapter(schema).validate_python(content, strict=True)
         return ""
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False)
@@ -53,6 +57,13 @@ def mismatch(content: Any, schema: Any) -> str:
         return f"{place} has no {key!r}"
     expected = {_expected(each): None for at, _, each in found if at == where}
     return f"{place} is {shorten(json.dumps(value), _SHOWN)}; expected {' or '.join(expected)}"
+
+
+@cache
+def _adapter(schema: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(schema)
 
 
 def _expected(error: Any) -> str:
