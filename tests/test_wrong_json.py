@@ -11,6 +11,7 @@ from nnunet_ext.evaluation.summary import load_summary
 from nnunet_ext.instances.options import find_cell_classes
 from nnunet_ext.nnunet_files.dataset_json import read_classes, read_dataset_json
 from nnunet_ext.nnunet_files.hierarchy import hierarchy_of
+from nnunet_ext.nnunet_files.plans import write_small_plans
 
 OTHERS = [None, True, -1, 1.5, 10**30, "x", "", [], [[]], {}, {"x": None}, [1, 2]]
 
@@ -18,7 +19,13 @@ OTHERS = [None, True, -1, 1.5, 10**30, "x", "", [], [[]], {}, {"x": None}, [1, 2
 def places(content, path=()):
     """Keys and indices of every entry, the whole first."""
     yield path
-    entries = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    entries = (
+        content.items()
+        if isinstance(content, dict)
+        else enumerate(content)
+        if isinstance(content, list)
+        else ()
+    )
     for key, inner in entries:
         yield from places(inner, (*path, key))
 
@@ -62,6 +69,10 @@ def comparison(file):
     compare_summaries(summary, summary, n_resamples=10)
 
 
+def plans(file):
+    write_small_plans("7", overwrite=True)
+
+
 DATASET = {
     "channel_names": {"0": "x"},
     "labels": {"background": 0, "cell": 1, "touching": 2, "ignore": 3},
@@ -69,15 +80,42 @@ DATASET = {
     "numTraining": 1,
     "overwrite_image_reader_writer": "NaturalImage2DIO",
 }
-REGIONS = {**DATASET, "labels": {"background": 0, "whole": [1, 2], "core": [2]}, "regions_class_order": [1, 2]}
+REGIONS = {
+    **DATASET,
+    "labels": {"background": 0, "whole": [1, 2], "core": [2]},
+    "regions_class_order": [1, 2],
+}
 NESTED = {**DATASET, "nesting": {"cell": {"touching": {}}}}
 SUMMARY = {
     "metric_per_case": [
-        {"prediction_file": f"{case}.png", "reference_file": "r", "metrics": {"1": {"Dice": 0.5, "n_pred": 3}}}
+        {
+            "prediction_file": f"{case}.png",
+            "reference_file": "r",
+            "metrics": {"1": {"Dice": 0.5, "n_pred": 3}},
+        }
         for case in "ab"
     ],
     "class_names": {"1": "cell"},
     "mean": {},
+}
+PLANS = {
+    "plans_name": "nnUNetPlans",
+    "configurations": {
+        "2d": {
+            "batch_size": 12,
+            "patch_size": [64, 64],
+            "architecture": {
+                "arch_kwargs": {
+                    "n_stages": 3,
+                    "kernel_sizes": [[3, 3]] * 3,
+                    "strides": [[1, 1], [2, 2], [2, 2]],
+                    "n_conv_per_stage": [2] * 3,
+                    "n_conv_per_stage_decoder": [2] * 2,
+                }
+            },
+        },
+        "more": {"inherits_from": "2d", "next_stage": ["2d"]},
+    },
 }
 
 
@@ -87,10 +125,13 @@ SUMMARY = {
         *[(content, read) for content in (DATASET, REGIONS) for read in (dataset, cell_classes, hierarchy)],
         (NESTED, hierarchy),
         (SUMMARY, comparison),
+        (PLANS, plans),
     ],
 )
-def test_wrong_json_is_an_error_text(tmp_path, content, read):
-    file, refused, passed = tmp_path / "a.json", 0, 0
+def test_wrong_json_is_an_error_text(tmp_path, monkeypatch, content, read):
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path))
+    (tmp_path / "Dataset007_A").mkdir()
+    file, refused, passed = tmp_path / "Dataset007_A" / "nnUNetPlans.json", 0, 0
     for text in variants(content):
         file.write_text(text)
         try:

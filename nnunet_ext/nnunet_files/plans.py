@@ -9,7 +9,10 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
+from typing_extensions import NotRequired, TypedDict
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import read_json, write_texts
@@ -19,8 +22,21 @@ from nnunet_ext.nnunet_files.topology import shrink_network, with_architecture
 _SMALL_PLANS = "nnUNetPlansSmall"
 _PLAN_FIRST = "Run 'nnUNetv2_plan_and_preprocess -d ID' first, and give -d that id."
 _MARK = "small_plans_of"  # key by which our plans are told from nnU-Net's own files
+_PLAN_AGAIN = "Plan the dataset again."
 _DEFAULT_PATCH = {2: 128, 3: 64}
 _DEFAULT_BATCH = {2: 4, 3: 2}
+
+
+class _Inheriting(TypedDict):
+    inherits_from: NotRequired[str]
+    previous_stage: NotRequired[str | None]
+    next_stage: NotRequired[str | list[str] | None]
+
+
+class Plans(TypedDict):
+    """What is relied on in a plans file of nnU-Net before its configurations inherit from each other."""
+
+    configurations: Annotated[dict[str, _Inheriting], Field(min_length=1)]
 
 
 def write_small_plans(
@@ -67,7 +83,7 @@ def write_small_plans(
     source = dataset_folder(dataset, "nnUNet_preprocessed", _PLAN_FIRST) / f"{plans}.json"
     if not source.is_file():
         raise UserError(f"{source} does not exist. Run 'nnUNetv2_plan_and_preprocess -d {dataset}' first.")
-    small = read_json(source, "Plan the dataset again.")
+    small: dict[str, Any] = read_json(source, _PLAN_AGAIN, Plans)
     wanted = _wanted_configurations(small, configurations, source)
     small["configurations"] = {}
     for key, content in wanted.items():
@@ -120,17 +136,17 @@ def shrink(
     return small
 
 
-def _wanted_configurations(plans: Any, names: Sequence[str], file: Path) -> dict[str, dict[str, Any]]:
+def _wanted_configurations(
+    plans: dict[str, Any], names: Sequence[str], file: Path
+) -> dict[str, dict[str, Any]]:
     """Configurations of a plans file, resolved: those named, all without names, and first stages of these."""
-    planned = plans.get("configurations") if isinstance(plans, dict) else None
-    if not planned:
-        raise UserError(f"{file} is not a plans file of nnU-Net v2: it has no configurations.")
+    planned = plans["configurations"]
     unknown = sorted(set(names) - set(planned))
     if unknown:
         raise UserError(
             f"{file.name} has no configuration {', '.join(unknown)}. It has: {', '.join(planned)}."
         )
-    resolved = {key: _resolve(planned, key) for key in planned}
+    resolved = {key: _resolve(planned, key, file) for key in planned}
     wanted = set(names or planned)
     wanted |= {resolved[key]["previous_stage"] for key in wanted if resolved[key].get("previous_stage")}
     return {key: _without_others(content, wanted) for key, content in resolved.items() if key in wanted}
@@ -157,10 +173,13 @@ def _check_replaceable(target: Path, small: dict[str, Any], overwrite: bool) -> 
         )
 
 
-def _resolve(configurations: dict[str, Any], name: str) -> dict[str, Any]:
+def _resolve(configurations: dict[str, Any], name: str, file: Path) -> dict[str, Any]:
     """A configuration with all that it inherits, as nnU-Net resolves it."""
-    own = configurations[name]
-    if "inherits_from" not in own:
-        return own
-    rest = {key: value for key, value in own.items() if key != "inherits_from"}
-    return _resolve(configurations, own["inherits_from"]) | rest
+    chain, resolved = [name], dict(configurations[name])
+    while (outer := resolved.pop("inherits_from", None)) is not None:
+        if outer not in configurations or outer in chain:
+            what = "itself" if outer in chain else f"{outer!r}, which is not there"
+            raise UserError(f"{file}: configurations.{chain[-1]} inherits from {what}. {_PLAN_AGAIN}")
+        chain.append(outer)
+        resolved = {**configurations[outer], **resolved}
+    return resolved

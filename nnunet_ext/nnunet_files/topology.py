@@ -6,9 +6,13 @@ import warnings
 from collections.abc import Sequence
 from copy import deepcopy
 from math import prod
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
+from typing_extensions import NotRequired, TypedDict
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.json_shape import mismatch
 
 # nnU-Net gives the last of the outputs, one less than there are stages, the weight 0 and divides by the sum:
 # of two stages that is 0 / 0, and every loss NaN.
@@ -17,6 +21,28 @@ FEWEST_STAGES = 3
 _ROOM = (8, 4, 2)
 _WIDEST = 8  # the deepest stage has at most this many times the features of the first
 _PER_STAGE = ("kernel_sizes", "n_conv_per_stage", "n_blocks_per_stage")
+
+_Positive = Annotated[int, Field(ge=1)]
+_EachStage = NotRequired[_Positive | list[_Positive]]
+
+
+class _Kwargs(TypedDict):
+    strides: Annotated[list[list[_Positive]], Field(min_length=1)]
+    n_conv_per_stage: _EachStage
+    n_blocks_per_stage: _EachStage
+    n_conv_per_stage_decoder: _EachStage
+
+
+class _Architecture(TypedDict):
+    arch_kwargs: _Kwargs
+
+
+class _UNet(TypedDict):
+    """What `shrink_network` relies on."""
+
+    patch_size: list[_Positive]
+    batch_size: _Positive
+    architecture: _Architecture
 
 
 def with_architecture(configuration: dict[str, Any]) -> dict[str, Any]:
@@ -39,17 +65,24 @@ def with_architecture(configuration: dict[str, Any]) -> dict[str, Any]:
                 raise UserError(
                     f"These old plans cannot be read: {error}. Plan the dataset again."
                 ) from error
-    try:
-        strides = configuration["architecture"]["arch_kwargs"]["strides"]
-        edges = configuration["patch_size"]
-        usable = len(edges) in (2, 3) and strides and all(len(stride) == len(edges) for stride in strides)
-    except (KeyError, TypeError):
-        usable = False
-    if not usable:
+    if problem := mismatch(configuration, _UNet) or _uneven(configuration):
         raise UserError(
-            "this is no U-Net in 2D or 3D with strides for each stage, so it cannot be made smaller here."
+            f"this is no U-Net in 2D or 3D with strides for each stage ({problem}), so it cannot be made "
+            "smaller here."
         )
     return configuration
+
+
+def _uneven(configuration: dict[str, Any]) -> str:
+    """What does not go with the axes of the patch or the number of stages; "" if all does."""
+    edges, arch = len(configuration["patch_size"]), configuration["architecture"]["arch_kwargs"]
+    if edges not in (2, 3) or any(len(stride) != edges for stride in arch["strides"]):
+        return f"strides of other axes than the {edges} of the patch"
+    stages = len(arch["strides"])
+    for key in _PER_STAGE:
+        if isinstance(arch.get(key), list) and len(arch[key]) < stages:
+            return f"{key} of {len(arch[key])} stages, strides of {stages}"
+    return ""
 
 
 def fit_stages(planned: Sequence[Sequence[int]], edges: Sequence[int]) -> list[tuple[int, list[int]]]:
