@@ -1,4 +1,4 @@
-"""Every JSON file that is read, with each of its entries replaced or missing: an error text, never a traceback."""
+"""Every JSON file that is read, with each of its entries replaced or missing: an error text, no traceback."""
 
 import copy
 import json
@@ -137,8 +137,7 @@ def test_wrong_json_is_an_error_text(tmp_path, monkeypatch, content, read):
         try:
             read(file)
             passed += 1
-        except UserError as error:
-            assert len(str(error)) < 1000
+        except UserError:
             refused += 1
         except Exception as error:
             pytest.fail(f"{type(error).__name__}: {error}\nof {text}")

@@ -6,10 +6,12 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import fingerprint, read_json, write_texts
@@ -18,6 +20,13 @@ from nnunet_ext.worker_pool import one_at_a_time, over_cases
 
 _OUTSIDE = -1  # what nnU-Net puts outside of the image's non-zero part, and trains as background
 _AT_A_TIME = 2**22  # voxels: counting needs sixteen bytes for each
+
+
+class _Counted(TypedDict):
+    """The entry of a case in the file."""
+
+    file: list[int] | None
+    voxels: dict[Annotated[str, Field(pattern=r"^-?[0-9]{1,9}$")], Annotated[int, Field(ge=0, lt=2**62)]]
 
 
 @dataclass(frozen=True)
@@ -106,8 +115,7 @@ def training_class_counts(
 def _read(path: Path) -> dict[str, Any]:
     """What was counted before; nothing if the file is missing or not ours."""
     try:
-        known = dict(read_json(path))
-    except (UserError, TypeError, ValueError):
+        known: dict[str, Any] = read_json(path, schema=dict[str, _Counted])
+    except UserError:
         return {}
-    entries = known.values()
-    return known if all(isinstance(entry, dict) and "voxels" in entry for entry in entries) else {}
+    return known
