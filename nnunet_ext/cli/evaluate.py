@@ -8,7 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from nnunet_ext.cli.console import out, say, track, warn
-from nnunet_ext.cli.evaluation_tables import class_tables, footnotes, ignored_line, instance_tables
+from nnunet_ext.cli.evaluation_tables import (
+    class_tables,
+    footnotes,
+    ignored_line,
+    instance_tables,
+    unit_line,
+)
 
 _INSTANCES = "With --instances"  # heading of those options in the help
 
@@ -144,7 +150,7 @@ def evaluate(
             progress=track,
         )
         tables = class_tables(summary)
-    lines = [*footnotes(summary["foreground_mean"]), ignored_line(summary)]
+    lines = [*footnotes(summary["foreground_mean"]), unit_line(summary), ignored_line(summary)]
     for table in tables:  # first: it took the time, and saving may fail
         out.print(table)
     for line in filter(None, lines):

@@ -45,6 +45,16 @@ def footnotes(metrics: Iterable[str]) -> list[str]:
     return [f"  {text}" for metric, text in _MEANING.items() if metric in printed]
 
 
+def unit_line(summary: Summary) -> str:
+    """What the physical unit is, for those who know the voxels of their images; "" for voxels."""
+    settings = summary.get("settings", {})
+    if settings.get("unit") != "physical":
+        return ""
+    edges = " x ".join(f"{edge:g}" for edge in settings["first_spacing"])
+    first = summary["metric_per_case"][0]["reference_file"]
+    return f"Physical: tolerances and sizes are in the unit in which a voxel of {first} measures {edges}."
+
+
 def ignored_line(summary: Summary) -> str:
     """What was left out because nobody judged it; "" if nothing was."""
     ignored = summary["ignored"]

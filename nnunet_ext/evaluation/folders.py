@@ -39,7 +39,7 @@ def find_files(folder: Path, endings: Sequence[str], what: str) -> dict[str, Pat
         if not path.is_file():
             kind = "a folder" if path.is_dir() else "a link to a file that is not there"
             raise UserError(
-                f"{path}: {kind}, but it is named like a {what}. Put the file itself there, or move this away."
+                f"{path}: {kind}, but it is named like a {what}. Put the file there, or move this away."
             )
         case = path.name[: -len(ending)]
         if case in found:

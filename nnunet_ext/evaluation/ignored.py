@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_ext.errors import UnusableCase, UserError
+from nnunet_ext.evaluation.grids import are_placed
 from nnunet_ext.images.files import read_image
-from nnunet_ext.images.image import Hints
+from nnunet_ext.images.image import Grid, Hints, grid_difference
 from nnunet_ext.metrics.checks import BoolArray
 from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
 
@@ -43,26 +44,41 @@ class IgnoredRegion:
         file = self.folder / f"{case}{self.ending}"
         return file if file.is_file() else None
 
-    def counted(self, case: str, shape: tuple[int, ...]) -> BoolArray | None:
+    def counted(self, case: str, shape: tuple[int, ...], grid: Grid = Grid()) -> BoolArray | None:  # noqa: B008
         """Where a case was judged (True); None where there is no label map, so that all of it counts.
+
+        Parameters
+        ----------
+        case : str
+            Name of the case.
+        shape : tuple of int
+            Of its reference instances.
+        grid : Grid
+            Where those lie.
 
         Raises
         ------
         UnusableCase
-            If the label map cannot be read, or is of another shape.
+            If the label map cannot be read, or is of another shape or elsewhere.
         """
         file = self.file_of(case)
         if file is None:
             return None
         try:
-            pixels = read_image(file, Hints(label=True)).pixels
+            image = read_image(file, Hints(label=True))
         except UserError as error:
             raise UnusableCase(str(error)) from error
+        pixels = image.pixels
         labels = pixels[0, 0] if pixels.ndim == 4 and pixels.shape[1] == 1 else pixels[0]
         if len(pixels) != 1 or labels.shape != shape:
             raise UnusableCase(
                 f"{file}: shape {labels.shape}, but the reference instances, of which it says where they "
                 f"were judged, have {shape}"
+            )
+        difference = grid_difference(image.grid, grid, shape, shape)
+        if difference and are_placed((image.grid, grid)):
+            raise UnusableCase(
+                f"{file}: {difference} of the reference instances, so it does not say what to ignore"
             )
         counted: BoolArray = labels != self.label
         return counted

@@ -57,6 +57,8 @@ class InstanceCase:
         One per tolerance.
     voxel_size : float
         Area or volume of a voxel in the unit sizes are wanted in; 1 for voxels.
+    spacing : tuple of float or None
+        Edges of a voxel, if they are known.
     shape : tuple of int
         Of the two maps.
     ignored : int or None
@@ -70,6 +72,7 @@ class InstanceCase:
     jaccard: JaccardSums
     contours: tuple[ContourCounts, ...]
     voxel_size: float
+    spacing: tuple[float, ...] | None
     shape: tuple[int, ...]
     ignored: int | None
     remarks: Remarks

@@ -70,7 +70,10 @@ class InstanceCaseEvaluator:
         check_shapes(files, (reference.shape, prediction.shape))
         difference = compare_grids(files, (at, pred_at), reference.shape, self.ignore_headers)
         spacing = self._distance_unit(files[0], self.spacing or at.spacing, reference.shape)
-        counted = self.ignored.counted(stem_of(files[0]), reference.shape) if self.ignored else None
+        counted = None
+        if self.ignored:
+            place = Grid() if self.ignore_headers else at
+            counted = self.ignored.counted(stem_of(files[0]), reference.shape, place)
         overlap = instance_overlap(reference, prediction, counted)
         if not self.ignore_headers and not are_placed((at, pred_at)):
             _check_orientation(files, (reference, prediction))
@@ -80,6 +83,7 @@ class InstanceCaseEvaluator:
             jaccard_sums(overlap),
             tuple(contour_counts(reference, prediction, self.tolerances, spacing, counted)),
             math.prod(spacing) if spacing and self.physical else 1.0,
+            self.spacing or at.spacing,
             reference.shape,
             None if counted is None else int(counted.size - np.count_nonzero(counted)),
             _remarks((reference, prediction), difference),

@@ -90,7 +90,8 @@ def evaluate_instance_folders(
 
         * ``pooled``: the same metrics from the summed counts of all cases
         * ``by_size``: for each bin, ``from`` and ``below`` a size, the pooled metrics that IoUs decide
-        * ``settings``: ``ious``, ``tolerances``, ``spacing`` (None: each file's own) and ``unit``
+        * ``settings``: ``ious``, ``tolerances``, ``spacing`` (None: each file's own), ``unit``, and the
+          ``first_spacing``: that of the first case
         * ``ignored``: None, or ``labels`` (the folder), ``label``, and of all cases ``voxels`` ignored,
           ``of_voxels`` (all), and the instances ``left_out`` for it, ``[reference, prediction]``
         * ``notes``: list of str, what the user has to know about the folders
@@ -134,6 +135,7 @@ def evaluate_instance_folders(
             "tolerances": list(evaluator.tolerances),
             "spacing": list(spacing) if spacing else None,
             "unit": "physical" if physical else "voxels",
+            "first_spacing": cases[0].spacing,
         },
         "ignored": _ignored_part(cases, region),
         "notes": [*notes, *more, *case_notes(cases, region)],

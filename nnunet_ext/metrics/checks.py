@@ -70,6 +70,16 @@ def check_instance_pair(
         check_mask(mask, reference.shape)
 
 
+def check_labels(array: NDArray[Any], name: str) -> None:
+    """Raise unless `array` is an array of whole numbers, of any type; so NaN and texts are none."""
+    _check_array(array, name)
+    whole = array.dtype.kind in "uib" or (array.dtype.kind == "f" and np.array_equal(array, np.floor(array)))
+    if not whole:
+        raise ValueError(f"{name}: expected labels, an array of whole numbers, got dtype {array.dtype}")
+
+
 def _check_array(array: object, name: str) -> None:
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name}: expected a numpy array, got {type(array).__name__}")
+    if isinstance(array, np.ma.MaskedArray | np.matrix):  # they compare and count otherwise
+        raise TypeError(f"{name}: expected a plain numpy array, got {type(array).__name__}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nnunet_ext.arrays.checks import check_axes
 from nnunet_ext.arrays.components import label_components
-from nnunet_ext.metrics.checks import BoolArray, check_mask
+from nnunet_ext.metrics.checks import BoolArray, check_labels, check_mask
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ def containment(
     Raises
     ------
     ValueError
-        If the map is not 2D or 3D, `mask` is not boolean or of another shape, or `outer` does not hold
-        the labels of `inner` and at least one more.
+        If the map is not of whole numbers or not 2D or 3D, `mask` is not boolean or of another shape, or
+        `outer` does not hold the labels of `inner` and at least one more.
 
     Examples
     --------
@@ -132,6 +132,7 @@ def containment(
 
 
 def _check(labels: NDArray[Any], inner: Sequence[int], outer: Sequence[int], mask: BoolArray | None) -> None:
+    check_labels(labels, "labels")
     check_axes(labels, "labels")
     if not inner or not set(inner) < set(outer):
         raise ValueError(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.arrays.checks import check_axes, check_radius, check_spacing
-from nnunet_ext.metrics.checks import BoolArray, check_instance_pair
+from nnunet_ext.metrics.checks import BoolArray, check_instance_pair, check_labels, check_mask
 from nnunet_ext.metrics.contingency import mostly_ignored, within_32_bits
 
 _ROUNDING = 1 + 1e-6  # the distances are float32: 3 steps of 0.1 are within 0.3
@@ -112,6 +112,9 @@ def instance_contours(instances: NDArray[Any], mask: BoolArray | None = None) ->
     >>> instance_contours(np.array([[0, 1, 1, 1, 2, 2, 2, 2]])).astype(int)
     array([[0, 1, 0, 1, 1, 0, 0, 0]])
     """
+    check_labels(instances, "instances")
+    if mask is not None:
+        check_mask(mask, instances.shape)
     # scikit-image filters the labels twice, which takes about ten times as long as comparing neighbours.
     contours = np.zeros(instances.shape, bool)
     for axis in range(instances.ndim):

@@ -179,6 +179,8 @@ def test_instances_in_physical_units(instance_folders):
     result = run(*folders, "--physical", "--tolerance", 1, "--size-bins", 5)
     assert result.exit_code == 0, result.output
     assert "contour F1, 1 (physical)" in result.output
+    assert "in which a voxel of" in result.output
+    assert "a.tif measures 0.5 x 0.5." in result.output
     assert cells_of(result.output, "below 5")[0] == "2"  # 16 voxels of 0.25
 
 

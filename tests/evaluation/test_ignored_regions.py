@@ -158,6 +158,22 @@ def test_a_dataset_json_that_cannot_be_read_is_said(tmp_path):
     assert "dataset.json is not valid JSON" in note
 
 
+def test_a_label_map_elsewhere_does_not_say_what_to_ignore(tmp_path):
+    reference, prediction = make_dataset(tmp_path, (3, 24, 24), ".nii.gz")
+    full, annotated, _ = frame((3, 24, 24))
+    for folder, instances in ((reference, annotated), (prediction, full)):
+        for case in ("a", "b"):
+            (folder / f"{case}.tif").unlink()
+            image = sitk.GetImageFromArray(instances)
+            image.SetOrigin((0, 0, 9 * (case == "b")))
+            sitk.WriteImage(image, str(folder / f"{case}.nii.gz"))
+    with pytest.raises(
+        UserError, match=r"1 of 2 .*\n.*labelsTr/b.nii.gz: origin .* of the reference instances"
+    ):
+        evaluate_instance_folders(reference, prediction)
+    assert evaluate_instance_folders(reference, prediction, ignore_headers=True)["pooled"]["PQ"] == 1
+
+
 def test_the_array_function_gives_the_same(tmp_path):
     reference, prediction = make_dataset(tmp_path)
     full, annotated, border = frame((24, 24))

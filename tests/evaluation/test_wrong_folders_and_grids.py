@@ -221,9 +221,17 @@ def test_a_folder_with_itself_or_its_copy(tmp_path, evaluate):
 def test_swapped_folders_are_said(tmp_path):
     folders = make_folders(tmp_path)
     for folder in folders:
-        write_instances(folder / "a.tif", cells())
-    (folders[0] / "instances.json").write_text("{}")
-    assert any("-ref and -pred swapped?" in note for note in evaluate_instance_folders(*folders)["notes"])
+        write_instances(folder / "a.tif", cells((12, 16)))
+    for mark, evaluate in (
+        ("instances.json", evaluate_instance_folders),
+        ("predict_from_raw_data_args.json", evaluate_folders),
+    ):
+        (tmp_path / "dataset.json").write_text(
+            json.dumps({"labels": {"background": 0, "a": 1, "b": 2, "c": 3}, "file_ending": ".tif"})
+        )
+        (folders[0] / mark).write_text("{}")
+        assert any("-ref and -pred swapped?" in note for note in evaluate(*folders)["notes"])
+        (folders[0] / mark).unlink()
 
 
 @pytest.mark.parametrize("evaluate", [evaluate_folders, evaluate_instance_folders])
