@@ -53,42 +53,46 @@ def dataset_sheet(
 
     check_picture(output)
     with err.status("loading nnU-Net …"):
+        from nnunet_ext.errors import UserError
         from nnunet_ext.figures.contact_sheet import draw, sheet, spread
         from nnunet_ext.nnunet_files.raw_dataset import RawDataset
 
         raw = RawDataset(dataset)
     names = _class_names(raw.content["labels"], raw.classes.labels)
     chosen = spread(list(raw.files), cases)
-    rows, facts = sheet(raw, chosen, names, track)
-    title = f"{raw.folder.name}: {len(chosen)} of {len(raw.files)} training cases"
-    draw(rows, names, raw.classes.ignore_label, output, title)
-    out.print(_facts_table(title, facts, names))
-    say(f"Wrote {output}")
+    rows, facts, problems = sheet(raw, chosen, names, track)
+    if rows:
+        title = f"{raw.folder.name}: {len(rows)} of {len(raw.files)} training cases"
+        draw(rows, names, raw.classes.ignore_label, output, title)
+        out.print(_facts_table(title, facts, names))
+        for note in (note for case in facts for note in case.notes):
+            say(f"Note: {note}.")
+        say(f"Wrote {output}")
+    if problems:
+        listed = "\n  ".join(map(str, problems))
+        raise UserError(f"{len(problems)} of {len(chosen)} cases cannot be shown:\n  {listed}")
 
 
 def _facts_table(title: str, cases: Sequence[CaseFacts], names: Mapping[int, str]) -> Table:
     """A row per case, and one for all that are shown."""
+    from nnunet_ext.figures.style import shortened
+
     table = Table(title=title, title_justify="left")
     table.add_column("case", overflow="fold")
     for heading in ("size", "spacing", "intensity", *names.values()):
         table.add_column(heading, justify="right")
     for i, facts in enumerate(cases):
         table.add_row(
-            _short(facts.case),
+            shortened(facts.case),
             " x ".join(map(str, facts.shape)),
-            " x ".join(f"{step:.4g}" for step in facts.spacing),
-            ", ".join(f"{low:.4g} to {high:.4g}" for low, high in dict.fromkeys(facts.ranges)),
+            facts.spacing_text,
+            ", ".join(dict.fromkeys(map(facts.range_text, range(len(facts.ranges))))),
             *_shares(facts.voxels),
             end_section=i == len(cases) - 1,
         )
     total = {label: sum(facts.voxels[label] for facts in cases) for label in names}
     table.add_row("all shown", "", "", "", *_shares(total))
     return table
-
-
-def _short(name: str, limit: int = 24) -> str:
-    """Return a name, its middle left out if it is long: it would take a line per few letters."""
-    return name if len(name) <= limit else f"{name[: limit // 2]}…{name[1 - limit // 2 :]}"
 
 
 def _shares(voxels: Mapping[int, int]) -> list[str]:
@@ -145,6 +149,8 @@ def weight_maps(
         "weights relative to their mean",
     )
     out.print(_table(trainers, rows))
+    for note in (row.note for row in rows if row.note):
+        say(f"Note: {note}.")
     say(f"Wrote {output}")
 
 

@@ -18,11 +18,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from nnunet_ext.figures.style import CLASSES, IGNORED, grey_range, save, show
-from nnunet_ext.nnunet_files.raw_dataset import RawDataset
+from nnunet_ext.errors import UnusableCase
+from nnunet_ext.figures.style import CLASSES, IGNORED, grey_range, legend, pieces, save, shortened, show
+from nnunet_ext.nnunet_files.raw_dataset import RawCase, RawDataset
 from nnunet_ext.worker_pool import Progress, silent
 
 _WIDTH, _HEIGHT, _TEXT = 3.3, 3.1, 2.6  # inches
+_LETTER = 0.11  # inches, of the heading
 _CHANNELS = 3  # of a volume that are shown
 
 
@@ -67,18 +69,34 @@ class CaseFacts:
     shape : tuple of int
         (y, x) or (z, y, x).
     spacing : tuple of float
-        In the same order.
+        In the same order, the image's; ones where it states none.
+    is_stated : bool
+        Whether it states one.
     ranges : tuple of (float, float)
-        Least and greatest value per channel.
+        Least and greatest finite value per channel; NaN without any.
     voxels : dict
         Label -> number of voxels.
+    notes : tuple of str
+        What is odd about the case.
     """
 
     case: str
     shape: tuple[int, ...]
     spacing: tuple[float, ...]
+    is_stated: bool
     ranges: tuple[tuple[float, float], ...]
     voxels: dict[int, int]
+    notes: tuple[str, ...] = ()
+
+    def range_text(self, channel: int) -> str:
+        """The least and the greatest value of a channel in words."""
+        low, high = self.ranges[channel]
+        return "no number" if np.isnan(low) else f"{low:.4g} to {high:.4g}"
+
+    @property
+    def spacing_text(self) -> str:
+        """The spacing in words."""
+        return " x ".join(f"{step:.4g}" for step in self.spacing) if self.is_stated else "not stated"
 
 
 def spread(cases: Sequence[str], number: int) -> list[str]:
@@ -96,20 +114,17 @@ def spread(cases: Sequence[str], number: int) -> list[str]:
 
 def sheet(
     raw: RawDataset, cases: Sequence[str], names: Mapping[int, str], progress: Progress = silent
-) -> tuple[list[Row], list[CaseFacts]]:
-    """Read cases, one at a time, and choose what to show of them.
+) -> tuple[list[Row], list[CaseFacts], list[UnusableCase]]:
+    """Read cases, one at a time, and choose what to show of them; the last are those that cannot be used.
 
     Of a volume these are a slice along each axis and the maximum projection along z. The slice is the middle
     one, or, where that has less than half the labelled voxels of the fullest one, the fullest.
-
-    Raises
-    ------
-    UserError
-        If a file cannot be read, or a label is not in dataset.json.
     """
-    made: Iterator[tuple[Row, CaseFacts]] = (_row(raw, case, names) for case in cases)
-    rows_and_facts = list(progress(made, len(cases), "Reading cases"))
-    return [row for row, _ in rows_and_facts], [facts for _, facts in rows_and_facts]
+    made: Iterator[tuple[Row, CaseFacts] | UnusableCase] = (_row(raw, case, names) for case in cases)
+    results = list(progress(made, len(cases), "Reading cases"))
+    good = [result for result in results if not isinstance(result, UnusableCase)]
+    problems = [result for result in results if isinstance(result, UnusableCase)]
+    return [row for row, _ in good], [facts for _, facts in good], problems
 
 
 def draw(rows: Sequence[Row], names: Mapping[int, str], ignored: int | None, path: Path, title: str) -> None:
@@ -118,7 +133,7 @@ def draw(rows: Sequence[Row], names: Mapping[int, str], ignored: int | None, pat
     Parameters
     ----------
     rows : sequence of Row
-        With equally many panels.
+        At least one.
     names : mapping
         Label -> name of the class, for the legend; the background is not drawn.
     ignored : int or None
@@ -128,7 +143,7 @@ def draw(rows: Sequence[Row], names: Mapping[int, str], ignored: int | None, pat
     title : str
         Above everything.
     """
-    columns = len(rows[0].panels)
+    columns = max(len(row.panels) for row in rows)
     size = (_WIDTH * columns + _TEXT, _HEIGHT * len(rows) + 0.9)
     figure = Figure(figsize=size, layout="constrained")
     widths = [_WIDTH] * columns + [_TEXT]
@@ -137,12 +152,13 @@ def draw(rows: Sequence[Row], names: Mapping[int, str], ignored: int | None, pat
     for axes, row in zip(grid, rows, strict=True):
         for place, panel in zip(axes, row.panels, strict=False):
             _draw_panel(place, panel, colours, ignored)
-        axes[-1].axis("off")
+        for place in axes[len(row.panels) :]:  # a flat image among volumes, and the text
+            place.axis("off")
         style = {"fontsize": 8.5, "va": "top", "family": "monospace", "transform": axes[-1].transAxes}
         axes[-1].text(0, 1, row.text, **style)
-    figure.suptitle(title, fontsize=12)
-    handles = [Line2D([], [], color=colours[label], label=names[label], linewidth=3) for label in colours]
-    figure.legend(handles=handles, loc="outside lower center", ncols=max(1, len(handles)), frameon=False)
+    figure.suptitle("\n".join(pieces(title, int(size[0] / _LETTER))), fontsize=12)
+    handles = [Line2D([], [], color=colours[label], linewidth=3) for label in colours]
+    legend(figure, handles, [names[label] for label in colours])
     save(figure, path)
 
 
@@ -166,36 +182,61 @@ def telling_slice(labelled: NDArray[np.bool_], axis: int) -> int:
     return middle if 2 * counts[middle] >= counts.max() else int(counts.argmax())
 
 
-def _row(raw: RawDataset, case: str, names: Mapping[int, str]) -> tuple[Row, CaseFacts]:
-    channels, labels, spacing = raw.read_channels(case)
-    channel_names = list(raw.content["channel_names"].values())
+def _row(raw: RawDataset, case: str, names: Mapping[int, str]) -> tuple[Row, CaseFacts] | UnusableCase:
+    try:
+        read = raw.read(case)
+    except UnusableCase as problem:
+        return problem
+    labels = read.labels
     facts = CaseFacts(
         case,
         labels.shape,
-        tuple(spacing)[-labels.ndim :],
-        tuple((float(channel.min()), float(channel.max())) for channel in channels),
+        read.spacing,
+        read.is_stated,
+        tuple(_range(channel) for channel in read.channels),
         {label: int(np.count_nonzero(labels == label)) for label in names},
+        tuple(filter(None, (read.note, _about_values(case, read.channels)))),
     )
     drawn = [label for label in names if label != 0]
     if labels.ndim == 2:
-        panels = _image_panels(channels, labels, drawn, channel_names, case)
+        panels = _image_panels(read, drawn, raw.channel_names, case)
     else:
-        panels = _volume_panels(channels, labels, drawn, channel_names, facts, raw.classes.ignore_label)
-    return Row(panels, _text(facts, names, channel_names)), facts
+        panels = _volume_panels(
+            read.channels, labels, drawn, raw.channel_names, facts, raw.classes.ignore_label
+        )
+    return Row(panels, _text(facts, names, raw.channel_names)), facts
 
 
-def _image_panels(
-    channels: NDArray[Any],
-    labels: NDArray[Any],
-    drawn: Sequence[int],
-    names: Sequence[str],
-    case: str,
-) -> tuple[Panel, ...]:
+def _range(channel: NDArray[Any]) -> tuple[float, float]:
+    finite = channel[np.isfinite(channel)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (np.nan, np.nan)
+
+
+def _about_values(case: str, channels: NDArray[Any]) -> str:
+    """Say how many voxels are no numbers, or that all are equal."""
+    odd = int(channels.size - np.count_nonzero(np.isfinite(channels)))
+    if odd:
+        return f"{case}: {odd} of {channels.size} values of the image are NaN or infinite"
+    flat = [number for number, channel in enumerate(channels) if channel.min() == channel.max()]
+    which = "" if len(channels) == 1 else f" in channel {', '.join(map(str, flat))}"
+    return f"{case}: all values of the image are equal{which}" if flat else ""
+
+
+def _image_panels(read: RawCase, drawn: Sequence[int], names: Sequence[str], case: str) -> tuple[Panel, ...]:
     """Return the image as it is, and with contours."""
-    is_colour = [str(name).upper() for name in names] == ["R", "G", "B"]
-    pixels = np.moveaxis(channels, 0, -1).clip(0, 255).astype(np.uint8) if is_colour else channels[0]
+    channels, aspect = read.channels, read.spacing[0] / read.spacing[1]
+    is_colour = [name.upper() for name in names] == ["R", "G", "B"]
+    pixels = _colours(channels) if is_colour else channels[0]
     what = "" if is_colour or len(channels) == 1 else f", {names[0]}"
-    return Panel(f"{case}{what}", pixels, {}), Panel("labels", pixels, _masks(labels, drawn))
+    outlined = Panel("labels", pixels, _masks(read.labels, drawn), aspect)
+    return Panel(f"{case}{what}", pixels, {}, aspect), outlined
+
+
+def _colours(channels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return (y, x, 3) from 0 to 255; what goes beyond is scaled down."""
+    pixels = np.nan_to_num(np.moveaxis(channels, 0, -1), nan=0.0, posinf=0.0, neginf=0.0)
+    most = pixels.max(initial=0)
+    return (pixels * (255 / most if most > 255 else 1)).clip(0, 255).astype(np.uint8)
 
 
 def _volume_panels(
@@ -234,19 +275,20 @@ def _masks(labels: NDArray[Any], drawn: Sequence[int]) -> dict[int, NDArray[np.b
 
 def _text(facts: CaseFacts, names: Mapping[int, str], channel_names: Sequence[str]) -> str:
     total = sum(facts.voxels.values())
-    width = max(len(name) for name in names.values())
+    short = {label: shortened(name) for label, name in names.items()}
+    width = max(map(len, short.values()))
     return "\n".join(
         [
             f"size    {' x '.join(map(str, facts.shape))}",
-            f"spacing {' x '.join(f'{step:.4g}' for step in facts.spacing)}",
+            f"spacing {facts.spacing_text}",
             "",
             *(
-                f"{name}: {low:.4g} to {high:.4g}"
-                for name, (low, high) in zip(channel_names, facts.ranges, strict=True)
+                f"{shortened(name)}: {facts.range_text(channel)}"
+                for channel, name in enumerate(channel_names)
             ),
             "",
             *(
-                f"{names[label]:<{width}} " + (f"{number / total:7.2%}" if number else "   none")
+                f"{short[label]:<{width}} " + (f"{number / total:7.2%}" if number else "   none")
                 for label, number in facts.voxels.items()
             ),
         ]

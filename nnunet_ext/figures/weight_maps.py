@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from nnunet_ext.figures.style import CLASSES, grey_range, save, show
+from nnunet_ext.figures.style import CLASSES, grey_range, save, shortened, show
 from nnunet_ext.nnunet_files.raw_dataset import RawDataset
 from nnunet_ext.training.extra_targets.target import ExtraTarget, plain_labels
 from nnunet_ext.training.extra_targets.user_weights import weights_of_raw_case
@@ -40,12 +40,18 @@ class CaseMaps:
     maps : dict
         Title -> float32 (y, x), relative to the mean over the whole case, as the loss takes them; NaN where
         the label is ignored.
+    aspect : float
+        Height of a pixel by its width.
+    note : str
+        How the label file contradicts the image, or "".
     """
 
     title: str
     image: NDArray[Any]
     labels: NDArray[Any]
     maps: dict[str, NDArray[np.float32]]
+    aspect: float = 1.0
+    note: str = ""
 
 
 def preview(
@@ -79,7 +85,7 @@ def preview(
     Raises
     ------
     UserError
-        If the dataset or a case is not there, or cannot be read.
+        If the dataset or a case is not there, or one cannot be read.
     """
     raw = RawDataset(dataset)
     cases = list(dict.fromkeys(cases)) or [min(raw.files)]
@@ -88,7 +94,7 @@ def preview(
     made = {title: make and make(cells) for title, make in targets.items()}
     counts = np.zeros(max(raw.classes.labels) + 1, np.int64)
     for case in cases:  # read twice, rather than kept: some are large
-        labels = raw.read(case)[1]
+        labels = raw.read(case).labels
         counts += np.bincount(labels[labels != raw.classes.ignore_label], minlength=len(counts))
     results: Iterator[CaseMaps] = (_case_maps(raw, case, made, counts, cells, window) for case in cases)
     return raw, list(progress(results, len(cases), "Weight maps"))
@@ -130,12 +136,13 @@ def draw(rows: Sequence[CaseMaps], class_names: Mapping[int, str], path: Path, c
     figure = Figure(figsize=(3.5 * columns, 3.1 * len(rows) + 0.5), layout="constrained")
     for axes, row in zip(figure.subplots(len(rows), columns, squeeze=False), rows, strict=True):
         low, high = grey_range(row.image)
-        show(axes[0], row.image, row.title, cmap="gray", vmin=low, vmax=high)
-        _show_labels(axes[1], row.labels, class_names)
+        show(axes[0], row.image, row.title, cmap="gray", vmin=low, vmax=high, aspect=row.aspect)
+        _show_labels(axes[1], row.labels, class_names, row.aspect)
         for panel, (title, shown) in zip(axes[2:], row.maps.items(), strict=True):
             top = float(np.nanmax(shown, initial=1e-6))
             # square root: a rare class may weigh hundreds of times the mean
-            picture = show(panel, shown, title, cmap="viridis", norm=PowerNorm(0.5, vmin=0, vmax=top))
+            norm = PowerNorm(0.5, vmin=0, vmax=top)
+            picture = show(panel, shown, title, cmap="viridis", norm=norm, aspect=row.aspect)
             figure.colorbar(picture, ax=panel, shrink=0.85)
     if caption:
         figure.supxlabel(caption, fontsize=9)
@@ -178,7 +185,8 @@ def _case_maps(
     cells: tuple[int, ...],
     window: int | None,
 ) -> CaseMaps:
-    image, labels, spacing = raw.read(case)
+    read = raw.read(case)
+    image, labels = read.channels[0], read.labels
     ignore = raw.classes.ignore_label
     where, place = crowded_plane(cell_instances(labels, cells), window)
     counted = labels != ignore if ignore is not None else np.ones(labels.shape, bool)
@@ -187,9 +195,10 @@ def _case_maps(
         if target is None:
             shown = weights_of_raw_case(raw, case, labels.shape)
         else:
-            shown = weights(target, labels, spacing, counts, ignore)
+            shown = weights(target, labels, read.spacing, counts, ignore)
         maps[title] = relative(shown, counted)[where]
-    return CaseMaps(f"{case}{place}", image[where], labels[where], maps)
+    aspect = read.spacing[-2] / read.spacing[-1]
+    return CaseMaps(f"{case}{place}", image[where], labels[where], maps, aspect, read.note)
 
 
 def _crowded_corner(instances: NDArray[Any], size: Sequence[int]) -> list[int]:
@@ -208,13 +217,14 @@ def _crowded_corner(instances: NDArray[Any], size: Sequence[int]) -> list[int]:
     ]
 
 
-def _show_labels(axes: Axes, labels: Any, class_names: Mapping[int, str]) -> None:
+def _show_labels(axes: Axes, labels: Any, class_names: Mapping[int, str], aspect: float) -> None:
     """Each class in its own colour, with its name."""
     values = sorted(class_names)
     colours = [CLASSES[i % len(CLASSES)] for i in range(len(values))]
     edges = [values[0] - 0.5, *(value + 0.5 for value in values)]
     norm = BoundaryNorm(edges, len(values))
-    picture = show(axes, labels, "label", cmap=ListedColormap(colours), norm=norm)
+    picture = show(axes, labels, "label", cmap=ListedColormap(colours), norm=norm, aspect=aspect)
     middles = [(low + high) / 2 for low, high in pairwise(edges)]
     bar = axes.figure.colorbar(picture, ax=axes, shrink=0.85, ticks=middles, spacing="uniform")
-    bar.ax.set_yticklabels([class_names[value] for value in values])
+    for label in bar.ax.set_yticklabels([shortened(class_names[value]) for value in values]):
+        label.set_parse_math(False)

@@ -3,15 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UnusableCase, UserError
+from nnunet_ext.images.image import grid_difference
 from nnunet_ext.nnunet_files.dataset_json import read_classes, read_dataset_json
 from nnunet_ext.nnunet_files.folders import dataset_folder
 from nnunet_ext.nnunet_files.reading import find_reader, read_channels, read_labels
+
+
+@dataclass(frozen=True)
+class RawCase:
+    """An image with its label.
+
+    Attributes
+    ----------
+    channels : ndarray
+        (channels, y, x) or (channels, z, y, x).
+    labels : ndarray
+        The same without channels.
+    spacing : tuple of float
+        In the order of the axes: the image's, with which nnU-Net plans; ones where it states none.
+    is_stated : bool
+        Whether it states one.
+    note : str
+        How the grid that the label file states differs from that of the image, or "".
+    """
+
+    channels: NDArray[Any]
+    labels: NDArray[Any]
+    spacing: tuple[float, ...]
+    is_stated: bool
+    note: str
 
 
 class RawDataset:
@@ -30,6 +57,8 @@ class RawDataset:
         Its dataset.json.
     classes : nnunet_ext.nnunet_files.dataset_json.Classes
         What that says about the labels.
+    channel_names : list of str
+        In the order of the channels.
     files : dict
         Case -> ``images`` (one file per channel) and ``label``.
 
@@ -52,6 +81,7 @@ class RawDataset:
             raise UserError(f"There is no folder {error.filename}.") from error
         if not files:
             raise UserError(f"No file ending in {self.content['file_ending']} in {self.folder / 'imagesTr'}.")
+        self.channel_names = [str(name) for name in self.content.get("channel_names", {"0": "0"}).values()]
         self.files: dict[str, dict[str, Any]] = files
         self.reader = find_reader(self.content, Path(next(iter(files.values()))["label"]))
 
@@ -63,27 +93,30 @@ class RawDataset:
             some = ", ".join(known[:3]) + (f" … {known[-1]}" if len(known) > 3 else "")
             raise UserError(f"{self.folder} has no training case {', '.join(unknown)}. It has: {some}.")
 
-    def read(self, case: str) -> tuple[NDArray[Any], NDArray[Any], tuple[float, ...]]:
-        """First channel and labels, both (y, x) or (z, y, x), and spacing; errors as in `read_channels`."""
-        channels, labels, spacing = self.read_channels(case)
-        return channels[0], labels, spacing
-
-    def read_channels(self, case: str) -> tuple[NDArray[Any], NDArray[Any], tuple[float, ...]]:
-        """All channels, (channels, y, x) or (channels, z, y, x), labels without channels, and spacing.
-
-        The spacing is the image's, with which nnU-Net plans; ones where there is none, as nnU-Net takes it.
+    def read(self, case: str) -> RawCase:
+        """Read a case.
 
         Raises
         ------
         UnusableCase
-            If a file cannot be read, the two do not fit, or a label is not in dataset.json.
+            If a file cannot be read, the two do not fit, channels are missing, or a label is not in
+            dataset.json.
         """
         label, images = Path(self.files[case]["label"]), [Path(file) for file in self.files[case]["images"]]
-        labels, _ = read_labels(self.reader, label, self.classes.reference_labels)
+        labels, stated = read_labels(self.reader, label, self.classes.reference_labels)
         channels, grid = read_channels(self.reader, images)
-        if labels.ndim == 2:
+        if labels.ndim == 2 and channels.shape[1] == 1:
             channels, grid = channels[:, 0], grid.plane()
         if channels.shape[1:] != labels.shape:
             image = channels.shape[1:]
             raise UnusableCase(f"{label}: {labels.shape} voxels, but those of the image are {image}")
-        return channels, labels, grid.spacing or (1.0,) * labels.ndim
+        if len(channels) != len(self.channel_names):
+            raise UnusableCase(
+                f"{images[0]}: {len(channels)} channels in {len(images)} files, but dataset.json names "
+                f"{len(self.channel_names)}"
+            )
+        note = grid_difference(stated, grid, labels.shape, labels.shape)
+        if note:
+            note = f"{label}: states another grid than the image ({note}); nnU-Net takes the image's"
+        spacing = grid.spacing or (1.0,) * labels.ndim
+        return RawCase(channels, labels, spacing, grid.spacing is not None, note)

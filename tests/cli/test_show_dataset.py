@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +14,9 @@ from skimage.io import imread, imsave
 from typer.testing import CliRunner
 
 from nnunet_ext.cli.app import app
-from nnunet_ext.cli.show import _short
 from nnunet_ext.errors import UserError
 from nnunet_ext.figures.contact_sheet import sheet, spread, telling_slice
+from nnunet_ext.figures.style import pieces, shortened
 from nnunet_ext.nnunet_files.raw_dataset import RawDataset
 
 
@@ -61,7 +63,7 @@ def volumes(nnunet_folders: dict[str, Path]) -> Path:
 
 def test_flat(photographs: Path) -> None:
     raw = RawDataset("7")
-    (row,), (facts,) = sheet(raw, ["c3"], {0: "background", 1: "vein", 2: "ignore"})
+    (row,), (facts,), _ = sheet(raw, ["c3"], {0: "background", 1: "vein", 2: "ignore"})
     plain, outlined = row.panels
     assert plain.title == "c3"
     assert plain.pixels.shape == (20, 30, 3)
@@ -69,13 +71,13 @@ def test_flat(photographs: Path) -> None:
     assert plain.masks == {}
     assert {label: mask.sum() for label, mask in outlined.masks.items()} == {1: 4 * 30, 2: 30}
     assert facts.voxels == {0: 450, 1: 120, 2: 30}
-    assert (facts.shape, facts.spacing) == ((20, 30), (1, 1))
+    assert (facts.shape, facts.spacing, facts.spacing_text) == ((20, 30), (1, 1), "not stated")
     assert facts.ranges == ((200, 200), (100, 100), (3, 3))
     assert "vein        20.00%" in row.text
 
 
 def test_volume(volumes: Path) -> None:
-    (row,), (facts,) = sheet(RawDataset("8"), ["v0"], {0: "background", 1: "lesion"})
+    (row,), (facts,), _ = sheet(RawDataset("8"), ["v0"], {0: "background", 1: "lesion"})
     titles = [panel.title for panel in row.panels]
     assert titles == ["v0, z 6 of 0–7", "DWI, z 6 of 0–7", "y 4 of 0–19", "x 3 of 0–23", "maximum along z"]
     assert [panel.aspect for panel in row.panels] == [0.5, 0.5, 4, 8, 0.5]
@@ -131,14 +133,91 @@ def test_mistakes_are_sentences(
         raise result.exception
 
 
-def test_an_image_that_does_not_fit_its_label(photographs: Path, tmp_path: Path) -> None:
+def show(number: int, picture: Path, *more: str) -> Any:
+    return CliRunner().invoke(app, ["show", "dataset", "-d", str(number), "-o", str(picture), *more])
+
+
+def test_what_cannot_be_used_is_named_and_the_rest_shown(photographs: Path, tmp_path: Path) -> None:
     imsave(photographs / "labelsTr/c0.png", np.zeros((5, 5), np.uint8), check_contrast=False)
-    result = CliRunner().invoke(app, ["show", "dataset", "-d", "7", "-o", str(tmp_path / "a.png")])
+    (photographs / "labelsTr/c9.png").write_bytes((photographs / "labelsTr/c9.png").read_bytes()[:60])
+    result = show(7, tmp_path / "a.png")
+    assert result.exit_code == 1
+    assert "2 of 6 cases cannot be shown" in str(result.exception)
     assert "c0.png: (5, 5) voxels, but those of the image are (20, 30)" in str(result.exception)
-    assert not (tmp_path / "a.png").exists()
+    assert "c9.png: " in str(result.exception)
+    assert "Dataset007_Leaves: 4 of 10 training cases" in result.output
+    assert imread(tmp_path / "a.png").shape[1] > 900
+    for path in (photographs / "labelsTr").iterdir():
+        path.write_bytes(b"")
+    result = show(7, tmp_path / "b.png")
+    assert "6 of 6 cases cannot be shown" in str(result.exception)
+    assert not (tmp_path / "b.png").exists()
 
 
-def test_long_names_are_shortened_in_the_table() -> None:
+def test_the_spacing_is_the_images(volumes: Path, tmp_path: Path) -> None:
+    """A label that was saved without its geometry, as nnU-Net accepts it."""
+    for name in ("v0", "v1"):
+        label = sitk.ReadImage(str(volumes / f"labelsTr/{name}.nii.gz"))
+        label.SetSpacing((1, 1, 1) if name == "v0" else label.GetSpacing())
+        sitk.WriteImage(label, str(volumes / f"labelsTr/{name}.nii.gz"))
+    _, facts, _ = sheet(RawDataset("8"), ["v0", "v1"], {0: "background", 1: "lesion"})
+    assert [case.spacing for case in facts] == [pytest.approx((2, 0.25, 0.5))] * 2
+    assert [case.notes for case in facts] == [
+        (
+            f"{volumes}/labelsTr/v0.nii.gz: states another grid than the image (spacing 1 x 1 x 1 against "
+            "2 x 0.25 x 0.5); nnU-Net takes the image's",
+        ),
+        (),
+    ]
+    result = show(8, tmp_path / "a.png")
+    assert result.exit_code == 0
+    assert "v0.nii.gz: states another grid than the image" in result.output
+
+
+def test_values_that_are_no_numbers_or_all_equal(volumes: Path) -> None:
+    content = json.loads((volumes / "dataset.json").read_text())
+    content["overwrite_image_reader_writer"] = "NibabelIO"  # SimpleITK reads NaN as 0
+    (volumes / "dataset.json").write_text(json.dumps(content))
+    pixels = np.full((8, 20, 24), np.nan, np.float32)
+    image = sitk.GetImageFromArray(pixels)
+    image.SetSpacing((0.5, 0.25, 2.0))
+    sitk.WriteImage(image, str(volumes / "imagesTr/v0_0000.nii.gz"))
+    pixels[:4] = 5
+    image = sitk.GetImageFromArray(np.nan_to_num(pixels, nan=5.0))
+    image.SetSpacing((0.5, 0.25, 2.0))
+    sitk.WriteImage(image, str(volumes / "imagesTr/v1_0000.nii.gz"))
+    rows, facts, problems = sheet(RawDataset("8"), ["v0", "v1"], {0: "background", 1: "lesion"})
+    assert not problems
+    assert facts[0].range_text(0) == "no number"
+    assert facts[0].notes[-1] == "v0: 3840 of 7680 values of the image are NaN or infinite"
+    assert facts[1].notes[-1] == "v1: all values of the image are equal in channel 0"
+    assert "ADC: no number" in rows[0].text
+
+
+def test_missing_channels_are_said(volumes: Path) -> None:
+    (volumes / "imagesTr/v0_0001.nii.gz").unlink()
+    rows, _, (problem,) = sheet(RawDataset("8"), ["v0", "v1"], {0: "background", 1: "lesion"})
+    assert len(rows) == 1
+    assert "1 channels in 1 files, but dataset.json names 2" in str(problem)
+
+
+@pytest.mark.parametrize("name", ["$x$", r"a_$\frac{", "[red]x", "_under", "x" * 150, "名字"])
+def test_names_are_drawn_and_printed_as_they_are(photographs: Path, tmp_path: Path, name: str) -> None:
+    for kind, old, new in (("imagesTr", "c0_0000", f"{name}_0000"), ("labelsTr", "c0", name)):
+        (photographs / kind / f"{old}.png").rename(photographs / kind / f"{new}.png")
+    content = json.loads((photographs / "dataset.json").read_text())
+    content["labels"] = {"background": 0, name: 1, "ignore": 2}
+    (photographs / "dataset.json").write_text(json.dumps(content))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = show(7, tmp_path / "a.png", "--cases", "2")
+    assert result.exit_code == 0, result.exception
+    assert (name if len(name) < 24 else "x…x") in result.output
+
+
+def test_long_names_are_shortened() -> None:
     name = "0287e7ee5b007c91ae2bd7628d09735e70496bc6127ecb7f3dd043e04ce37426"
-    assert _short(name) == "0287e7ee5b00…3e04ce37426"
-    assert _short("a" * 24) == "a" * 24
+    assert shortened(name) == "0287e7ee5b00…3e04ce37426"
+    assert shortened("a" * 24) == "a" * 24
+    assert pieces(f"{name}, z 3 of 0–7") == [name[:28], name[28:56], f"{name[56:]},", "z 3 of 0–7"]
+    assert max(map(len, pieces("y" * 500))) == 28
