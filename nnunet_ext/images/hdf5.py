@@ -87,7 +87,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Sources]]:
 def _dataset(file: Any, sources: Sources, path: Path, key: str) -> Any:
     item = sources.open(file, key)
     if not hasattr(item, "dtype"):
-        there = ", ".join(f"'{key}' {shape}" for key, shape in datasets(path).items())
+        there = ", ".join(f"{key!a:.80} {shape}" for key, shape in datasets(path).items())
         raise UserError(f"{path}: has no dataset '{key}'. Datasets there: {there or 'none'}.")
     return item
 

@@ -55,7 +55,7 @@ def read(path: Path, name: str = "", ndim: int = 3) -> NDArray[Any]:
     names = [name] if name else [key for key, shape in there.items() if len(shape) == ndim]
     if len(names) != 1 or names[0] not in there:
         wanted = f"no variable '{name}'" if name else f"{len(names)} arrays with {ndim} axes, one is expected"
-        listed = ", ".join(f"'{key}' {shape}" for key, shape in there.items()) or "none"
+        listed = ", ".join(f"{key!a:.80} {shape}" for key, shape in there.items()) or "none"
         raise UserError(f"{path}: has {wanted}. Arrays there: {listed}.{_others(path)}")
     if _is_hdf5(path):
         return hdf5.array(path, names[0]).T
@@ -89,7 +89,9 @@ def _variables(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
 
 def _others(path: Path) -> str:
     """Say what there is beside arrays of numbers."""
-    others = [f"'{name}' ({kind})" for name, (_, kind) in _variables(path).items() if kind not in _NUMBERS]
+    others = [
+        f"{name!a:.80} ({kind})" for name, (_, kind) in _variables(path).items() if kind not in _NUMBERS
+    ]
     return f" Not arrays of numbers: {', '.join(others)}." if others else ""
 
 

@@ -81,7 +81,8 @@ def _opened(path: Path, key: str) -> Iterator[_Stream]:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
             if key not in names:
-                raise UserError(f"{path}: has no array '{key}'. Arrays there: {', '.join(names) or 'none'}.")
+                there = ", ".join(f"{name!a:.80}" for name in names) or "none"
+                raise UserError(f"{path}: has no array '{key}'. Arrays there: {there}.")
             about = archive.infolist()[names.index(key)]
             dense = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: _DENSEST}.get(about.compress_type)
             most = about.compress_size * dense if dense else about.file_size

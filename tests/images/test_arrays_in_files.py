@@ -92,7 +92,7 @@ def test_numpy_files(tmp_path: Path) -> None:
     np.save(tmp_path / "b.npy", np.array([{}], object))
     np.testing.assert_array_equal(numpy_files.read(tmp_path / "a.npy"), LABELS)
     np.testing.assert_array_equal(numpy_files.read(tmp_path / "a.npz", "data"), LABELS)
-    with pytest.raises(UserError, match=r"a.npz: has no array 'x'. Arrays there: data"):
+    with pytest.raises(UserError, match=r"a.npz: has no array 'x'. Arrays there: 'data'"):
         numpy_files.read(tmp_path / "a.npz", "x")
     with pytest.raises(UserError, match=r"b.npy: cannot be read as a NumPy file .*pickled"):
         numpy_files.read(tmp_path / "b.npy")
