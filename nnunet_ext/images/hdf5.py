@@ -15,6 +15,7 @@ from nnunet_ext.errors import UserError
 from nnunet_ext.images.axes import channels_first, name_axes, spatial
 from nnunet_ext.images.hdf5_sources import Sources
 from nnunet_ext.images.image import Grid, Header, Hints, Image, too_large, unreadable
+from nnunet_ext.images.memory import check_memory
 
 SPACING = "element_size_um"
 
@@ -93,6 +94,7 @@ def _dataset(file: Any, sources: Sources, path: Path, key: str) -> Any:
 
 
 def _values(dataset: Any, path: Path) -> NDArray[Any]:
+    check_memory(path, dataset.shape, dataset.dtype)
     try:
         return np.asarray(dataset[()])
     except MemoryError as error:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.image import sized, too_large, unreadable
+from nnunet_ext.images.memory import check_memory
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header
@@ -109,6 +110,7 @@ def layout(path: Path, stored: Nifti1Header) -> Layout:
 def values(path: Path, file: BinaryIO, stored: Nifti1Header, about: Layout) -> NDArray[Any]:
     """Read the values in the order of the file, and its end, where a checksum is compared."""
     first = _skip_to_values(path, file, stored, about)
+    check_memory(path, about.space[::-1], about.stored)
     try:
         found = np.empty(about.values, about.stored)
     except MemoryError as error:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.image import sized, too_large, unreadable
+from nnunet_ext.images.memory import check_memory
 
 _BLOCK = 1 << 22  # bytes
 _DENSEST = 1032  # times that zip's usual method can make a file smaller
@@ -52,6 +53,7 @@ def read(path: Path, key: str = "") -> NDArray[Any]:
         bytes than its header says, or does not fit into memory.
     """
     with _opened(path, key) as stream:
+        check_memory(path, stream.shape, stream.dtype)
         try:
             array = np.empty(stream.shape, stream.dtype, order="F" if stream.fortran else "C")
         except MemoryError as error:
