@@ -17,9 +17,9 @@ from nnunet_ext.dataset_conversion import (
     UserError,
     case_id,
     check_folder,
+    entries,
     has_channel_numbers,
     is_label_name,
-    is_system_file,
     look_at,
     option,
     pair_by_name,
@@ -136,8 +136,7 @@ def _pairs(images: Path, labels: Path) -> list[Pair]:
 
 
 def _files(folder: Path, endings: Collection[str]) -> list[Path]:
-    files = (path for path in folder.resolve().iterdir() if path.is_file() and not is_system_file(path))
-    return sorted(path for path in files if ending_of(path) in endings)
+    return [path for path in entries(folder.resolve()) if ending_of(path) in endings]
 
 
 def _is_hdf5(file: Path) -> bool:

@@ -1,16 +1,25 @@
-"""Finding files in what a user has unpacked: extra folder levels, system files, letter case."""
+"""Finding files in what a user has unpacked: extra folder levels, system files, letter case.
+
+Nothing that fits is passed over. What has the name of a file and is none (a link to nothing, a folder) is
+returned with the files, as the engine says of every case what is wrong with its files; a folder that may not
+be read is an error.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import composed
+from nnunet_ext.images.files import ending_of
 
-_SYSTEM_FILES = {"thumbs.db", "desktop.ini", "__macosx"}
+_SYSTEM_FILES = {
+    *("thumbs.db", "desktop.ini", "__macosx"),
+    *("lost+found", "$recycle.bin", "system volume information"),
+}
 
 
 def is_system_file(path: Path) -> bool:
@@ -26,13 +35,35 @@ def case_id(name: str) -> str:
 def list_files(folder: Path, pattern: str) -> list[Path]:
     """Return the files of `folder` whose whole name matches the regular expression, sorted by name.
 
-    Letter case is ignored and system files such as ``.DS_Store`` are left out. A missing folder has no files.
+    Letter case and the Unicode form of names are ignored, and system files such as ``.DS_Store`` are left out.
+    A missing folder has no files.
+
+    Raises
+    ------
+    UserError
+        If the folder may not be read.
     """
     name = re.compile(pattern, re.IGNORECASE)
     if not folder.is_dir():
         return []
-    files = (path for path in folder.iterdir() if path.is_file() and not is_system_file(path))
-    return sorted(path for path in files if name.fullmatch(path.name))
+    files = (path for path in entries(folder) if is_meant_as_file(path))
+    return sorted(path for path in files if name.fullmatch(composed(path.name)))
+
+
+def entries(folder: Path) -> list[Path]:
+    """Return what is in a folder, sorted, without what operating systems add; `UserError` if it is shut."""
+    try:
+        return sorted(path for path in folder.iterdir() if not is_system_file(path))
+    except OSError as error:
+        raise UserError(
+            f"{folder}: this folder cannot be read ({error.strerror or error}). Allow it, or move it away: "
+            "what is in it would be missing."
+        ) from error
+
+
+def is_meant_as_file(path: Path) -> bool:
+    """Tell whether `path` is a file or has the name of one: a link to nothing, a folder called ``a.tif``."""
+    return not path.is_dir() or bool(ending_of(path))
 
 
 def match_files(root: Path, pattern: str) -> list[tuple[Path, re.Match[str]]]:
@@ -41,9 +72,16 @@ def match_files(root: Path, pattern: str) -> list[tuple[Path, re.Match[str]]]:
     Parameters
     ----------
     root : Path
-        Folder to search with all its subfolders; system files and folders are skipped.
+        Folder to search with all its subfolders, also those that links lead to; system files and folders are
+        skipped.
     pattern : str
-        Regular expression for the path below `root`, with forward slashes; letter case is ignored.
+        Regular expression for the path below `root`, with forward slashes; letter case is ignored, and
+        letters are composed (Unicode NFC) whatever the form in which the names are stored.
+
+    Raises
+    ------
+    UserError
+        If a folder may not be read.
 
     Examples
     --------
@@ -55,14 +93,21 @@ def match_files(root: Path, pattern: str) -> list[tuple[Path, re.Match[str]]]:
     ['sub-1', 'sub-2']
     """
     wanted, hits = re.compile(pattern, re.IGNORECASE), []
-    for folder, names, files in os.walk(root):
-        names[:] = [name for name in names if not is_system_file(Path(name))]
-        for name in files:
-            path = Path(folder, name)
-            found = wanted.fullmatch(composed(path.relative_to(root).as_posix()))
-            if found and not is_system_file(path):
-                hits.append((path, found))
+    for path in _below(root, root.resolve()) if root.is_dir() else ():
+        found = wanted.fullmatch(composed(path.relative_to(root).as_posix()))
+        if found and is_meant_as_file(path):
+            hits.append((path, found))
     return sorted(hits, key=lambda hit: hit[0])
+
+
+def _below(folder: Path, root: Path) -> Iterator[Path]:
+    """Yield all files and folders below `folder`; a link to a folder inside of `root` leads to nothing new."""
+    for path in entries(folder):
+        yield path
+        if path.is_dir():
+            target = path.resolve() if path.is_symlink() else root
+            if not path.is_symlink() or not (target.is_relative_to(root) or root.is_relative_to(target)):
+                yield from _below(path, root)
 
 
 def find_root(source: Path, layout: Sequence[str], name: str, depth: int = 2) -> Path:
@@ -135,14 +180,24 @@ def check_folder(path: Path, wanted: str) -> None:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Return the folders in `folder`, sorted, without those of operating systems."""
-    return sorted(child for child in folder.iterdir() if child.is_dir() and not is_system_file(child))
+    """Return the folders in `folder`, sorted, without those of operating systems.
+
+    Raises
+    ------
+    UserError
+        If the folder may not be read, or holds a link that may have led to a folder and leads nowhere.
+    """
+    children = entries(folder)
+    for child in children:
+        if child.is_symlink() and not child.suffix and not child.exists():
+            raise UserError(
+                f"{child}: a link to {os.readlink(child)}, which is not there. Remove or mend it."
+            )
+    return [child for child in children if child.is_dir()]
 
 
 def listing(folder: Path, limit: int = 10) -> str:
     """Return the names in `folder` for a message; at most `limit` of them."""
-    names = sorted(
-        child.name + "/" * child.is_dir() for child in folder.iterdir() if not is_system_file(child)
-    )
+    names = [child.name + "/" * child.is_dir() for child in entries(folder)]
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more if names else "nothing"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from nnunet_ext.dataset_conversion.base.case import Case, Note, UnusableCases
 from nnunet_ext.dataset_conversion.base.converter import Converter, Survey
+from nnunet_ext.dataset_conversion.base.find_files import listing
 from nnunet_ext.dataset_conversion.engine.output import Record, fingerprints, problem_record
 from nnunet_ext.errors import UserError
 from nnunet_ext.worker_pool import Progress
+
+_LONGEST_ID = 200  # bytes: what is added to it (channel, ending, a temporary name) has to fit into 255
 
 
 @dataclass
@@ -103,7 +107,9 @@ def discover(converter: Converter, root: Path, overwrite: bool, skip: bool, prog
     found = converter.find_cases(root)
     cases = [case for case in found if not case.left_out]
     if not any(case.part != "test" for case in cases):
-        raise UserError(f"No training cases of {converter.name} were found in {root}.")
+        raise UserError(
+            f"No training cases of {converter.name} were found in {root}. Found there: {listing(root)}."
+        )
     nothing = f"Nothing was {'overwritten' if overwrite else 'converted'}."
     problems = _records(_check_files(cases), cases, root)
     if overwrite and problems and not skip:
@@ -136,13 +142,32 @@ def _check_files(cases: Sequence[Case]) -> dict[str, list[str]]:
         by_id.setdefault(case.id, []).append(case)
     problems: dict[str, list[str]] = {}
     for case_id, same in by_id.items():
-        lines = [f"{path}: missing" for case in same for path in case.files if not path.is_file()]
+        lines = [line for case in same for path in case.files if (line := file_problem(path))]
+        if len(os.fsencode(case_id)) > _LONGEST_ID:
+            lines.append(f"{same[0].images[0]}: this name is too long for a case. Give it a shorter one")
         if len(same) > 1:
             files = ", ".join(str(case.images[0]) for case in same)
             lines.append(f"{files}: {len(same)} cases with the same id '{case_id}'")
         if lines:
             problems[case_id] = lines
     return problems
+
+
+def file_problem(path: Path) -> str:
+    """Say what is wrong with a file that has to be read, without reading it; "" if nothing is."""
+    try:
+        str(path).encode()
+        if path.is_file():
+            return ""
+    except UnicodeEncodeError:
+        return f"{os.fsencode(path).decode(errors='backslashreplace')}: no name in UTF-8. Rename it"
+    except OSError as error:
+        return f"{path}: cannot be read ({error.strerror or error})"
+    if path.is_dir():
+        return f"{path}: a folder with the name of a file"
+    if path.is_symlink():
+        return f"{path}: a link to {os.readlink(path)}, which is not there"
+    return f"{path}: no plain file" if path.exists() else f"{path}: missing"
 
 
 def _records(problems: Mapping[str, list[str]], cases: Sequence[Case], root: Path) -> dict[str, Record]:

@@ -24,6 +24,7 @@ from nnunet_ext.dataset_conversion.base.splits import NNUNET_FOLDS
 from nnunet_ext.dataset_conversion.engine.discovery import Discovery
 from nnunet_ext.dataset_conversion.engine.formats import format_of
 from nnunet_ext.dataset_conversion.engine.output import Record, shorten_paths
+from nnunet_ext.images.files import ending_of
 
 
 @dataclass(frozen=True)
@@ -155,15 +156,35 @@ def _dataset_notes(
 
 
 def _unused_files(cases: Sequence[Case], root: Path) -> list[str]:
-    """Return the files that lie beside those of the cases and are used by none, by path below `root`."""
+    """Return what lies beside the files of the cases and is used by none, by path below `root`.
+
+    Folders end with a slash and the number of files in them; images that are hidden are named, too.
+    """
     used = {path for case in cases for path in case.files}
+    in_use = {parent for path in used for parent in path.parents}
     folders = {path.parent for path in used if path.parent.is_dir()}
-    return sorted(
-        os.path.relpath(path, root)
-        for folder in folders
-        for path in folder.iterdir()
-        if path.is_file() and path not in used and not is_system_file(path)
-    )
+    unused = []
+    for path in (path for folder in folders for path in folder.iterdir()):
+        if path in used or path in in_use or (is_system_file(path) and not _is_hidden_image(path)):
+            continue
+        unused.append(os.path.relpath(path, root) + _about(path))
+    return sorted(unused)
+
+
+def _is_hidden_image(path: Path) -> bool:
+    """Tell whether an image is hidden by a dot; macOS makes a file ``._a.tif`` for many a file."""
+    return path.name.startswith(".") and not path.name.startswith("._") and bool(ending_of(path))
+
+
+def _about(path: Path) -> str:
+    """Return what has to be said of what is no file: a folder and how many files it has, a link to nothing."""
+    if path.is_symlink() and not path.exists():
+        return " (a link to nothing)"
+    if not path.is_dir():
+        return ""
+    shut: list[OSError] = []
+    number = sum(len(files) for _, _, files in os.walk(path, onerror=shut.append))
+    return f"/ ({number} file{'s' * (number != 1)}{', in part not readable' if shut else ''})"
 
 
 def _few_cases(cases: Sequence[Case], splits: Sequence[Split] | None) -> list[Note]:

@@ -20,6 +20,7 @@ from nnunet_ext.progress import shown
 T = TypeVar("T")
 
 _CONTROL = {code: "?" for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\n\t"}
+_CONTROL |= dict.fromkeys(range(0xD800, 0xE000), "?")  # bytes of a file name that is not UTF-8
 
 
 class PlainConsole(Console):
