@@ -18,6 +18,7 @@ from nnunet_ext.dataset_conversion import (
     case_id,
     check_folder,
     entries,
+    examples,
     has_channel_numbers,
     is_label_name,
     look_at,
@@ -132,7 +133,20 @@ def _pairs(images: Path, labels: Path) -> list[Pair]:
                 "a_label, a_mask, a_masks, a_cp_masks, a_seg. Give the folder of the labels."
             )
         image_files = [file for file in image_files if file not in label_files]
-    return pair_by_name(image_files, label_files)
+    try:
+        return pair_by_name(image_files, label_files)
+    except UserError as error:
+        others = [*_others(images, IMAGE_ENDINGS), *_others(labels, LABEL_ENDINGS)]
+        if not others:
+            raise
+        known = ", ".join(sorted(LABEL_ENDINGS))
+        raise UserError(
+            f"{error}\nNot looked at: {examples(others)}. Labels end in {known}; subfolders are not searched."
+        ) from error
+
+
+def _others(folder: Path, endings: Collection[str]) -> list[Path]:
+    return [path for path in entries(folder.resolve()) if ending_of(path) not in endings]
 
 
 def _files(folder: Path, endings: Collection[str]) -> list[Path]:

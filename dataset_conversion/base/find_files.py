@@ -35,7 +35,7 @@ def case_id(name: str) -> str:
 def list_files(folder: Path, pattern: str) -> list[Path]:
     """Return the files of `folder` whose whole name matches the regular expression, sorted by name.
 
-    Letter case and the Unicode form of names are ignored, and system files such as ``.DS_Store`` are left out.
+    Letter case and the Unicode form of names are ignored; system files such as ``.DS_Store`` are left out.
     A missing folder has no files.
 
     Raises
@@ -93,21 +93,28 @@ def match_files(root: Path, pattern: str) -> list[tuple[Path, re.Match[str]]]:
     ['sub-1', 'sub-2']
     """
     wanted, hits = re.compile(pattern, re.IGNORECASE), []
-    for path in _below(root, root.resolve()) if root.is_dir() else ():
+    for path in _below(root, (root.resolve(),)) if root.is_dir() else ():
         found = wanted.fullmatch(composed(path.relative_to(root).as_posix()))
         if found and is_meant_as_file(path):
             hits.append((path, found))
     return sorted(hits, key=lambda hit: hit[0])
 
 
-def _below(folder: Path, root: Path) -> Iterator[Path]:
-    """Yield all files and folders below `folder`; a link to a folder inside of `root` leads to nothing new."""
+def _below(folder: Path, within: tuple[Path, ...]) -> Iterator[Path]:
+    """Yield all files and folders below `folder`.
+
+    Links are followed, but not to where the walk has come through (`within`: its root and the links), as that
+    would lead to the same files again, or in a circle.
+    """
     for path in entries(folder):
         yield path
-        if path.is_dir():
-            target = path.resolve() if path.is_symlink() else root
-            if not path.is_symlink() or not (target.is_relative_to(root) or root.is_relative_to(target)):
-                yield from _below(path, root)
+        if not path.is_dir():
+            continue
+        target = path.resolve()
+        if not path.is_symlink():
+            yield from _below(path, within)
+        elif not any(target.is_relative_to(place) or place.is_relative_to(target) for place in within):
+            yield from _below(path, (*within, target))
 
 
 def find_root(source: Path, layout: Sequence[str], name: str, depth: int = 2) -> Path:

@@ -14,7 +14,7 @@ from nnunet_ext.dataset_conversion.base.case import Case, Note
 from nnunet_ext.dataset_conversion.base.label_maps import size_text
 from nnunet_ext.errors import UnusableCase, UserError
 from nnunet_ext.images.files import NIFTI_ENDINGS, ending_of
-from nnunet_ext.images.image import Grid, Header
+from nnunet_ext.images.image import Grid, Header, grid_difference
 
 _SAME_SPACING = 0.01  # relative difference
 _SAME_DIRECTION = 1e-3  # of the components of unit vectors
@@ -66,7 +66,7 @@ def join_channels(headers: Sequence[Header], files: Sequence[Path]) -> Header:
     Raises
     ------
     UnusableCase
-        If they differ in size.
+        If they differ in size, or in where their voxels lie.
     """
     first = headers[0]
     for header, file in zip(headers, files, strict=True):
@@ -74,9 +74,12 @@ def join_channels(headers: Sequence[Header], files: Sequence[Path]) -> Header:
             raise UnusableCase(
                 f"{file}: is {size_text(header.shape)}, the channel {files[0]} {size_text(first.shape)}"
             )
+        if found := grid_difference(header.grid, first.grid, header.shape, first.shape):
+            raise UnusableCase(f"{file}: does not lie on the voxels of the channel {files[0]}: {found}")
     dtype = np.result_type(*(header.dtype for header in headers))
     channels = sum(header.channels for header in headers)
-    return Header(first.shape, channels, dtype, first.grid, any(header.alpha for header in headers))
+    grid = next((header.grid for header in headers if header.grid.spacing), first.grid)
+    return Header(first.shape, channels, dtype, grid, any(header.alpha for header in headers))
 
 
 def problems_with(headers: CaseHeaders) -> list[str]:
@@ -96,6 +99,11 @@ def problems_with(headers: CaseHeaders) -> list[str]:
     elif _turned(image.grid, label.grid):
         problems.append(
             f"{label_file}: its axes point elsewhere than those of {file}; resample the labels to the image"
+        )
+    elif (moved := _moved(headers)) and any(label.grid.origin or ()):
+        problems.append(
+            f"{label_file}: its first voxel lies elsewhere than that of {file}: {moved}; resample the labels "
+            "to the image, or give them its header if they lie on the same voxels"
         )
     return problems
 
@@ -143,7 +151,7 @@ def check_spacings(cases: Sequence[CaseHeaders], spacing: Sequence[float], neede
 
 def survey_notes(cases: Sequence[CaseHeaders], spacing: Sequence[float]) -> tuple[Note, ...]:
     """Return what is worth knowing about the files as a whole."""
-    alpha, unknown, replaced, differing = [], [], [], []
+    alpha, unknown, replaced, differing, unstated, borrowed, moved = [], [], [], [], [], [], []
     for each in cases:
         file, own = each.case.images[0], each.grid().spacing
         if each.image.alpha:
@@ -155,11 +163,20 @@ def survey_notes(cases: Sequence[CaseHeaders], spacing: Sequence[float]) -> tupl
         theirs = each.label.grid.spacing if each.label else None
         if own and theirs and not spacing and not _close(own, theirs):
             differing.append(each.case.labels[0])
+        if own and not spacing and each.image.grid.spacing is None:
+            borrowed.append(each.case.labels[0])
+        if own and not spacing and each.label and theirs is None and _can_state_spacing(each.case):
+            unstated.append(each.case.labels[0])
+        if _moved(each):
+            moved.append(each.case.labels[0])
     kinds: Mapping[str, tuple[list[Path], str]] = {
         "alpha channel": (alpha, "dropped from"),
         "no spacing": (unknown, "a spacing of 1 is assumed (--spacing z y x to give it) for"),
         "spacing replaced": (replaced, f"--spacing {' '.join(map(str, spacing))} instead of that stated in"),
         "spacing of image and labels": (differing, "that of the image is taken, another one is stated in"),
+        "labels without spacing": (unstated, "that of the image is taken, none in a known unit is stated in"),
+        "spacing of the labels": (borrowed, "the images state none; it is taken from"),
+        "position of the labels": (moved, "the image's is taken, the origin is 0 in"),
     }
     return tuple(
         Note(kind, f"{text} {len(files)} file{'s' * (len(files) > 1)}: {examples(files)}")
@@ -187,6 +204,20 @@ def _check_one_kind(
 
 def _close(a: Sequence[float], b: Sequence[float]) -> bool:
     return len(a) == len(b) and np.allclose(a, b, rtol=_SAME_SPACING, atol=0)
+
+
+def _moved(headers: CaseHeaders) -> str:
+    """Say how the labels lie elsewhere than their image, whatever the spacing; "" if they do not."""
+    image, label = headers.image.grid, headers.label.grid if headers.label else Grid()
+    if image.spacing is None or _turned(image, label):
+        return ""
+    there = Grid(image.spacing, label.origin, image.direction if label.direction else None)
+    return grid_difference(image, there, headers.image.shape, headers.image.shape)
+
+
+def _can_state_spacing(case: Case) -> bool:
+    """Tell whether the labels are in a file of their own, of a format that may hold a spacing."""
+    return case.labels[0] not in case.images and ending_of(case.labels[0]) != ".png"
 
 
 def _turned(image: Grid, label: Grid) -> bool:

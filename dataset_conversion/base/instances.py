@@ -32,7 +32,7 @@ from nnunet_ext.dataset_conversion.base.instance_ids import (
     number_from_one,
     pieces,
 )
-from nnunet_ext.errors import UnusableCase, UserError
+from nnunet_ext.errors import UnusableCase, UserError, out_of_memory
 from nnunet_ext.images.files import HDF5_ENDINGS, ending_of, read_header, read_image
 from nnunet_ext.images.hdf5 import library
 from nnunet_ext.images.image import Grid, Header, Hints
@@ -127,6 +127,8 @@ class InstanceConverter(Converter):
                     self.read_ids(case)
             except UserError as error:
                 wrong = [str(error)]
+            except MemoryError as error:
+                raise UserError(out_of_memory(case.images[0], error, "Close other programs.")) from error
             if wrong:
                 problems[case.id] = wrong
             else:

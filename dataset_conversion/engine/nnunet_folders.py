@@ -123,8 +123,10 @@ def install_split(dataset: str, splits: list[Split] | None, earlier: list[Split]
 def _holds(path: Path, splits: list[Split]) -> bool:
     """Tell whether a split file holds these folds, whatever the order of their cases."""
     try:
-        return [_fold(fold) for fold in read_json(path)] == [_fold(fold) for fold in splits]
-    except (UserError, KeyError, TypeError):
+        return [_fold(fold) for fold in read_json(path, schema=list[dict[str, list[str]]])] == [
+            _fold(fold) for fold in splits
+        ]
+    except (UserError, KeyError):
         return False
 
 

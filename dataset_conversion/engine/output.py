@@ -31,11 +31,18 @@ from typing import Any, TypeAlias
 from nnunet_ext.dataset_conversion.base.case import Case, Part, Split
 from nnunet_ext.dataset_conversion.base.description import DatasetDescription
 from nnunet_ext.dataset_conversion.base.find_files import is_system_file
+from nnunet_ext.dataset_conversion.engine.stored import (
+    STORED_SPLITS,
+    StoredIdentity,
+    StoredRecord,
+    StoredReport,
+)
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import fingerprint, read_json, write_json
 from nnunet_ext.images.instance_files import ENDING
 
 Record: TypeAlias = dict[str, Any]
+
 
 IMAGES: dict[Part, str] = {"train": "imagesTr", "val": "imagesTr", "test": "imagesTs"}
 LABELS: dict[Part, str] = {"train": "labelsTr", "val": "labelsTr", "test": "labelsTs"}
@@ -148,11 +155,11 @@ class DatasetFolder:
         """Return the records of the cases done, or tried, so far, by case id."""
         known: dict[str, Record] = {}
         if self.report.exists():
-            report = read_json(self.report, _DAMAGED)
+            report = self._read_report()
             known = {**report["cases"], **report.get("not_converted", {})}
         for path in sorted(self.partial.glob("case_*.json")):
             try:
-                record = read_json(path, _DAMAGED)
+                record = read_json(path, f"Remove it: the case is converted again. {_DAMAGED}", StoredRecord)
             except UserError:
                 if path.exists():
                     raise
@@ -197,7 +204,7 @@ class DatasetFolder:
         """Tell whether everything that `finish` writes is there, for these converted cases."""
         if not (self.dataset_json.is_file() and self.report.is_file() and self.earlier_split() == splits):
             return False
-        return set(read_json(self.report, _DAMAGED)["cases"]) == set(converted)
+        return set(self._read_report()["cases"]) == set(converted)
 
     def write_report(self, report: dict[str, Any]) -> None:
         """Write the report of a conversion that stops, or is about to be complete."""
@@ -229,12 +236,14 @@ class DatasetFolder:
                 self.splits.unlink(missing_ok=True)
             self.write_report(report)
             shutil.rmtree(self.partial, ignore_errors=True)
+            for left_behind in self.path.glob(".*.tmp"):  # by a run that was killed
+                left_behind.unlink(missing_ok=True)
             write_json(self.dataset_json, dataset)
 
     def earlier_split(self) -> list[Split] | None:
         """Return the split an earlier conversion left in this folder, if there is a sound one."""
         try:
-            return list(read_json(self.splits))
+            return list(read_json(self.splits, schema=STORED_SPLITS))
         except UserError:
             return None
 
@@ -256,15 +265,18 @@ class DatasetFolder:
                 "everything again with --overwrite, which keeps only what is given then."
             )
 
+    def _read_report(self) -> dict[str, Any]:
+        return dict(read_json(self.report, _DAMAGED, StoredReport))
+
     def _is_ours(self) -> bool:
         return self.report.exists() or (self.partial / _IDENTITY).exists()
 
     def _earlier_identity(self) -> dict[str, Any] | None:
         if (self.partial / _IDENTITY).exists():
-            return dict(read_json(self.partial / _IDENTITY, _DAMAGED))
+            return dict(read_json(self.partial / _IDENTITY, _DAMAGED, StoredIdentity))
         if not self.report.exists():
             return None
-        report = read_json(self.report, _DAMAGED)
+        report = self._read_report()
         began = self.dataset_json.exists() or report.get("cases")
         return dict(report.get("identity", {})) if began else None
 

@@ -177,7 +177,7 @@ def _is_hidden_image(path: Path) -> bool:
 
 
 def _about(path: Path) -> str:
-    """Return what has to be said of what is no file: a folder and how many files it has, a link to nothing."""
+    """Return what has to be said of what is no file: how many files a folder has, a link to nothing."""
     if path.is_symlink() and not path.exists():
         return " (a link to nothing)"
     if not path.is_dir():
