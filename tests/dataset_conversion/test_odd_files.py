@@ -145,7 +145,7 @@ def test_labels_of_another_ending(places) -> None:
 
 
 def test_nothing_there(places, tmp_path) -> None:
-    images, labels = places
+    images, _ = places
     empty, other = tmp_path / "empty", tmp_path / "other"
     empty.mkdir()
     other.mkdir()
