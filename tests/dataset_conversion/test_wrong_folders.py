@@ -15,6 +15,7 @@ from nnunet_ext.cli.app import app
 from nnunet_ext.dataset_conversion import UserError
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.instances import Instances
+from nnunet_ext.dataset_conversion.topomortar import TopoMortar
 
 Pixels = Callable[[int], np.ndarray]
 
@@ -269,3 +270,17 @@ def test_on_the_command_line(save, raw) -> None:
     assert result.exit_code == 0
     assert "Note: background with an id" in result.output
     assert json.loads((raw / "Dataset510_Instances/dataset.json").read_text())["numTraining"] == 3
+
+
+# --- public datasets ----------------------------------------------------------------------------
+
+
+def test_copies_in_a_public_dataset_are_noted(source, raw) -> None:
+    data = source / "dataset"
+    (data / "test/images/071.png").write_bytes((data / "train/images/002.png").read_bytes())
+    report = convert(TopoMortar(), source, 501).report
+    texts = [
+        note["text"] for note in report["notes"] if note["kind"] == "test images that are training images"
+    ]
+    assert len(texts) == 1
+    assert texts[0].startswith("1 of 2 test images: test/images/071.png = train/images/002.png.")
