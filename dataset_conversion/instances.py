@@ -106,7 +106,8 @@ class Instances(Hdf5Instances):
         if others := [file for file in files if not _is_hdf5(file)]:
             raise UserError(
                 f"{others[0]}: where are its labels? Give their folder with -l. "
-                f"Only HDF5 files hold both, as '{self.image_key}' and '{self.label_key}'."
+                f"Only HDF5 files hold both, as '{self.image_key}' and '{self.label_key}'. "
+                "Images to predict need none: add --test and their folder to the command of the dataset."
             )
         return [Pair(stem_of(file), (file,), file) for file in files]
 

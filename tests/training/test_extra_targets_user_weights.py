@@ -110,6 +110,8 @@ def bad(change):
     weights = np.ones((4, 5, 6), np.float32)
     if change == "shape":
         return weights[:, :4]
+    if change == "zeros":
+        return 0 * weights
     weights[1, 2, 3] = {"nan": np.nan, "infinity": np.inf, "negative": -0.5}[change]
     return weights
 
@@ -121,6 +123,7 @@ def bad(change):
         ("nan", "got NaN or infinity"),
         ("infinity", "got NaN or infinity"),
         ("negative", r"weights are 0 or more; got -0\.5"),
+        ("zeros", "every weight is 0, so nothing of this case would be learned"),
     ],
 )
 def test_a_wrong_map_is_refused_by_name(change, text, tmp_path):

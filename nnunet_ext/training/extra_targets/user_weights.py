@@ -104,6 +104,11 @@ class UserWeights(ExtraTarget):
             raise UserError(f"{path}: weights are finite; got NaN or infinity")
         if weights.min() < 0:
             raise UserError(f"{path}: weights are 0 or more; got {weights.min():g}")
+        if not weights.any():
+            raise UserError(
+                f"{path}: every weight is 0, so nothing of this case would be learned. The right file? "
+                "Give it weights, or leave the case out of the split."
+            )
         return weights.transpose([0, *(axis + 1 for axis in self.transpose)])
 
 
