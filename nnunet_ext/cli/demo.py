@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from nnunet_ext.cli.console import err, out, say
 
 if TYPE_CHECKING:
-    from nnunet_ext.demo.pipeline import Demo
+    from nnunet_ext.demo.pipeline import Demo, Step
     from nnunet_ext.evaluation.summary import Summary
 
 
@@ -73,9 +73,9 @@ def _run_steps(run: Demo) -> None:
             progress.update(task, description=step.title)
             _tell(title)
 
-            def show_epoch(done: int, epochs: int = step.epochs) -> None:
-                clock.epoch(done)
-                _tell(f"  epoch {done} of {epochs} done; {clock.report()}")
+            def show_epoch(done: int, step: Step = step) -> None:
+                clock.epoch(step, done)
+                _tell(f"  epoch {done} of {step.epochs} done; {clock.report()}")
                 progress.update(task, completed=clock.done)
 
             run.run(step, show_epoch)

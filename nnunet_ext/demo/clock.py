@@ -31,9 +31,9 @@ class Clock:
         """Finished work."""
         return self._of_finished_steps + self._of_this_step
 
-    def epoch(self, number: int) -> None:
+    def epoch(self, step: Step, number: int) -> None:
         """So many epochs of the running step are finished."""
-        self._of_this_step = float(number)
+        self._of_this_step = step.start + number
 
     def finish(self, step: Step) -> None:
         """A step is finished."""

@@ -20,7 +20,7 @@ DATASET = "Dataset999_Vessels"
 CONFIGURATION = "2d"
 PLANS = "nnUNetPlansSmall"
 EPOCHS = 6
-LENGTH = f"_{EPOCHS}epochs_150iters"
+LENGTH = f"_{EPOCHS}epochs_120iters"
 BASELINE = f"nnUNetTrainerExt{LENGTH}"
 SCNP = f"nnUNetTrainerSCNP_joint{LENGTH}"
 TRAINING_CASES, TEST_CASES = 24, 12
@@ -35,7 +35,8 @@ _LOOK_EVERY, _GRACE = 0.5, 10.0  # seconds
 class Step:
     """One command line and what the person sees while it runs; `paths` are arguments that may hold spaces.
 
-    `epochs` is how many of them its log will report, and `cost` how long it takes, in epochs.
+    `epochs` is how many of them its log will report; `cost` and `start` are how long it takes, and how long
+    until the first epoch begins, in epochs.
     """
 
     name: str
@@ -43,7 +44,8 @@ class Step:
     command: str
     paths: tuple[str, ...] = ()
     epochs: int = 0
-    cost: float = 1.0
+    cost: float = 1.2
+    start: float = 0.7
 
 
 @dataclass(frozen=True)
@@ -90,11 +92,11 @@ class Demo:
         plan = f"nnUNetv2_plan_and_preprocess -d {number} -c {CONFIGURATION} -npfp {WORKERS} -np {WORKERS}"
         yield Step("plan", "plan and preprocess", plan)
         small = f"nnunet_ext small-plans -d {number} -c {CONFIGURATION}"
-        yield Step("small_plans", "small plans", small, cost=0.2)
+        yield Step("small_plans", "small plans", small, cost=0.3)
         for trainer in (BASELINE, SCNP):
             train = f"nnUNetv2_train {number} {CONFIGURATION} 0 -tr {trainer} {chosen}"
             # after the last epoch nnU-Net predicts the validation cases
-            yield Step(f"train_{trainer}", f"train {trainer}", train, epochs=EPOCHS, cost=EPOCHS + 1.5)
+            yield Step(f"train_{trainer}", f"train {trainer}", train, epochs=EPOCHS, cost=EPOCHS + 2)
             predict = (
                 f"nnUNetv2_predict -d {number} -c {CONFIGURATION} -f 0 -tr {trainer} {chosen} -npp 0 -nps 0"
             )

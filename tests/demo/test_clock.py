@@ -1,7 +1,7 @@
 from nnunet_ext.demo.clock import Clock
 from nnunet_ext.demo.pipeline import Step
 
-TRAIN = Step("train", "", "", epochs=4, cost=5)
+TRAIN = Step("train", "", "", epochs=4, cost=5, start=0.5)
 PREDICT = Step("predict", "", "", cost=1)
 
 
@@ -10,8 +10,8 @@ def test_the_rest_takes_as_long_as_what_is_done():
     clock = Clock([TRAIN, PREDICT], now=lambda: next(times))
     assert clock.total == 6
     assert clock.report() == "0 min 30 s so far"  # nothing to go by yet
-    clock.epoch(2)
-    assert clock.report() == "2 min 00 s so far, about 4 min to go"
+    clock.epoch(TRAIN, 2)
+    assert clock.report() == "2 min 00 s so far, about 3 min to go"  # 3.5 of 2.5
     clock.finish(TRAIN)
     assert clock.done == 5
     assert clock.report() == "5 min 00 s so far, about 1 min to go"
