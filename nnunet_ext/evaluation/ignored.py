@@ -68,15 +68,16 @@ class IgnoredRegion:
             image = read_image(file, Hints(label=True))
         except UserError as error:
             raise UnusableCase(str(error)) from error
-        pixels = image.pixels
-        labels = pixels[0, 0] if pixels.ndim == 4 and pixels.shape[1] == 1 else pixels[0]
-        if len(pixels) != 1 or labels.shape != shape:
+        labels, place = image.pixels[0], image.grid
+        if labels.ndim == 3 and labels.shape[0] == 1:  # one slice, as for the reference
+            labels, place = labels[0], place.plane()
+        if len(image.pixels) != 1 or labels.shape != shape:
             raise UnusableCase(
                 f"{file}: shape {labels.shape}, but the reference instances, of which it says where they "
                 f"were judged, have {shape}"
             )
-        difference = grid_difference(image.grid, grid, shape, shape)
-        if difference and are_placed((image.grid, grid)):
+        difference = grid_difference(place, grid, shape, shape)
+        if difference and are_placed((place, grid)):
             raise UnusableCase(
                 f"{file}: {difference} of the reference instances, so it does not say what to ignore"
             )

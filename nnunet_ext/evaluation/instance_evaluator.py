@@ -93,7 +93,10 @@ class InstanceCaseEvaluator:
         """The spacing with which distances come out as wanted: physical, or in voxels of the finest axis."""
         if spacing is None:
             if self.physical:
-                raise UnusableCase(f"{file}: has no spacing, so nothing is physical; give --spacing")
+                raise UnusableCase(
+                    f"{file}: has no spacing, so nothing is physical; give --spacing, in the unit (such as µm) of "
+                    "--tolerance"
+                )
             return None
         try:
             check_spacing(spacing, len(shape))
@@ -143,7 +146,7 @@ def _read(file: Path) -> tuple[NDArray[Any], Grid]:
         text = str(error)
         raise UnusableCase(text if str(file) in text else f"{file}: {text}") from error
     if instances.ndim == 3 and instances.shape[0] == 1:  # one slice, which some formats cannot say is 2D
-        return instances[0], Grid(grid.spacing and grid.spacing[-2:])
+        return instances[0], grid.plane()
     return instances, grid
 
 

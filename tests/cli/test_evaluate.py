@@ -241,3 +241,17 @@ def instance_folders_with_ignore(tmp_path):
     labels = {"background": 0, "ignore": 1}
     (raw / "dataset.json").write_text(json.dumps({"labels": labels, "file_ending": ".png"}))
     return "-ref", raw / "instancesTr", "-pred", raw / "cells"
+
+
+def test_a_prediction_that_is_cut_short_is_named_and_nothing_is_written(instance_folders):
+    reference, prediction = instance_folders
+    noise = np.random.default_rng(0).integers(1, 60_000, (40, 40)).astype(np.uint16)
+    write_instances(reference / "a.tif", noise)
+    write_instances(prediction / "a.tif", noise)
+    whole = (prediction / "a.tif").read_bytes()
+    (prediction / "a.tif").write_bytes(whole[: len(whole) * 6 // 10])
+    result = run("--instances", "-ref", reference, "-pred", prediction)
+    assert result.exit_code == 1
+    assert "1 of 2 cases cannot be evaluated" in str(result.exception)
+    assert "pred/a.tif" in str(result.exception)
+    assert not list(prediction.glob("evaluation*"))

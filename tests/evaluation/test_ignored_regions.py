@@ -58,6 +58,7 @@ def make_dataset(root, shape=(24, 24), ending=".png", part="Tr", ignore=True):
         ((24, 24), ".tif", "Ts"),
         ((3, 24, 24), ".nii.gz", "Tr"),
         ((3, 24, 24), ".tif", "Ts"),
+        ((1, 24, 24), ".nii.gz", "Tr"),
     ],
 )
 def test_the_ignore_label_beside_the_reference_is_found(tmp_path, shape, ending, part):

@@ -65,6 +65,16 @@ def test_another_grid_is_refused_by_name(tmp_path, evaluate, changes, message):
 
 
 @pytest.mark.parametrize("evaluate", [evaluate_folders, evaluate_instance_folders])
+@pytest.mark.parametrize("changes", [{"direction": FLIPPED}, {"origin": (0, 4, 0)}, {"spacing": (1, 2, 1)}])
+def test_another_grid_of_one_slice(tmp_path, evaluate, changes):
+    folders = make_folders(tmp_path)
+    write_nifti(folders[0] / "a.nii.gz", cells((1, 12, 16)))
+    write_nifti(folders[1] / "a.nii.gz", cells((1, 12, 16)), **changes)
+    with pytest.raises(UserError, match=rf"pred/a.nii.gz: {next(iter(changes))} .* in the reference"):
+        evaluate(*folders)
+
+
+@pytest.mark.parametrize("evaluate", [evaluate_folders, evaluate_instance_folders])
 def test_rounded_headers_are_no_other_grid(tmp_path, evaluate):
     folders = make_folders(tmp_path)
     for folder, spacing in zip(folders, ((0.7031250, 0.7031250, 3.0), (0.70312, 0.70312, 3.0)), strict=True):
