@@ -94,8 +94,8 @@ class InstanceCaseEvaluator:
         if spacing is None:
             if self.physical:
                 raise UnusableCase(
-                    f"{file}: has no spacing, so nothing is physical; give --spacing, in the unit (such as µm) of "
-                    "--tolerance"
+                    f"{file}: has no spacing, so nothing is physical; give --spacing, in the unit (such as "
+                    "µm) of --tolerance"
                 )
             return None
         try:
