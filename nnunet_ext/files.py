@@ -82,7 +82,7 @@ def write_texts(texts: Mapping[Path, str]) -> None:
     Parameters
     ----------
     texts : mapping
-        File -> content (UTF-8). Missing folders are made; existing files are replaced.
+        File -> content (UTF-8; names of files that are none, as Python has them). Missing folders are made; existing files are replaced.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def write_texts(texts: Mapping[Path, str]) -> None:
                 raise UserError(f"Cannot write {path}: it is a folder.")
         for path, text in texts.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary[path].write_text(text, encoding="utf-8")
+            temporary[path].write_text(text, encoding="utf-8", errors="surrogateescape")
         for path in texts:
             os.replace(temporary[path], path)
     except OSError as error:

@@ -22,6 +22,11 @@ def test_what_cannot_be_written_is_named_and_nothing_is_left(tmp_path, name):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "file"]
 
 
+def test_names_that_are_no_text_are_written_as_they_are(tmp_path):
+    write_texts({tmp_path / "a.csv": "case,b\udce9.png\n"})
+    assert (tmp_path / "a.csv").read_bytes() == b"case,b\xe9.png\n"
+
+
 def test_fingerprint_is_size_and_time_of_the_last_change(tmp_path):
     file = tmp_path / "a"
     file.write_text("12345")
