@@ -60,3 +60,21 @@ def exit_on_user_error() -> Iterator[None]:
         if on_nnunets_command_line():
             raise SystemExit(f"Error: {error}") from None
         raise
+
+
+@contextmanager
+def exit_on_ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C end ``nnUNetv2_train`` with the command that goes on; elsewhere let it pass."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not on_nnunets_command_line():
+            raise
+        words = [word for word in sys.argv[1:] if word != "--c"]
+        again = command(os.path.basename(sys.argv[0]), *words, "--c")
+        print(
+            "Stopped. The training goes on from its last checkpoint, if it has one (nnU-Net writes one every "
+            f"50 epochs), with\n  {again}",
+            file=sys.stderr,
+        )
+        raise SystemExit(130) from None

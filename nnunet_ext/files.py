@@ -82,7 +82,8 @@ def write_texts(texts: Mapping[Path, str]) -> None:
     Parameters
     ----------
     texts : mapping
-        File -> content (UTF-8; names of files that are none, as Python has them). Missing folders are made; existing files are replaced.
+        File -> content (UTF-8; names of files that are none as Python has them). Missing folders are made;
+        existing files are replaced.
 
     Raises
     ------

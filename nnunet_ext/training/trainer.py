@@ -13,7 +13,7 @@ from torch import distributed as dist
 from torch import nn
 
 from nnunet_ext import __version__
-from nnunet_ext.errors import UserError, exit_on_user_error
+from nnunet_ext.errors import UserError, exit_on_ctrl_c, exit_on_user_error
 from nnunet_ext.nnunet_files.topology import FEWEST_STAGES
 from nnunet_ext.training.augmentation import insert_after_spatial
 from nnunet_ext.training.device import refuse_missing_device
@@ -171,9 +171,9 @@ class ExtTrainer(ExtraTargetTrainer):
         super().on_train_start()
 
     def run_training(self) -> None:
-        """Train as nnU-Net does; an interrupted run leaves the terminal as it was."""
+        """Train as nnU-Net does; an interrupted run leaves the terminal as it was, and says how to go on."""
         try:
-            with exit_on_user_error():
+            with exit_on_user_error(), exit_on_ctrl_c():
                 super().run_training()
         finally:
             self._progress.stop()
