@@ -522,3 +522,14 @@ def test_nothing_is_left_when_writing_fails(chain, monkeypatch):
         Checkpoint(file).write(np.array([0.1, 0.2], np.float32), [])
     assert file.read_bytes() == before
     assert not list(file.parent.glob(".*"))
+
+
+def test_a_reference_that_is_cut_off_tunes_nothing(nnunet_folders):
+    """SimpleITK would read what is missing as background."""
+    results = fill(Results(nnunet_folders, CHAIN, ["cell", "nucleus"], ending=".nii.gz"), [0], TRUE)
+    file = next((results.pre / "gt_segmentations").iterdir())
+    file.write_bytes(file.read_bytes()[:-30])
+    folder = results.folder / "fold_0"
+    before = {path: path.read_bytes() for path in folder.glob("*.pth")}
+    assert f"{file.name}: the file is damaged or cut off" in refused()
+    assert {path: path.read_bytes() for path in folder.glob("*.pth")} == before
