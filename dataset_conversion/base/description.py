@@ -36,6 +36,9 @@ class DatasetDescription:
     nesting : mapping
         What lies in what, for the multi-level trainers: ``{"cell": {"nucleus": {}}}``. Empty for classes that
         are not nested.
+    touching_radius : mapping
+        How far the touching class reaches, if there is one: ``{"radius": 2.0, "unit": "voxels"}``, or
+        ``"spacing"``, its unit.
 
     Raises
     ------
@@ -50,6 +53,7 @@ class DatasetDescription:
     dimension: int = 2
     regions_class_order: tuple[int, ...] = ()
     nesting: Mapping[str, Any] = field(default_factory=dict)
+    touching_radius: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         values, ignore = self.values, self.labels.get(IGNORE, self.values[-1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,6 +21,9 @@ Ids: TypeAlias = NDArray[np.unsignedinteger[Any]]
 
 PIECES = "instances in several pieces"
 SINGLE = "a single instance"
+WITHOUT_CORE = "instances without a voxel of the class cell, which cannot come back"
+MERGED = "instances that touch, which one class cannot tell apart"
+_MOST_RADII, _LISTED = 4, 5
 _LARGEST_ID = int(np.iinfo(np.uint32).max)
 
 
@@ -98,3 +103,48 @@ def instance_notes(instances: Ids, file: Path) -> tuple[Note, ...]:
         owner[plane_pieces] = plane
     split = int((np.bincount(owner[1:]) > 1).sum())
     return (Note(PIECES, f"{file}: {split} of {number} instances, {total} pieces in all"),)
+
+
+def smaller_radii(radius: float, edges: Sequence[float]) -> list[float]:
+    """Touching radii that look a voxel less far each, the largest first, down to 0; of many, four.
+
+    Examples
+    --------
+    >>> smaller_radii(2, (1.0, 1.0)), smaller_radii(0.5, (1.0, 0.25))
+    ([1.0, 0.0], [0.25, 0.0])
+    """
+    step = min(edges)
+    voxels = range(math.ceil(round(radius / step, 6)) - 1, -1, -1)
+    chosen = np.unique(np.linspace(0, len(voxels) - 1, _MOST_RADII).round().astype(int)) if voxels else []
+    return [voxels[number] * step for number in chosen]
+
+
+def merged_note(instances: Ids, file: Path) -> tuple[Note, ...]:
+    """Return a note if instances touch and so are fewer connected pieces in a single class."""
+    number, count = int(instances.max(initial=0)), int(pieces(instances != 0).max(initial=0))
+    if count >= number:
+        return ()
+    return (Note(MERGED, f"{file}: {number} instances are {count} connected pieces (--classes 2)"),)
+
+
+def lost_note(file: Path, lost: Ids, number: int, radius: float | None, fewest: int) -> Note:
+    """Return the note on instances without a core.
+
+    Parameters
+    ----------
+    file : Path
+        Of the labels.
+    lost : ndarray
+        The instances.
+    number : int
+        How many instances there are.
+    radius, fewest
+        The touching radius, None for the one in use, with which the fewest are without a core, and how many.
+    """
+    remedy = "no smaller --touching-radius keeps more: cells this small and dense need a finer image"
+    if radius is not None:
+        kept = "all have one" if not fewest else f"{fewest} have none"
+        remedy = f"with --touching-radius {radius:g} {kept}"
+    more = ", …" if lost.size > _LISTED else ""
+    named = ", ".join(map(str, lost[:_LISTED]))
+    return Note(WITHOUT_CORE, f"{file}: {lost.size} of {number} instances ({named}{more}); {remedy}")

@@ -29,8 +29,11 @@ from nnunet_ext.dataset_conversion.base.instance_ids import (
     allows_other_values,
     as_ids,
     instance_notes,
+    lost_note,
+    merged_note,
     number_from_one,
     pieces,
+    smaller_radii,
 )
 from nnunet_ext.errors import UnusableCase, UserError, out_of_memory
 from nnunet_ext.images.files import HDF5_ENDINGS, ending_of, read_header, read_image
@@ -152,7 +155,12 @@ class InstanceConverter(Converter):
         labels = {name: value for name, value in CLASSES.items() if value < self.classes}
         if self.has_ignore([headers.case for headers in known]):
             labels[IGNORE] = self.classes
-        return DatasetDescription(names, labels, ending, dimension=dimension)
+        made = {"radius": self._radius("touching"), "unit": "spacing" if self.physical_radii else "voxels"}
+        return DatasetDescription(names, labels, ending, dimension=dimension, touching_radius=made)
+
+    def _radius(self, name: str) -> float:
+        given = {"touching": self.touching_radius, "gap": self.gap_radius}[name]
+        return DEFAULT_RADII[name] if given is None else given
 
     def read_case(self, case: Case, description: DatasetDescription) -> Sample:
         """Read labels and image, and make the label map."""
@@ -175,10 +183,32 @@ class InstanceConverter(Converter):
     ) -> tuple[NDArray[np.uint8], tuple[Note, ...]]:
         """Return the label map and notes on it; here the classes of the instances, and the ignore label."""
         label = self.make_classes(case, instances, grid.spacing)
+        notes = self._lost_notes(case, instances, label, grid.spacing)
         unknown = self.ignored(case, instances)
         if unknown is not None:
             label[unknown & (instances == 0)] = description.labels[IGNORE]
-        return label, ()
+        return label, notes
+
+    def _lost_notes(
+        self, case: Case, instances: Ids, label: NDArray[np.uint8], spacing: tuple[float, ...] | None
+    ) -> tuple[Note, ...]:
+        """Return a note if instances cannot come back, with the radius that would give them a core."""
+        from nnunet_ext.targets import without_core
+
+        if self.classes == 2:
+            return merged_note(instances, case.labels[0])
+        lost = without_core(instances, label)
+        if not lost.size:
+            return ()
+        edges = spacing if self.physical_radii and spacing else (1.0,) * instances.ndim
+        radius, fewest = None, lost.size
+        for smaller in smaller_radii(self._radius("touching"), edges):
+            left = without_core(instances, self.make_classes(case, instances, spacing, smaller)).size
+            if left < fewest:
+                radius, fewest = smaller, left
+            if not left:
+                break
+        return (lost_note(case.labels[0], lost, int(instances.max()), radius, fewest),)
 
     def refuse_class_options(self, reason: str) -> None:
         """Raise `UserError` if options ask for classes that are not made, for this reason."""
@@ -186,18 +216,22 @@ class InstanceConverter(Converter):
             raise UserError(f"{reason}: leave out --classes and the radii.")
 
     def make_classes(
-        self, case: Case, instances: Ids, spacing: tuple[float, ...] | None
+        self,
+        case: Case,
+        instances: Ids,
+        spacing: tuple[float, ...] | None,
+        touching_radius: float | None = None,
     ) -> NDArray[np.uint8]:
-        """Return the classes of instances; override it where single slices are labelled."""
+        """Return the classes of instances; override it where single slices are labelled.
+
+        `touching_radius` takes the place of the option, to see what it would change.
+        """
         from nnunet_ext.targets import semantic_from_instances
 
-        touching, gap = (
-            DEFAULT_RADII[name] if radius is None else radius
-            for name, radius in (("touching", self.touching_radius), ("gap", self.gap_radius))
-        )
+        touching = self._radius("touching") if touching_radius is None else touching_radius
         unit = spacing if self.physical_radii else None
         try:
-            return semantic_from_instances(instances, touching, gap, self.classes, unit)
+            return semantic_from_instances(instances, touching, self._radius("gap"), self.classes, unit)
         except ValueError as error:  # a radius too large for this spacing
             raise UnusableCase(f"{case.images[0]}: {error}") from error
 

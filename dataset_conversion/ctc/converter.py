@@ -165,25 +165,30 @@ class Ctc(InstanceConverter):
         self, case: Case, instances: Ids, grid: Grid, description: DatasetDescription
     ) -> tuple[NDArray[np.uint8], tuple[Note, ...]]:
         """Ignore what is not known to be background, and say why."""
-        label, _ = super().make_label(case, instances, grid, description)
+        label, lost = super().make_label(case, instances, grid, description)
         unknown, notes = self._background(case).unknown(case, instances)
         unknown &= instances == 0
         if IGNORE not in description.labels:
             if unknown.any():
                 raise UnusableCase(f"{notes[0].text}, but simulated truth is complete")
-            return label, ()
+            return label, lost
         label[unknown] = description.values[-1]
-        return label, notes
+        return label, lost + notes
 
     def make_classes(
-        self, case: Case, instances: Ids, spacing: tuple[float, ...] | None
+        self,
+        case: Case,
+        instances: Ids,
+        spacing: tuple[float, ...] | None,
+        touching_radius: float | None = None,
     ) -> NDArray[np.uint8]:
         """Return the classes; single slices one by one, as a closing in 3D finds no gap in a slice."""
         if slice_of(case.labels[0]) is None:
-            return super().make_classes(case, instances, spacing)
+            return super().make_classes(case, instances, spacing, touching_radius)
         label = np.zeros(instances.shape, np.uint8)
         for number in np.flatnonzero(instances.any(axis=(1, 2))):
-            label[number] = super().make_classes(case, instances[number], spacing and spacing[1:])
+            steps = spacing and spacing[1:]
+            label[number] = super().make_classes(case, instances[number], steps, touching_radius)
         return label
 
     def _test_cases(self) -> list[Case]:

@@ -75,7 +75,8 @@ def build_report(
     """Return the content of ``conversion_report.json``.
 
     "classes" holds for each class and part the number of voxels and their share of all labelled
-    voxels of that part; "instances" their number per part, where they are kept; "altered" in how many cases
+    voxels of that part; "instances" their number per part, where they are kept, "instances_without_core" how
+    many of them cannot come back from the classes; "altered" in how many cases
     something was changed on the way; "notes" what concerns the dataset, followed by the notes of the cases.
     """
     cases = {case.id: records[case.id] for case in discovery.done}
@@ -97,7 +98,8 @@ def build_report(
         "counts": {part: sum(r["part"] == part for r in cases.values()) for part in PARTS},
         "groups": _groups(cases),
         "classes": _classes(survey.description.labels, cases),
-        "instances": _instances(cases),
+        "instances": _instances(cases, "instances"),
+        "instances_without_core": _instances(cases, "without_core"),
         "altered": _altered(cases),
         "notes": [vars(note) for note in notes] + case_notes,
         "not_converted": discovery.problems,
@@ -119,6 +121,7 @@ def dataset_json(
 ) -> dict[str, Any]:
     """Return the content of nnU-Net's ``dataset.json``."""
     reader, order = format_of(description).reader, description.regions_class_order
+    touching = description.touching_radius
     return {
         "name": name,
         "description": converter.title,
@@ -132,6 +135,7 @@ def dataset_json(
         "file_ending": description.file_ending,
         **({"regions_class_order": list(order)} if order else {}),
         **({"nesting": dict(description.nesting)} if description.nesting else {}),
+        **({"touching_radius": dict(touching)} if touching and "touching" in description.labels else {}),
         **({"overwrite_image_reader_writer": reader} if reader else {}),
     }
 
@@ -197,9 +201,9 @@ def _few_cases(cases: Sequence[Case], splits: Sequence[Split] | None) -> list[No
     return [Note("few training cases", f"{number} training case{'s' * (number > 1)}: {text}")]
 
 
-def _instances(cases: Mapping[str, Record]) -> dict[str, int]:
-    kept = [record for record in cases.values() if "instances" in record]
-    numbers = {part: [r["instances"] for r in kept if r["part"] == part] for part in PARTS}
+def _instances(cases: Mapping[str, Record], key: str) -> dict[str, int]:
+    kept = [record for record in cases.values() if key in record]
+    numbers = {part: [r[key] for r in kept if r["part"] == part] for part in PARTS}
     return {part: sum(found) for part, found in numbers.items() if found}
 
 

@@ -36,6 +36,7 @@ from nnunet_ext.dataset_conversion.engine.output import (
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import write_json
 from nnunet_ext.images.instance_files import ENDING, write_instances
+from nnunet_ext.targets import without_core
 
 EMPTY = "empty masks"  # kind of the note on a case without foreground
 
@@ -160,6 +161,8 @@ def _describe(sample: Sample, case: Case, description: DatasetDescription, root:
     }
     if sample.instances is not None:
         record["instances"] = int(sample.instances.max(initial=0))
+        if "touching" in description.labels and sample.label is not None:
+            record["without_core"] = without_core(sample.instances, sample.label).size
     return record
 
 

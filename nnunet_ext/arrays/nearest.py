@@ -65,6 +65,11 @@ def near_offsets(steps: tuple[int, ...]) -> tuple[IntArray, ...]:
     return tuple(cube[squared == distance] for distance in np.unique(squared))
 
 
+def within_reach(steps: tuple[int, ...]) -> int:
+    """Largest squared distance of `near_offsets`: within it, nothing is missing."""
+    return int((near_offsets(steps)[-1][0] ** 2) @ np.asarray(steps))
+
+
 def look_around(cores: NDArray[np.uint32], at: IntArray, groups: Sequence[IntArray]) -> NDArray[np.uint32]:
     """Nearest core of voxels, by looking at their neighbours in order of distance.
 
@@ -126,11 +131,11 @@ class CoreTree:
             high = np.maximum(high, (part + reach).max(0))
         return low, high
 
-    def nearest(self, at: IntArray, threads: int) -> NDArray[np.uint32]:
-        """Nearest core of voxels at (m, ndim); of equally near ones the first."""
-        return np.concatenate([self._nearest(part, threads) for part in _parts(at)])
+    def nearest(self, at: IntArray, threads: int, limit: float = np.inf) -> NDArray[np.uint32]:
+        """Nearest core of voxels (m, ndim), of equally near ones the first; none beyond a squared limit."""
+        return np.concatenate([self._nearest(part, threads, limit) for part in _parts(at)])
 
-    def _nearest(self, at: IntArray, threads: int) -> NDArray[np.uint32]:
+    def _nearest(self, at: IntArray, threads: int, limit: float) -> NDArray[np.uint32]:
         nearest = np.full(len(at), NO_CORE)
         waiting = np.arange(len(at))
         neighbours = 2
@@ -139,7 +144,7 @@ class CoreTree:
             count = min(neighbours, len(self.points))
             index = self.tree.query(at[waiting] * self.scale, k=range(1, count + 1), workers=threads)[1]
             squared = ((self.points[index] - at[waiting, None]) ** 2) @ self.steps
-            tied = squared == squared.min(1, keepdims=True)
+            tied = (squared == squared.min(1, keepdims=True)) & (squared <= limit)
             nearest[waiting] = np.where(tied, self.cores[index], NO_CORE).min(1)
             # If all are equally near, there may be more of them.
             waiting = waiting[tied.all(1)] if count < len(self.points) else waiting[:0]

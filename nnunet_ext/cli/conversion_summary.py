@@ -83,6 +83,11 @@ def _cases_table(title: str, report: dict[str, Any]) -> Table:
         table.add_row(
             "instances", *(_thousands(report["instances"].get(part)) for part in parts), end_section=True
         )
+    if any(report.get("instances_without_core", {}).values()):
+        lost = report["instances_without_core"]
+        table.add_row(
+            "instances without a core", *(_thousands(lost.get(part)) for part in parts), end_section=True
+        )
     for name, numbers in report["classes"].items():
         cells = []
         for part in parts:

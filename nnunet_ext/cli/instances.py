@@ -72,6 +72,15 @@ def instances(
         tuple[float, float, float] | None,
         typer.Option("--spacing", metavar="z y x", help="Voxel spacing, instead of that of the files."),
     ] = None,
+    max_distance: Annotated[
+        float | None,
+        typer.Option(
+            "--max-distance",
+            help="Touching voxels farther than this from every cell core become background, in the unit of "
+            "the spacing; inf: none. Default: four times the corner of the touching window of the dataset.",
+            show_default=False,
+        ),
+    ] = None,
     tile: Annotated[
         bool,
         typer.Option("--tile", help="For volumes beyond memory: work by tiles, with temporary files in OUT."),
@@ -114,7 +123,15 @@ def instances(
         prediction,
         output,
         InstanceOptions(
-            method.value, gap.value, gamma_touching, gamma_cell, connectivity, min_size, spacing, edge
+            method.value,
+            gap.value,
+            gamma_touching,
+            gamma_cell,
+            connectivity,
+            min_size,
+            spacing,
+            edge,
+            max_distance,
         ),
         class_names={"cell": cell, "touching": touching, "gap": gap_class},
         dataset_json=dataset_json,

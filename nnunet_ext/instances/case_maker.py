@@ -6,7 +6,7 @@ import glob
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from nnunet_ext.images.image import Grid
 from nnunet_ext.images.instance_files import ENDING, write_instances
 from nnunet_ext.instances.from_probabilities import from_probabilities
 from nnunet_ext.instances.from_semantic import from_semantic
+from nnunet_ext.instances.losses import Losses, default_distance
 from nnunet_ext.instances.options import CellClasses, InstanceOptions
 from nnunet_ext.nnunet_files.orientation import Turn, turn_to_file
 from nnunet_ext.nnunet_files.reading import read_labels, read_probabilities
@@ -57,9 +58,14 @@ class CaseMaker:
     def _write(self, case: str, files: list[Path]) -> dict[str, Any] | UnusableCase:
         try:
             with self._scratch(case) as scratch:
-                instances, spacing = self._make(files, scratch)
+                losses = Losses()
+                instances, spacing = self._make(files, scratch, losses)
                 write_instances(self.output / f"{case}{ENDING}", instances, spacing)
-                return {**_statistics(instances), "spacing": None if spacing is None else list(spacing)}
+                return {
+                    **_statistics(instances),
+                    **asdict(losses),
+                    "spacing": None if spacing is None else list(spacing),
+                }
         except UnusableCase as problem:
             return problem
         except UserError as problem:
@@ -68,7 +74,9 @@ class CaseMaker:
             tiles = "" if self.options.tile or self.options.method == "watershed" else "--tile, or "
             return UnusableCase(out_of_memory(files[-1], error, f"Try {tiles}fewer processes (-np)."))
 
-    def _make(self, files: list[Path], scratch: Path | None) -> tuple[NDArray[Any], tuple[float, ...] | None]:
+    def _make(
+        self, files: list[Path], scratch: Path | None, losses: Losses
+    ) -> tuple[NDArray[Any], tuple[float, ...] | None]:
         """Return the instances with the axes of the file, and their spacing, if it is known."""
         labels, grid = read_labels(self.reader, files[0], range(self.classes.largest + 1))
         turn, shape = turn_to_file(self.reader, files[0], grid), labels.shape
@@ -78,6 +86,8 @@ class CaseMaker:
             "connectivity": self._connectivity(files[0], labels.ndim),
             "min_size": self.options.min_size,
             "spacing": spacing,
+            "max_distance": self._max_distance(spacing, labels.ndim),
+            "losses": losses,
             "tile": self.options.tile,
             "threads": self.threads,
             "scratch": scratch,
@@ -105,6 +115,11 @@ class CaseMaker:
         if len(grid.spacing) == 2:  # a slice that stands on edge: its thickness is not known
             return None
         return turn.steps(grid.spacing)[-ndim:]
+
+    def _max_distance(self, spacing: tuple[float, ...] | None, ndim: int) -> float | None:
+        if self.options.max_distance is not None or self.options.method == "watershed":
+            return self.options.max_distance
+        return default_distance(spacing, ndim, self.classes.touching_radius, self.classes.radius_in_voxels)
 
     def _connectivity(self, file: Path, ndim: int) -> int | None:
         connectivity = self.options.connectivity

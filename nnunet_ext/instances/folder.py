@@ -117,7 +117,12 @@ def instances_from_folder(
         else:
             record.add(case, {"source": sources[case], **result})
     made = {case: record.cases[case] for case in files if record.is_done(case, sources[case])}
-    notes = [*_about_evaluation(removed), *_about_spacing(made), *_about_empty(made)]
+    notes = [
+        *_about_evaluation(removed),
+        *_about_spacing(made),
+        *_about_empty(made),
+        *_about_losses(made, options),
+    ]
     return FolderInstances(made, len(files) - len(todo), sorted(problems), notes)
 
 
@@ -144,7 +149,9 @@ def _parameters(options: InstanceOptions, classes: CellClasses) -> dict[str, Any
     parameters = asdict(options)
     del parameters["tile"]  # nothing depends on it
     parameters["spacing"] = None if options.spacing is None else list(options.spacing)
-    return {**parameters, "cell": classes.cell, "touching": classes.touching, "gap_class": classes.gap}
+    radius = [classes.touching_radius, "voxels" if classes.radius_in_voxels else "spacing"]
+    names = {"cell": classes.cell, "touching": classes.touching, "gap_class": classes.gap}
+    return {**parameters, **names, "touching_radius": radius}
 
 
 def _make(
@@ -189,6 +196,31 @@ def _about_spacing(cases: Mapping[str, dict[str, Any]]) -> list[str]:
         f"No voxel spacing is stated for {_some(unknown, len(cases))}. None is written, and the nearest cell "
         "is the nearest in voxels: if they are not cubes, give --spacing z y x."
     ]
+
+
+def _about_losses(cases: Mapping[str, dict[str, Any]], options: InstanceOptions) -> list[str]:
+    """Say what did not become an instance, though it was predicted."""
+    notes = []
+    small = {case: entry["small_cores"] for case, entry in cases.items() if entry.get("small_cores")}
+    if small:
+        notes.append(
+            f"{sum(small.values())} cores with fewer than {options.min_size} voxels (--min-size) are left "
+            f"out, in {_some(list(small), len(cases))}."
+        )
+    voxels = {
+        case: entry["voxels_without_core"]
+        for case, entry in cases.items()
+        if entry.get("voxels_without_core")
+    }
+    if voxels:
+        kind, why = "touching", "are too far from every cell core (--max-distance)"
+        if options.method == "watershed":
+            kind, why = "foreground", "are connected to no seed (--gamma-cell)"
+        notes.append(
+            f"{sum(voxels.values())} {kind} voxels {why} and background, "
+            f"in {_some(list(voxels), len(cases))}."
+        )
+    return notes
 
 
 def _about_empty(cases: Mapping[str, dict[str, Any]]) -> list[str]:

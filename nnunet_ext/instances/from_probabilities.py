@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
-from nnunet_ext.arrays.blocks import Box, block_edges, workplace
+from nnunet_ext.arrays.blocks import Box, Workplace, block_edges, whole, workplace
 from nnunet_ext.arrays.components import check_connectivity, first_and_size
-from nnunet_ext.instances.cores import assemble
+from nnunet_ext.instances.cores import assemble, raster_order
 from nnunet_ext.instances.from_semantic import from_semantic
+from nnunet_ext.instances.losses import Losses
 from nnunet_ext.instances.semantic import (
     GAPS,
     Channels,
@@ -43,6 +44,8 @@ def from_probabilities(
     connectivity: int | None = None,
     min_size: int = 0,
     spacing: Sequence[float] | None = None,
+    max_distance: float | None = None,
+    losses: Losses | None = None,
     tile: int | Sequence[int] | None = None,
     threads: int | None = None,
     scratch: str | os.PathLike[str] | None = None,
@@ -77,6 +80,11 @@ def from_probabilities(
         Cores, or seeds, with fewer voxels are dropped before touching voxels are given out, or seeds grow.
     spacing : sequence of float, optional
         Voxel spacing in the order of the axes, for the nearest core; ``"watershed"`` does not use it.
+    max_distance : float, optional
+        Touching voxels farther than this from every core become background, see `from_semantic`; not for
+        ``"watershed"``, which reaches only what is connected to a seed.
+    losses : Losses, optional
+        Its counts are set: what was left out.
     tile, threads, scratch
         As in `from_semantic`. The result does not depend on them. Not for ``"watershed"``, whose growth
         may go through the whole volume.
@@ -106,7 +114,9 @@ def from_probabilities(
     if not isinstance(decide, Decision):
         if tile is not None or scratch is not None:
             raise ValueError(f"tile and scratch: {NO_TILES}")
-        return _flood(channels, gap, decide, connectivity, min_size)
+        if max_distance is not None:
+            raise ValueError("max_distance: method 'watershed' grows seeds as far as they are connected")
+        return _flood(channels, gap, decide, connectivity, min_size, Losses() if losses is None else losses)
 
     def read(box: Box) -> NDArray[np.uint8]:
         return decide([channel[box] for channel in channels])
@@ -118,6 +128,8 @@ def from_probabilities(
         connectivity=connectivity,
         min_size=min_size,
         spacing=spacing,
+        max_distance=max_distance,
+        losses=losses,
         place=workplace(threads, scratch),
     )
 
@@ -135,7 +147,9 @@ def check_method(
     return gamma("cell", gamma_cell)
 
 
-def _flood(p: Channels, gap: str, threshold: float, connectivity: int, min_size: int) -> NDArray[Any]:
+def _flood(
+    p: Channels, gap: str, threshold: float, connectivity: int, min_size: int, losses: Losses
+) -> NDArray[Any]:
     """Watershed on p_cell − p_touching; the arguments are those of `from_probabilities`, checked."""
     from skimage.segmentation import watershed
 
@@ -153,20 +167,20 @@ def _flood(p: Channels, gap: str, threshold: float, connectivity: int, min_size:
         total = sum_without_gap(p)
         contrast = np.divide(contrast, total, out=np.zeros_like(contrast), where=total > 0)
     seeds = from_semantic(
-        (contrast > threshold) & foreground, touching=None, connectivity=connectivity, min_size=min_size
+        (contrast > threshold) & foreground,
+        touching=None,
+        connectivity=connectivity,
+        min_size=min_size,
+        losses=losses,
     )
     if not seeds.any():
+        losses.voxels_without_core = int(np.count_nonzero(foreground))
         return instances
     grown = watershed(-contrast, seeds.astype(np.int32), connectivity, mask=foreground)
+    losses.voxels_without_core = int(np.count_nonzero(foreground & (grown == 0)))
+    grown = np.ascontiguousarray(grown, seeds.dtype)
+    first, _ = first_and_size(grown, int(seeds.max()))  # seeds keep their voxels: every id is there
+    raster_order(grown, first[1:], [whole(grown.shape)], Workplace())
     instances = instances.astype(seeds.dtype)
-    instances[box] = _raster_order(grown).astype(seeds.dtype)
+    instances[box] = grown
     return instances
-
-
-def _raster_order(ids: NDArray[Any]) -> NDArray[Any]:
-    # Seeds keep their voxels, so every id up to the largest is there.
-    count = int(ids.max())
-    first, _ = first_and_size(np.ascontiguousarray(ids), count)
-    new_ids = np.zeros(count + 1, ids.dtype)
-    new_ids[1 + np.argsort(first[1:])] = np.arange(1, count + 1)
-    return new_ids[ids]

@@ -14,6 +14,7 @@ from nnunet_ext.arrays.checks import check_axes
 from nnunet_ext.arrays.components import check_connectivity
 from nnunet_ext.arrays.semantic_classes import CELL, TOUCHING
 from nnunet_ext.instances.cores import assemble
+from nnunet_ext.instances.losses import Losses
 
 
 def from_semantic(
@@ -24,6 +25,8 @@ def from_semantic(
     connectivity: int | None = None,
     min_size: int = 0,
     spacing: Sequence[float] | None = None,
+    max_distance: float | None = None,
+    losses: Losses | None = None,
     tile: int | Sequence[int] | None = None,
     threads: int | None = None,
     scratch: str | os.PathLike[str] | None = None,
@@ -31,10 +34,10 @@ def from_semantic(
     """Instances from a semantic map: components of the cells, plus the touching voxels nearest to each.
 
     The connected components of `cell`, the cores, are the instances; the touching class keeps them apart.
-    Every touching voxel goes to its nearest core (Euclidean), however far that is; of equally near cores
-    to the one that comes first in raster order. A stray touching voxel thus makes an instance of two
-    pieces. All other voxels, the gap class among them, are background. So is everything where there is
-    no cell.
+    Every touching voxel goes to its nearest core (Euclidean); of equally near cores to the one that comes
+    first in raster order. One without a core within `max_distance` is background: a speck far from all cells
+    is a mistake rather than a cell, which has an inside. All other voxels, the gap class among them, are
+    background. So is everything where there is no cell.
 
     Parameters
     ----------
@@ -51,6 +54,12 @@ def from_semantic(
         speck takes none from the cell beside it. Every instance returned has at least this many voxels.
     spacing : sequence of float, optional
         Voxel spacing in the order of the axes, for the nearest core. Default: equal.
+    max_distance : float, optional
+        Touching voxels farther than this from every core, in the unit of `spacing`, become background.
+        Default: four times as far as the corner of a touching window of 2 voxels, in 2D with equal spacing
+        11.3 voxels. ``inf``: the nearest core, however far.
+    losses : Losses, optional
+        Its counts are set: what was left out.
     tile : int or sequence of int, optional
         Edge of the blocks that are worked on one by one. The result does not depend on it; smaller
         blocks need less memory.
@@ -107,5 +116,7 @@ def from_semantic(
         connectivity=check_connectivity(connectivity, labels.ndim),
         min_size=min_size,
         spacing=spacing,
+        max_distance=max_distance,
+        losses=losses,
         place=workplace(threads, scratch),
     )

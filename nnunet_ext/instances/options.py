@@ -10,6 +10,7 @@ import numpy as np
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.instances.from_probabilities import NO_TILES, check_method
+from nnunet_ext.instances.losses import DEFAULT_RADIUS
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class InstanceOptions:
     ----------
     spacing : tuple of float, optional
         (z, y, x), instead of that of the files; 2D takes the last two.
+    max_distance : float, optional
+        In the unit of the spacing. Default: from the touching radius of the dataset.
     tile : int, optional
         Edge of the tiles; the large arrays are then files in the output folder.
     """
@@ -32,6 +35,7 @@ class InstanceOptions:
     min_size: int = 0
     spacing: tuple[float, ...] | None = None
     tile: int | None = None
+    max_distance: float | None = None
 
     def check(self) -> None:
         """Raise `UserError` where the options do not go together."""
@@ -43,6 +47,10 @@ class InstanceOptions:
             raise UserError(f"--tile: {NO_TILES}.")
         if self.tile is not None and self.tile < 1:
             raise UserError(f"--tile-size {self.tile}: a tile has at least one voxel.")
+        if self.max_distance is not None and self.method == "watershed":
+            raise UserError("--max-distance: seeds of method 'watershed' grow as far as they are connected.")
+        if self.max_distance is not None and not self.max_distance >= 0:
+            raise UserError(f"--max-distance {self.max_distance}: expected 0 or more, or inf.")
         if self.spacing is not None and not all(0 < step < np.inf for step in self.spacing):
             raise UserError(f"--spacing {self.spacing}: expected positive numbers.")
 
@@ -61,6 +69,10 @@ class CellClasses:
         Foreground classes that are none of the three; background in the instances.
     largest : int
         The largest label of all.
+    touching_radius : float
+        Of the window by which the touching class was made, as dataset.json says; else the usual one.
+    radius_in_voxels : bool
+        Whether it is in voxels, or in the unit of the spacing.
     """
 
     cell: int
@@ -68,6 +80,8 @@ class CellClasses:
     gap: int | None
     others: tuple[str, ...]
     largest: int
+    touching_radius: float = DEFAULT_RADIUS
+    radius_in_voxels: bool = True
 
     @property
     def channels(self) -> list[int]:
@@ -116,7 +130,16 @@ def find_cell_classes(
     values = {role: None if name is None else foreground[name] for role, name in found.items()}
     others = tuple(name for name in foreground if name not in names)
     assert values["cell"] is not None
-    return CellClasses(values["cell"], values["touching"], values["gap"], others, max(labels.values()))
+    made = dataset_json.get("touching_radius", {"radius": DEFAULT_RADIUS, "unit": "voxels"})
+    return CellClasses(
+        values["cell"],
+        values["touching"],
+        values["gap"],
+        others,
+        max(labels.values()),
+        float(made["radius"]),
+        made["unit"] == "voxels",
+    )
 
 
 def _listed(foreground: dict[str, int]) -> str:

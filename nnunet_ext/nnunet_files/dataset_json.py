@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,11 @@ class _Files(TypedDict):
     label: str
 
 
+class _TouchingRadius(TypedDict):
+    radius: Annotated[float, Field(ge=0)]
+    unit: Literal["voxels", "spacing"]
+
+
 class DatasetJson(TypedDict):
     """What nnU-Net and we rely on in a dataset.json; `nesting` is looked at by `hierarchy.hierarchy_of`."""
 
@@ -31,6 +36,7 @@ class DatasetJson(TypedDict):
     regions_class_order: NotRequired[list[int] | None]
     overwrite_image_reader_writer: NotRequired[str | None]
     dataset: NotRequired[dict[str, _Files]]
+    touching_radius: NotRequired[_TouchingRadius]
 
 
 @dataclass(frozen=True)

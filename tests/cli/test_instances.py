@@ -315,3 +315,20 @@ def test_help_is_quick():
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "[]"
     assert "Example: " in run("--help").output
+
+
+def test_what_did_not_become_an_instance_is_said(tmp_path):
+    labels = np.zeros((4, 60), np.uint8)
+    labels[1, :3], labels[1, 10], labels[1, [3, 50]] = 1, 1, 2
+    predictions = tmp_path / "predictions"
+    predictions.mkdir()
+    write_dataset_json(predictions, ".png", touching_radius={"radius": 1.0, "unit": "voxels"})
+    write_labels(predictions, "a", labels, ".png")
+    result = run("-i", predictions, "-o", tmp_path / "cells", "--min-size", 2)
+    said = " ".join(result.output.split())
+    assert "1 touching voxels are too far from every cell core (--max-distance)" in said
+    assert "1 cores with fewer than 2 voxels (--min-size) are left out" in said
+    assert read_instances(tmp_path / "cells" / "a.tif")[0][1, [0, 3, 10, 50]].tolist() == [1, 1, 0, 0]
+    far = run("-i", predictions, "-o", tmp_path / "all", "--max-distance", "inf")
+    assert "too far" not in far.output
+    assert read_instances(tmp_path / "all" / "a.tif")[0][1, 50] == 2

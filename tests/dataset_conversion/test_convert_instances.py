@@ -13,7 +13,9 @@ import pytest
 import SimpleITK as sitk
 import tifffile
 
+from nnunet_ext.cli.conversion_summary import print_conversion
 from nnunet_ext.dataset_conversion import Case, Ids, UserError
+from nnunet_ext.dataset_conversion.base.instance_ids import MERGED, WITHOUT_CORE, smaller_radii
 from nnunet_ext.dataset_conversion.engine.report import Conversion
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.instances import Instances
@@ -744,3 +746,36 @@ def test_nnunet_reads_it_back(
         assert properties["sitk_stuff"] == label_properties["sitk_stuff"]
         assert properties["sitk_stuff"]["origin"] == pytest.approx((1, 2, 3)[: len(image_shape)])
     assert "WARNING" not in capsys.readouterr().out
+
+
+def test_instances_without_a_core_are_counted_and_named(folders, raw, capsys) -> None:
+    ids = np.zeros((40, 40), np.uint16)
+    ids[1:10, 1:10] = 5
+    ids[20:22, 20:22] = [[1, 2], [3, 4]]  # four single pixels: one of them can have a core
+    images, labels = folders(save_tif, ".tif", lambda i: grey((40, 40), seed=i), lambda i: ids)
+    conversion = run(images, labels)
+    report = conversion.report
+    assert report["instances_without_core"] == {"train": 9}
+    assert report["cases"]["c1"]["without_core"] == 3
+    _, note, _ = (note["text"] for note in report["notes"] if note["kind"] == WITHOUT_CORE)
+    assert "c1.tif: 3 of 5 instances" in note
+    assert "no smaller --touching-radius keeps more" in note
+    print_conversion(conversion)
+    assert "instances without a core" in capsys.readouterr().out
+    written = json.loads((raw / NAME / "dataset.json").read_text())
+    assert written["touching_radius"] == {"radius": 2.0, "unit": "voxels"}
+
+
+def test_instances_that_touch_are_counted_in_a_single_class(folders) -> None:
+    images, labels = folders(save_tif, ".tif", lambda i: grey((40, 40), seed=i), lambda i: cells((40, 40)))
+    notes = run(images, labels, classes=2).report["notes"]
+    merged = [note["text"] for note in notes if note["kind"] == MERGED]
+    assert len(merged) == 3
+    assert "4 instances are 3 connected pieces" in merged[0]
+
+
+def test_smaller_radii() -> None:
+    assert smaller_radii(2.5, (1.0, 1.0)) == [2.0, 1.0, 0.0]
+    assert smaller_radii(0.6, (0.5, 0.2)) == pytest.approx([0.4, 0.2, 0.0])
+    assert smaller_radii(0, (1.0, 1.0)) == []
+    assert smaller_radii(10, (1.0, 1.0)) == [9.0, 6.0, 3.0, 0.0]

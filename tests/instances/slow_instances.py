@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 
-def slow_instances(labels, connectivity=None, min_size=0, spacing=None):
+def slow_instances(labels, connectivity=None, min_size=0, spacing=None, max_distance=np.inf):
     spacing = np.ones(labels.ndim) if spacing is None else np.asarray(spacing, float)
     structure = ndimage.generate_binary_structure(labels.ndim, connectivity or labels.ndim)
     components, _ = ndimage.label(labels == 1, structure)
@@ -20,6 +20,8 @@ def slow_instances(labels, connectivity=None, min_size=0, spacing=None):
     if len(cores):
         for voxel in np.argwhere(labels == 2):
             squared = (((points - voxel) * spacing) ** 2).sum(1)
+            if squared.min() > max_distance**2:
+                continue
             result[tuple(voxel)] = owners[squared <= squared.min() * (1 + 1e-9)].min()
     return in_raster_order(result)
 

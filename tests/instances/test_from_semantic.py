@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from slow_instances import slow_instances
 
-from nnunet_ext.instances import from_semantic
+from nnunet_ext.data.cells import crowded_cells
+from nnunet_ext.instances import Losses, from_semantic
+from nnunet_ext.targets import semantic_from_instances
 
 
 def picture(text, digits=" 123456789"):
@@ -68,10 +70,51 @@ def test_the_first_voxel_of_the_whole_instance_decides_its_id():
 def test_touching_voxels_far_from_every_cell_and_beyond_a_gap():
     labels = np.zeros((3, 90), np.uint8)
     labels[1, 0], labels[1, 80], labels[1, [30, 39, 41, 89]] = 1, 1, 2
-    result = from_semantic(labels)
+    result = from_semantic(labels, max_distance=np.inf)
     np.testing.assert_array_equal(result[1, [0, 30, 39, 41, 80, 89]], [1, 1, 1, 2, 2, 2])
     labels[1, 40] = 2  # as near to both
-    assert from_semantic(labels)[1, 40] == 1
+    assert from_semantic(labels, max_distance=np.inf)[1, 40] == 1
+
+
+@pytest.mark.parametrize("tile", [None, 7])
+def test_a_touching_speck_joins_no_cell_farther_than_the_limit(tile):
+    labels = np.zeros((3, 90), np.uint8)
+    labels[1, 0], labels[1, [5, 11, 12, 30, 31]] = 1, 2
+    losses = Losses()
+    result = from_semantic(labels, losses=losses, tile=tile)
+    assert np.flatnonzero(result[1]).tolist() == [0, 5, 11]  # 4 · √8 = 11.3
+    assert losses == Losses(small_cores=0, voxels_without_core=3)
+    for limit, expected in ((5, [0, 5]), (4.99, [0]), (0, [0]), (30, [0, 5, 11, 12, 30])):
+        result = from_semantic(labels, max_distance=limit, tile=tile)
+        assert np.flatnonzero(result[1]).tolist() == expected
+    spaced = from_semantic(labels, spacing=(1, 0.1), max_distance=0.5, tile=tile)
+    assert np.flatnonzero(spaced[1]).tolist() == [0, 5]
+
+
+def test_what_is_left_out_is_counted():
+    labels = np.array([[1, 1, 0, 1, 2, 0, 3]])
+    losses = Losses()
+    assert from_semantic(labels, min_size=2, losses=losses).tolist() == [[1, 1, 0, 0, 1, 0, 0]]
+    assert losses == Losses(small_cores=1)
+    assert not from_semantic(labels, min_size=9, losses=losses).any()
+    assert losses == Losses(small_cores=2, voxels_without_core=1)
+    assert not from_semantic(np.full((2, 3), 2), losses=losses).any()
+    assert losses == Losses(voxels_without_core=6)
+
+
+@pytest.mark.parametrize(("shape", "spacing"), [((120, 120), None), ((24, 48, 48), (2.0, 1.0, 1.0))])
+def test_the_limit_changes_nothing_where_cells_are_as_they_should(shape, spacing):
+    semantic = semantic_from_instances(crowded_cells(shape, 40, spacing=spacing)[1])
+    np.testing.assert_array_equal(
+        from_semantic(semantic, spacing=spacing),
+        from_semantic(semantic, spacing=spacing, max_distance=np.inf),
+    )
+
+
+@pytest.mark.parametrize("limit", [-1, float("nan")])
+def test_a_limit_is_a_distance(limit):
+    with pytest.raises(ValueError, match="max_distance"):
+        from_semantic(np.ones((2, 2), int), max_distance=limit)
 
 
 def test_spacing_decides_what_is_near():
@@ -162,6 +205,7 @@ def test_input_is_not_changed(dtype, order):
 
 # Many touching voxels and few cells, so that some are far from every cell; or the other way round.
 FREQUENCIES = st.sampled_from([[0, 0, 0, 1, 2, 3], [2] * 30 + [0, 0, 1], [1, 1, 1, 2, 0], [0, 0, 0, 0, 1]])
+LIMITS = (np.inf, 0.23456789, 2.3456789, 9.87654321)  # none is a distance between voxels
 SPACINGS = (0.1, 0.235, 0.5, 1.0, 3.0)
 
 
@@ -174,6 +218,7 @@ def problems(draw):
     options = {
         "connectivity": draw(st.one_of(st.none(), st.integers(1, ndim))),
         "min_size": draw(st.sampled_from([0, 0, 2, 4])),
+        "max_distance": draw(st.sampled_from(LIMITS)),
         "spacing": draw(st.one_of(st.none(), st.tuples(*[st.sampled_from(SPACINGS)] * ndim))),
     }
     tile = draw(st.one_of(st.integers(2, 6), st.tuples(*[st.integers(1, edge)] * ndim)))
@@ -194,10 +239,10 @@ def test_a_larger_volume_equals_itself_in_tiles_on_disk(tmp_path, spacing):
     rng = np.random.default_rng(3)
     labels = rng.choice(np.array([0, 1, 2, 3], np.uint8), (40, 60, 50), p=[0.3, 0.1, 0.5, 0.1])
     labels[:, 30:] = np.where(rng.random((40, 30, 50)) < 0.002, 1, 2)  # here most voxels are far from cells
-    expected = from_semantic(labels, spacing=spacing)
+    expected = from_semantic(labels, spacing=spacing, max_distance=np.inf)
     on_disk = np.memmap(tmp_path / "labels.raw", np.uint8, mode="w+", shape=labels.shape)
     on_disk[:] = labels
-    result = from_semantic(on_disk, spacing=spacing, tile=16, scratch=tmp_path)
+    result = from_semantic(on_disk, spacing=spacing, max_distance=np.inf, tile=16, scratch=tmp_path)
     assert isinstance(result, np.memmap)
     np.testing.assert_array_equal(result, expected)
     assert (expected[labels == 2] > 0).all()
