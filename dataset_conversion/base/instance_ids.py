@@ -115,8 +115,10 @@ def smaller_radii(radius: float, edges: Sequence[float]) -> list[float]:
     """
     step = min(edges)
     voxels = range(math.ceil(round(radius / step, 6)) - 1, -1, -1)
-    chosen = np.unique(np.linspace(0, len(voxels) - 1, _MOST_RADII).round().astype(int)) if voxels else []
-    return [voxels[number] * step for number in chosen]
+    if not voxels:
+        return []
+    chosen = np.unique(np.linspace(0, len(voxels) - 1, _MOST_RADII).round().astype(int))
+    return [voxels[number] * step for number in chosen.tolist()]
 
 
 def merged_note(instances: Ids, file: Path) -> tuple[Note, ...]:

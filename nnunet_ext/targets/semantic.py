@@ -111,14 +111,14 @@ def semantic_from_instances(
     return semantic
 
 
-def without_core(instances: NDArray[Any], semantic: NDArray[np.uint8]) -> NDArray[Any]:
+def without_core(instances: NDArray[Any], semantic: NDArray[Any]) -> NDArray[Any]:
     """Return the ids, in ascending order, that have no voxel of the class cell and so cannot come back.
 
     Parameters
     ----------
     instances : ndarray
         Integer ids, 0 background.
-    semantic : ndarray of uint8
+    semantic : ndarray of integers
         Their classes, from `semantic_from_instances` or read from a file.
 
     Examples
