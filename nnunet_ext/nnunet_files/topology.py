@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from copy import deepcopy
 from math import prod
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
@@ -23,14 +23,14 @@ _WIDEST = 8  # the deepest stage has at most this many times the features of the
 _PER_STAGE = ("kernel_sizes", "n_conv_per_stage", "n_blocks_per_stage")
 
 _Positive = Annotated[int, Field(ge=1)]
-_EachStage = NotRequired[_Positive | list[_Positive]]
+_EachStage: TypeAlias = _Positive | list[_Positive]
 
 
 class _Kwargs(TypedDict):
     strides: Annotated[list[list[_Positive]], Field(min_length=1)]
-    n_conv_per_stage: _EachStage
-    n_blocks_per_stage: _EachStage
-    n_conv_per_stage_decoder: _EachStage
+    n_conv_per_stage: NotRequired[_EachStage]
+    n_blocks_per_stage: NotRequired[_EachStage]
+    n_conv_per_stage_decoder: NotRequired[_EachStage]
 
 
 class _Architecture(TypedDict):
