@@ -36,6 +36,10 @@ def tune_thresholds(
         Path | None, typer.Option("-o", metavar="FIGURE.png", help="Picture of Dice against thresholds.")
     ] = None,
     processes: Annotated[int, typer.Option("-np", min=1, help="Number of processes.")] = 1,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Read the checkpoint even if it could run a program hidden in it."),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show everything, change no checkpoint.")
     ] = False,
@@ -65,7 +69,7 @@ def tune_thresholds(
             f"makes them with {FINAL} unless told --val_best.",
             soft_wrap=True,
         )
-    tuning = tune(model, model.folds(folds, checkpoint), only, processes, track)
+    tuning = tune(model, model.folds(folds, checkpoint, trust), only, processes, track)
     _show(tuning, output)
     _write(tuning, dry_run)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import replacing
+from nnunet_ext.nnunet_files.checkpoint import load_checkpoint
 from nnunet_ext.thresholds.dice import Floats
 
 BUFFER = "head.thresholds"  # in nnU-Net's "network_weights"
@@ -20,6 +22,7 @@ BUFFER = "head.thresholds"  # in nnU-Net's "network_weights"
 # tuned on, and with which those were made. Without it a second tuning would take them for stale.
 RECORD = "nnunet_ext_thresholds"
 UNTUNED = "_untuned"
+_DISTRUST = "If you know where it comes from, go on with --trust."
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,13 @@ class Case:
 class Checkpoint:
     """A checkpoint of a multi-level network, as nnU-Net wrote it or tuned; a `UserError` if it is none.
 
+    Parameters
+    ----------
+    path : Path
+        Its file.
+    trust : bool
+        Read it even if that runs what may be hidden in it; see `load_checkpoint`.
+
     Attributes
     ----------
     path, untuned_path : Path
@@ -59,17 +69,24 @@ class Checkpoint:
         float32, θ of all chains.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, trust: bool = False) -> None:
         self.path, self.untuned_path = path, path.with_name(f"{path.stem}{UNTUNED}{path.suffix}")
-        self._content = _load(path)
-        if BUFFER not in self._content.get("network_weights", {}):
+        self._trust = trust
+        self._content = self._load(path)
+        weights = self._content.get("network_weights")
+        if not isinstance(weights, Mapping) or BUFFER not in weights:
             raise UserError(f"{path} has no thresholds: it is of no multi-level trainer.")
-        self.thresholds: Floats = self._content["network_weights"][BUFFER].numpy().astype(np.float32)
+        self.thresholds: Floats = np.asarray(weights[BUFFER], np.float32)
+        if self.thresholds.ndim != 1 or not np.isfinite(self.thresholds).all():
+            raise UserError(
+                f"{path} has thresholds that are no numbers: {self.thresholds.tolist()}. Its training went "
+                "wrong, or something else wrote it."
+            )
 
     def case(self, reference: Path, prediction: Path) -> Case:
         """A case of the validation of this checkpoint."""
-        entry = self._content.get(RECORD, {}).get(prediction.name)
-        known = entry is not None and entry["content"] == _content_id(prediction)
+        entry = _entries(self._content).get(prediction.name)
+        known = isinstance(entry, Mapping) and entry.get("content") == _content_id(prediction)
         recorded = np.asarray(entry["thresholds"], np.float32) if known else None
         return Case(reference, prediction, self.thresholds, recorded)
 
@@ -102,13 +119,26 @@ class Checkpoint:
         if np.array_equal(thresholds, self.thresholds) and record == self._content.get(RECORD):
             return False
         weights = self._content["network_weights"]
-        if not self.untuned_path.is_file() or not _same_but_thresholds(weights, _load(self.untuned_path)):
+        if not self.untuned_path.is_file() or not _same_but_thresholds(
+            weights, self._load(self.untuned_path)
+        ):
             with replacing(self.untuned_path) as temporary:
                 shutil.copyfile(self.path, temporary)
         tuned = {"network_weights": {**weights, BUFFER: torch.tensor(thresholds)}, RECORD: record}
         with replacing(self.path) as temporary, temporary.open("wb") as file:  # a full disk is an OSError
             torch.save(self._content | tuned, file)
         return True
+
+    def _load(self, path: Path) -> dict[str, Any]:
+        if not path.is_file():
+            there = ", ".join(sorted(file.name for file in path.parent.glob("*.pth"))) or "none"
+            raise UserError(f"There is no checkpoint {path}. In that folder: {there}.")
+        return load_checkpoint(path, trust=self._trust, remedy=_DISTRUST)
+
+
+def _entries(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    record = content.get(RECORD)
+    return record if isinstance(record, Mapping) else {}
 
 
 def _same_but_thresholds(weights: dict[str, Any], untuned: dict[str, Any]) -> bool:
@@ -124,17 +154,3 @@ def _content_id(prediction: Path) -> list[int] | None:
         info = archive.getinfo("probabilities.npy")
         return [info.CRC, info.file_size]
     return None
-
-
-def _load(path: Path) -> dict[str, Any]:
-    import torch
-
-    if not path.is_file():
-        there = ", ".join(sorted(file.name for file in path.parent.glob("*.pth"))) or "none"
-        raise UserError(f"There is no checkpoint {path}. In that folder: {there}.")
-    try:
-        # as nnU-Net itself loads it: a checkpoint holds more than tensors
-        content = torch.load(path, map_location="cpu", weights_only=False)
-    except Exception as error:  # torch and pickle raise many kinds
-        raise UserError(f"{path} cannot be read as a checkpoint: {type(error).__name__}.") from error
-    return content if isinstance(content, dict) else {}

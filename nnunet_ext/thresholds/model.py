@@ -90,8 +90,8 @@ class TrainedModel:
         with contextlib.redirect_stdout(io.StringIO()):
             self.reader: Any = manager.image_reader_writer_class()
 
-    def folds(self, names: Sequence[str], checkpoint: str) -> list[Fold]:
-        """Find folds by name, with the checkpoint of that file name in each.
+    def folds(self, names: Sequence[str], checkpoint: str, trust: bool = False) -> list[Fold]:
+        """Find folds by name, with the checkpoint of that file name in each, which `trust` concerns.
 
         Raises
         ------
@@ -100,16 +100,16 @@ class TrainedModel:
         """
         if Path(checkpoint).stem.endswith(UNTUNED):
             raise UserError(f"-chk {checkpoint} is kept as it is. Give the checkpoint to tune.")
-        return [self._fold(name, checkpoint) for name in dict.fromkeys(names)]
+        return [self._fold(name, checkpoint, trust) for name in dict.fromkeys(names)]
 
-    def _fold(self, name: str, file_name: str) -> Fold:
+    def _fold(self, name: str, file_name: str, trust: bool) -> Fold:
         folder, train = self.folder / f"fold_{name}", self._train.format(name)
         if not folder.is_dir():
             there = _names(self.folder.glob("fold_*"))
             raise UserError(
                 f"There is no fold {name} in {self.folder}; there: {there}. Train it: {train} --npz"
             )
-        checkpoint = Checkpoint(folder / file_name)
+        checkpoint = Checkpoint(folder / file_name, trust)
         if len(checkpoint.thresholds) != len(self.classes):
             raise UserError(
                 f"{checkpoint.path} has {len(checkpoint.thresholds)} thresholds, but plans.json has "

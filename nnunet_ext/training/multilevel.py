@@ -118,32 +118,36 @@ class MultiLevelTrainer(ExtTrainer):
             self._multi_level_loss.use_class_counts(counts.tolist())
         return training, validation
 
-    def load_checkpoint(self, filename_or_checkpoint: Any) -> None:
-        """nnU-Net's way, unless what lies in what has changed since: the weights would fit all the same."""
-        # mapped, not read: only the small entries are looked at
-        saved = torch.load(filename_or_checkpoint, map_location="cpu", mmap=True, weights_only=False)
-        self._refuse_other_nesting(saved["init_args"]["plans"], filename_or_checkpoint)
-        super().load_checkpoint(filename_or_checkpoint)
+    def check_checkpoint(self, content: dict[str, Any], where: Any) -> None:
+        """Refuse one of another nesting: its weights would fit all the same."""
+        try:
+            plans = content["init_args"]["plans"]
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{where} is no checkpoint of nnU-Net: it has no plans.") from error
+        self._refuse_other_nesting(plans, where)
 
     def on_train_start(self) -> None:
         """Refuse to replace the nesting of other folds; leave behind thresholds of pretrained weights."""
         plans = Path(self.output_folder_base) / "plans.json"
         others = {path.parent.name for path in plans.parent.glob("fold_*/checkpoint_*.pth")}
         if plans.is_file() and others - {Path(self.output_folder).name}:
-            self._refuse_other_nesting(read_json(plans), plans.parent)
+            with exit_on_user_error():
+                self._refuse_other_nesting(read_json(plans), plans.parent)
         super().on_train_start()
         if self.current_epoch == 0:
             self.plain_network.head.set_thresholds(self.presets(self.hierarchy))
 
     def _refuse_other_nesting(self, plans: dict[str, Any], where: Any) -> None:
-        before = hierarchy_in(plans)
+        try:
+            before = hierarchy_in(plans)
+        except ValueError as error:
+            raise UserError(f"{where}: {error}.") from error
         if before == self.hierarchy and before.chains == self.hierarchy.chains:
             return
-        with exit_on_user_error():
-            raise UserError(
-                f"{where} was trained with {before}, but dataset.json in nnUNet_preprocessed now says "
-                f"{self.hierarchy}. Put the nesting back, or move the results away and train all folds anew."
-            )
+        raise UserError(
+            f"{where} was trained with {before}, but dataset.json in nnUNet_preprocessed now says "
+            f"{self.hierarchy}. Put the nesting back, or move the results away and train all folds anew."
+        )
 
     def on_train_epoch_start(self) -> None:
         """In training the network gives channels, one per chain."""

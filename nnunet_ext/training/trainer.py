@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +15,7 @@ from torch import nn
 
 from nnunet_ext import __version__
 from nnunet_ext.errors import UserError, exit_on_ctrl_c, exit_on_user_error
+from nnunet_ext.nnunet_files.checkpoint import load_checkpoint
 from nnunet_ext.nnunet_files.topology import FEWEST_STAGES
 from nnunet_ext.training.augmentation import insert_after_spatial
 from nnunet_ext.training.device import refuse_missing_device
@@ -23,6 +25,7 @@ from nnunet_ext.training.progress import IterationProgress
 
 # nnU-Net validates on 50 batches per 250 training iterations.
 TRAINING_PER_VALIDATION_ITERATION = 5
+_DISTRUST = "Train anew, or get the checkpoint from where it was trained."
 
 
 class ExtTrainer(ExtraTargetTrainer):
@@ -164,6 +167,16 @@ class ExtTrainer(ExtraTargetTrainer):
             return super().configure_optimizers()
         optimizer = torch.optim.Adam(self.network.parameters(), self.initial_lr)
         return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+
+    def load_checkpoint(self, filename_or_checkpoint: Any) -> None:
+        """nnU-Net's way, which runs what is hidden in a file, once nothing of the kind is known to be in it."""
+        with exit_on_user_error():  # mapped: only the small entries are read
+            content = load_checkpoint(Path(filename_or_checkpoint), mapped=True, remedy=_DISTRUST)
+            self.check_checkpoint(content, filename_or_checkpoint)
+        super().load_checkpoint(filename_or_checkpoint)
+
+    def check_checkpoint(self, content: dict[str, Any], where: Any) -> None:
+        """Raise a UserError if the `content` of a checkpoint, the file `where`, does not fit this training."""
 
     def on_train_start(self) -> None:
         """Log the options in force before nnU-Net's own report."""

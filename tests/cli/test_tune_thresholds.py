@@ -1,6 +1,7 @@
 """``nnunet_ext tune-thresholds`` on a results folder as nnU-Net leaves it, with tiny predictions."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -508,6 +509,76 @@ def test_broken_files_are_named(chain):
     assert "f0c0.npz" in refused()
     (chain.folder / "fold_0" / "checkpoint_final.pth").write_bytes(b"nothing")
     assert "checkpoint_final.pth cannot be read" in refused()
+
+
+class Hidden:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("where", ["checkpoint_final.pth", "checkpoint_final_untuned.pth"])
+def test_a_checkpoint_runs_nothing_unless_it_is_trusted(chain, tmp_path, where):
+    file, made = chain.folder / "fold_0" / where, tmp_path / "made"
+    final = chain.folder / "fold_0" / "checkpoint_final.pth"
+    torch.save({**torch.load(final, weights_only=False), "more": Hidden(made)}, file)
+    before = final.read_bytes()
+    error = refused()
+    assert f"{where} was not loaded: it holds" in error
+    assert "--trust" in error
+    assert final.read_bytes() == before
+    assert not made.exists()
+    tuned("--trust")
+    assert made.exists()
+    np.testing.assert_allclose(chain.thresholds(), TRUE[0], atol=0.03)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_thresholds_that_are_no_numbers_are_refused(chain, value):
+    chain.checkpoint(0, [[value, 4 / 3]])
+    assert "thresholds that are no numbers" in refused()
+
+
+@pytest.mark.parametrize("content", [{"network_weights": None}, {"network_weights": [1]}, {}])
+def test_a_checkpoint_of_something_else_is_refused(chain, content):
+    torch.save(content, chain.folder / "fold_0" / "checkpoint_final.pth")
+    assert "has no thresholds" in refused()
+
+
+@pytest.mark.parametrize("record", [None, 3, {"f0c0.npz": None}, {"f0c0.npz": {"content": [1]}}])
+def test_a_record_of_another_shape_is_none(chain, record):
+    file = chain.folder / "fold_0" / "checkpoint_final.pth"
+    torch.save({**torch.load(file, weights_only=False), "nnunet_ext_thresholds": record}, file)
+    tuned()
+    np.testing.assert_allclose(chain.thresholds(), TRUE[0], atol=0.03)
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "empty"])
+@pytest.mark.parametrize("what", ["npz", "segmentation", "reference"])
+def test_no_checkpoint_is_written_when_a_case_cannot_be_read(chain, what, damage):
+    fold = chain.folder / "fold_0"
+    folder, ending = (
+        (chain.pre / "gt_segmentations", "png") if what == "reference" else (fold / "validation", "png")
+    )
+    file = folder / f"f0c1.{'npz' if what == 'npz' else ending}"
+    content = file.read_bytes()
+    file.write_bytes({"cut": content[: len(content) // 2], "text": b"nothing", "empty": b""}[damage])
+    before = (fold / "checkpoint_final.pth").read_bytes()
+    assert "f0c1" in refused()
+    assert (fold / "checkpoint_final.pth").read_bytes() == before
+    assert not (fold / "checkpoint_final_untuned.pth").exists()
+
+
+def test_a_fold_without_cases_is_refused(chain):
+    for file in (chain.folder / "fold_0" / "validation").iterdir():
+        file.unlink()
+    assert "no probabilities (.npz) of any case" in refused()
+    (chain.folder / "fold_0" / "validation").rmdir()
+    assert "no probabilities (.npz) of any case" in refused()
 
 
 def test_nothing_is_left_when_writing_fails(chain, monkeypatch):

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 
 import numpy as np
 import pytest
@@ -175,6 +176,35 @@ def test_other_nesting_than_the_checkpoint_is_refused(command, dataset, nnunet_f
         with pytest.raises(SystemExit if command == "nnUNetv2_train" else UserError) as error:
             refused.load_checkpoint(checkpoint)
         assert f"{checkpoint} was trained with {{cell: {{nucleus: {{}}}}}}" in str(error.value)
+
+
+class Hidden:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("family", ["nnUNetTrainerMultiLevelSSE", "nnUNetTrainerExt", "nnUNetTrainerSCNP_JC"])
+def test_training_on_runs_nothing_that_is_hidden_in_a_checkpoint(family, dataset, tmp_path, monkeypatch):
+    """nnU-Net would: it reads its checkpoints without care."""
+    monkeypatch.setattr("sys.argv", ["nnUNetv2_train"])
+    trainer, made, file = make(f"{family}_1epochs_2iters"), tmp_path / "made", tmp_path / "checkpoint.pth"
+    trainer.initialize()
+    trainer.disable_checkpointing = False
+    trainer.save_checkpoint(str(file))
+    content = torch.load(file, weights_only=False)
+    trainer.load_checkpoint(str(file))
+    torch.save({**content, "more": Hidden(made)}, file)
+    with pytest.raises(SystemExit, match=r"checkpoint.pth was not loaded: it holds .*mkdir"):
+        trainer.load_checkpoint(str(file))
+    assert not made.exists()
+    file.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(SystemExit, match=r"checkpoint.pth cannot be read as a checkpoint: it is cut short"):
+        trainer.load_checkpoint(str(file))
 
 
 def test_other_nesting_than_other_folds_is_refused(dataset, nnunet_folders):
