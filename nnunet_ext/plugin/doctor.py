@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import importlib.util
 import io
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from nnunet_ext import __version__
 from nnunet_ext.plugin.register import FOLDER, VARIABLE, listed_folders
+from nnunet_ext.training.device import best_device
 
 _NNUNET_FOLDERS = {
     "nnUNet_raw": "datasets as you convert them",
@@ -61,12 +64,19 @@ def check_versions() -> Iterator[Check]:
         yield Check("torch", "bad", f"does not import: {error}", "reinstall torch and torchvision together")
         return
     yield Check("torch", "ok", torch.__version__)
-    if torch.cuda.is_available():
+    device = best_device()
+    if device == "cuda":
         yield Check("GPU", "ok", f"{torch.cuda.get_device_name()} (CUDA {torch.version.cuda})")
-    elif torch.backends.mps.is_available():
-        yield Check("GPU", "note", "Apple MPS, no CUDA", "train with -device mps")
+    elif device == "mps":
+        yield Check("GPU", "note", "Apple MPS, no CUDA", "add -device mps to nnU-Net's commands")
     else:
-        yield Check("GPU", "note", "none", "train with -device cpu and 'nnunet_ext small-plans'")
+        yield Check(
+            "GPU",
+            "note",
+            "none that PyTorch can use",
+            "add -device cpu to nnUNetv2_train and nnUNetv2_predict, which otherwise end in 'Found no NVIDIA "
+            "driver', and train with small plans: nnunet_ext small-plans -d DATASET -c 2d",
+        )
 
 
 def check_discovery() -> Iterator[Check]:
@@ -84,20 +94,38 @@ def check_discovery() -> Iterator[Check]:
         )
     from nnunet_ext.trainers import FAMILIES
 
+    hidden = _defined_by_nnunet(FAMILIES)
     for name in FAMILIES:
-        yield check_trainer(name)
+        yield Check(name, "bad", "nnU-Net has one of its own") if name in hidden else check_trainer(name)
+
+
+def _defined_by_nnunet(names: Iterable[str]) -> set[str]:
+    """Those that are classes of nnU-Net itself, which it looks through first; its files are not imported."""
+    package = importlib.util.find_spec("nnunetv2")
+    folders = package.submodule_search_locations if package else None
+    files = [
+        file for folder in folders or () for file in Path(folder, "training", "nnUNetTrainer").rglob("*.py")
+    ]
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    return {name for name in names if re.search(rf"^class {name}\b", text, re.MULTILINE)}
 
 
 def check_trainer(name: str) -> Check:
-    """Ask nnU-Net's own finder for one trainer."""
+    """Have nnU-Net look for one trainer in the folders of `VARIABLE`, as it does after its own."""
     try:
-        from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+        from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 
+        found = None
         with contextlib.redirect_stdout(io.StringIO()):
-            found = recursive_find_trainer_class_by_name(name)
+            for folder in filter(os.path.exists, listed_folders()):
+                found = found or recursive_find_python_class(
+                    folder, name, None, base_folder=folder, cleanup_imports_from_base_folder=True
+                )
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         return Check(name, "bad", f"not found by nnU-Net: {reason}", f"look into the folders of {VARIABLE}")
+    if found is None:
+        return Check(name, "bad", "not found by nnU-Net", f"look into the folders of {VARIABLE}")
     if not found.__module__.startswith("nnunet_ext."):
         return Check(
             name, "bad", f"another class hides ours: {found.__module__}", f"remove it from {VARIABLE}"

@@ -169,14 +169,14 @@ class ExtTrainer(ExtraTargetTrainer):
         return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
 
     def load_checkpoint(self, filename_or_checkpoint: Any) -> None:
-        """nnU-Net's way, which runs what is hidden in a file, once nothing of the kind is known to be in it."""
+        """nnU-Net's way, which runs what is hidden in a file; but first the file is looked at."""
         with exit_on_user_error():  # mapped: only the small entries are read
             content = load_checkpoint(Path(filename_or_checkpoint), mapped=True, remedy=_DISTRUST)
             self.check_checkpoint(content, filename_or_checkpoint)
         super().load_checkpoint(filename_or_checkpoint)
 
     def check_checkpoint(self, content: dict[str, Any], where: Any) -> None:
-        """Raise a UserError if the `content` of a checkpoint, the file `where`, does not fit this training."""
+        """Raise a UserError if a checkpoint, the file `where`, does not fit this training."""
 
     def on_train_start(self) -> None:
         """Log the options in force before nnU-Net's own report."""

@@ -1,4 +1,7 @@
 import os
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -63,3 +66,37 @@ def test_nnunet_version_range(version, state, monkeypatch):
     nnunet = next(check for check in checks.check_versions() if check.subject == "nnU-Net")
     assert nnunet.state == state
     assert (nnunet.remedy == "") == (state == "ok")
+
+
+@pytest.mark.parametrize(("device", "words"), [("cpu", "-device cpu"), ("mps", "-device mps")])
+def test_without_a_gpu_the_remedy_comes_first(device, words, monkeypatch, nnunet_folders):
+    monkeypatch.setattr(checks, "best_device", lambda: device)
+    monkeypatch.setattr(checks, "check_discovery", lambda: iter(()))
+    result = CliRunner().invoke(app, ["doctor"])
+    assert result.exit_code == 0, result.output
+    remedies = [line for line in result.output.splitlines() if line.startswith("GPU: ")]
+    assert words in remedies[0]
+    assert device == "mps" or "nnunet_ext small-plans -d DATASET -c 2d" in remedies[0]
+
+
+def test_a_trainer_of_nnunet_with_the_name_of_ours_is_noticed(tmp_path, monkeypatch):
+    folder = tmp_path / "training" / "nnUNetTrainer" / "variants"
+    folder.mkdir(parents=True)
+    (folder / "theirs.py").write_text("class nnUNetTrainerJC(object):\n    pass\n")
+    package = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr(checks.importlib.util, "find_spec", lambda name: package)
+    monkeypatch.setattr(checks, "check_trainer", lambda name: checks.Check(name, "ok", ""))
+    _, *trainers = checks.check_discovery()
+    assert [check.subject for check in trainers if check.state == "bad"] == ["nnUNetTrainerJC"]
+
+
+@pytest.mark.slow
+def test_nnunets_own_trainers_are_not_imported():
+    """They take as long as all the rest: a network library is loaded for each of some kinds of them."""
+    program = (
+        "import sys; from nnunet_ext.plugin.doctor import check_discovery; found = list(check_discovery())\n"
+        "assert all(check.state == 'ok' for check in found), found\n"
+        "print([name for name in sys.modules if '.nnUNetTrainer.variants' in name], 'timm' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[-2] == "[] False"

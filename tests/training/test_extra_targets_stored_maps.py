@@ -106,6 +106,27 @@ def test_made_again_when_what_they_depend_on_changes(change, data, tmp_path):
         assert {value for maps in maps_of(job.folder).values() for value in np.unique(maps)} == {0, 10}
 
 
+def test_a_changed_bit_is_noticed_and_the_maps_made_again(data, tmp_path):
+    log = tmp_path / "log"
+    target = stored(Logged(log=str(log)), data)
+    build(target, CASES, 1, quiet)
+    file, before = target.folder / "case1.b2nd", log.read_text()
+    good = file.read_bytes()
+    for position in range(0, len(good), 7):
+        damaged = bytearray(good)
+        damaged[position] ^= 1 << position % 8
+        file.write_bytes(damaged)
+        assert not target.is_done("case1"), position
+    damaged = bytearray(good)
+    damaged[len(good) // 2] ^= 1
+    file.write_bytes(damaged)
+    build(target, CASES, 1, quiet)
+    assert_right(target)
+    assert len(log.read_text().splitlines()) == len(before.splitlines()) + 1
+    file.with_suffix(".crc32").unlink()  # as a run that was killed leaves it
+    assert not target.is_done("case1")
+
+
 def test_other_parameters_are_another_folder(data):
     first, second = stored(Levels(base=1.0), data), stored(Levels(base=2.5), data)
     build(first, CASES, 1, quiet)

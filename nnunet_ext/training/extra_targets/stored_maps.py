@@ -1,12 +1,14 @@
 """Maps computed once per case, stored beside the preprocessed data and made again when something changed.
 
-With every file goes a record of what its maps were made from: target, spacing, version of the label.
-A file whose record is another one is made again, so nobody has to know which change concerns which maps.
+With every file goes a record of what its maps were made from: target, spacing, version of the label; and
+beside it lies its checksum. A file whose record is another one, or in which a bit has changed, is made again, so nobody has to
+know which change concerns which maps.
 """
 
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.files import fingerprint, replacing
+from nnunet_ext.files import fingerprint, replacing, write_texts
 from nnunet_ext.training.extra_targets.target import Case, ExtraTarget, plain_labels
 from nnunet_ext.worker_pool import one_at_a_time, over_cases
 
@@ -66,7 +68,7 @@ class StoredTarget:
         }
 
     def is_done(self, identifier: str) -> bool:
-        """Whether the maps of a case are there and nothing they depend on has changed."""
+        """Whether the maps of a case are there, whole, and nothing they depend on has changed."""
         return _read_record(self.folder / f"{identifier}.b2nd") == self.record(identifier)
 
     def make(self, identifier: str) -> str | None:
@@ -156,18 +158,36 @@ def _make(
 
 
 def _read_record(path: Path) -> dict[str, Any] | None:
-    """What the maps in a file were made from; None if there is no such file or it cannot be read."""
+    """What the maps in a file were made from; None if there is no such file, or not as it was written."""
     try:
+        if _checksum_file(path).read_text() != _checksum(path):
+            return None
         maps = open_maps(path)  # to be kept for as long as its metadata are read
         return dict(maps.schunk.meta[_RECORD])
     except Exception:  # blosc2 raises many kinds for files that are not its own
         return None
 
 
+def _checksum_file(path: Path) -> Path:
+    return path.with_suffix(".crc32")
+
+
+def _checksum(path: Path) -> str:
+    """CRC-32 of a file as it is on disk, where maps are packed: little, as most are mostly 0."""
+    total = 0
+    with path.open("rb") as file:
+        while part := file.read(2**20):
+            total = zlib.crc32(part, total)
+    return f"{total:08x}"
+
+
 def _write_maps(
     path: Path, maps: NDArray[np.float32], record: Mapping[str, Any], patch_size: Sequence[int]
 ) -> None:
-    """Write (channels, z, y, x) maps, whole or not at all, in chunks that suit a reader of patches."""
+    """Write (channels, z, y, x) maps, whole or not at all, in chunks that suit a reader of patches.
+
+    The checksum comes last: maps whose own is missing, as a killed run leaves them, are made again.
+    """
     import blosc2
     from nnunetv2.training.dataloading.nnunet_dataset import comp_blosc2_params
 
@@ -184,3 +204,5 @@ def _write_maps(
             maps, urlpath=str(temporary), mode="w", chunks=chunks, blocks=blocks,
             cparams=compression, meta={_RECORD: dict(record)},
         )  # fmt: skip
+        checksum = _checksum(temporary)
+    write_texts({_checksum_file(path): checksum})
