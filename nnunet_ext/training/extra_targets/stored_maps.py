@@ -1,8 +1,8 @@
 """Maps computed once per case, stored beside the preprocessed data and made again when something changed.
 
 With every file goes a record of what its maps were made from: target, spacing, version of the label; and
-beside it lies its checksum. A file whose record is another one, or in which a bit has changed, is made again, so nobody has to
-know which change concerns which maps.
+beside it lies its checksum. A file whose record is another one, or in which a bit has changed, is made again,
+so nobody has to know which change concerns which maps.
 """
 
 from __future__ import annotations
