@@ -85,9 +85,9 @@ class Checkpoint:
 
     def case(self, reference: Path, prediction: Path) -> Case:
         """A case of the validation of this checkpoint."""
-        entry = _entries(self._content).get(prediction.name)
-        known = isinstance(entry, Mapping) and entry.get("content") == _content_id(prediction)
-        recorded = np.asarray(entry["thresholds"], np.float32) if known else None
+        entry, recorded = _entries(self._content).get(prediction.name), None
+        if isinstance(entry, Mapping) and entry.get("content") == _content_id(prediction):
+            recorded = np.asarray(entry["thresholds"], np.float32)
         return Case(reference, prediction, self.thresholds, recorded)
 
     def write(self, thresholds: Floats, cases: list[Case]) -> bool:
