@@ -314,7 +314,7 @@ def test_unset_folder(monkeypatch):
 
 def test_verb_prints_a_table_and_the_command(planned, monkeypatch):
     monkeypatch.setattr("nnunet_ext.training.device.gpus", lambda: {"cuda": False, "mps": False})
-    monkeypatch.setenv("COLUMNS", "40")  # a command is never broken
+    monkeypatch.setattr("nnunet_ext.cli.console.out._width", 40)  # a command is never broken
     result = CliRunner().invoke(app, ["small-plans", "-d", "7", "-c", "2d", "--patch", "64", "--batch", "2"])
     assert result.exit_code == 0, result.exception
     assert "64 × 64" in result.output
