@@ -37,7 +37,7 @@ def test_control_characters_cannot_reach_the_terminal(capsys):
 
 @pytest.mark.parametrize("name", NASTY)
 def test_a_command_is_one_line_that_a_shell_takes_as_meant(name, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setattr(console.out, "_width", 20)
     words = ("nnunet_ext", "instances", "-i", name * 9, "-np", 4)
     console.say_command(*words)
     label, _, line = capsys.readouterr().out.partition(": ")
