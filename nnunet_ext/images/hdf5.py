@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.axes import channels_first, name_axes, spatial
 from nnunet_ext.images.hdf5_sources import Sources
-from nnunet_ext.images.image import Grid, Header, Hints, Image, too_large, unreadable
-from nnunet_ext.images.memory import check_memory
+from nnunet_ext.images.image import Grid, Header, Hints, Image, unreadable
+from nnunet_ext.images.memory import check_memory, too_large
 
 SPACING = "element_size_um"
 

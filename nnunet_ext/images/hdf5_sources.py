@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.images.image import sized
+from nnunet_ext.images.memory import sized
 
 _LINKS = 16  # that may follow each other
 _DENSEST = 1032  # times that HDF5's usual compression can make values smaller

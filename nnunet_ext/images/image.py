@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.images.memory import MORE_MEMORY
 
-_REMEDY = "Use fewer workers (-np 1), or a machine with more memory."
 TOLERANCE = 0.1  # of the smallest voxel edge: far below what matters, above what headers are rounded to
 
 
@@ -178,7 +177,7 @@ def unreadable(path: Path, format_name: str, error: Exception | None = None) -> 
         What the reader said, if that helps.
     """
     if isinstance(error, MemoryError):
-        return UserError(f"{path}: does not fit into memory. {_REMEDY}")
+        return UserError(f"{path}: does not fit into memory. {MORE_MEMORY}")
     try:
         empty = not path.stat().st_size
         with path.open("rb"):
@@ -189,27 +188,6 @@ def unreadable(path: Path, format_name: str, error: Exception | None = None) -> 
     reason = f": {words[-1].strip()}" if words else ""
     state = "empty file" if empty else f"damaged, or another format{reason}"
     return UserError(f"{path}: cannot be read as {format_name} ({state})")
-
-
-def sized(shape: Sequence[int], dtype: np.dtype[Any]) -> str:
-    """Say in words how large an array is.
-
-    Examples
-    --------
-    >>> sized((2000, 2000, 1000), np.dtype("uint16"))
-    '2000 x 2000 x 1000 voxels of uint16 (8 GB)'
-    """
-    size: float = math.prod(map(int, shape)) * dtype.itemsize
-    units = iter(("bytes", "kB", "MB", "GB", "TB"))
-    unit = next(units)
-    while size >= 1000 and unit != "TB":
-        size, unit = size / 1000, next(units)
-    return f"{' x '.join(map(str, shape))} voxels of {dtype.name} ({size:.3g} {unit})"
-
-
-def too_large(path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> UserError:
-    """Return the error for an array that does not fit into memory."""
-    return UserError(f"{path}: {sized(shape, dtype)} do not fit into memory. {_REMEDY}")
 
 
 def _corners(grid: Grid, shape: Sequence[int]) -> NDArray[np.float64]:

@@ -16,7 +16,8 @@ from typing import BinaryIO
 import numpy as np
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.images.image import sized, unreadable
+from nnunet_ext.images.image import unreadable
+from nnunet_ext.images.memory import sized
 
 _BLOCK = 1 << 20
 _LONGEST = 1 << 16  # bytes of a header

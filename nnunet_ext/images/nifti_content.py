@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.images.image import sized, too_large, unreadable
-from nnunet_ext.images.memory import check_memory
+from nnunet_ext.images.image import unreadable
+from nnunet_ext.images.memory import check_memory, sized, too_large
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header

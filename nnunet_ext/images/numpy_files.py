@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.images.image import sized, too_large, unreadable
-from nnunet_ext.images.memory import check_memory
+from nnunet_ext.images.image import unreadable
+from nnunet_ext.images.memory import check_memory, sized, too_large
 
 _BLOCK = 1 << 22  # bytes
 _DENSEST = 1032  # times that zip's usual method can make a file smaller
