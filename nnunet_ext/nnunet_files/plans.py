@@ -22,6 +22,7 @@ from nnunet_ext.nnunet_files.topology import shrink_network, with_architecture
 _SMALL_PLANS = "nnUNetPlansSmall"
 _PLAN_FIRST = "Run 'nnUNetv2_plan_and_preprocess -d ID' first, and give -d that id."
 _MARK = "small_plans_of"  # key by which our plans are told from nnU-Net's own files
+_TAKEN = ("dataset", "dataset_fingerprint", "splits_final")  # names of nnU-Net's other files there
 _PLAN_AGAIN = "Plan the dataset again."
 _DEFAULT_PATCH = {2: 128, 3: 64}
 _DEFAULT_BATCH = {2: 4, 3: 2}
@@ -80,6 +81,8 @@ def write_small_plans(
     """
     if not re.fullmatch(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*", name):
         raise UserError(f"'{name}' cannot be the name of plans: use letters, digits, single '_' or '-'.")
+    if name in _TAKEN:
+        raise UserError(f"{name}.json is another file of nnU-Net's. Choose another --name.")
     source = dataset_folder(dataset, "nnUNet_preprocessed", _PLAN_FIRST) / f"{plans}.json"
     if not source.is_file():
         raise UserError(f"{source} does not exist. Run 'nnUNetv2_plan_and_preprocess -d {dataset}' first.")

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import read_json
+from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
 from nnunet_ext.nnunet_files.folders import dataset_folder
 from nnunet_ext.thresholds.checkpoint import UNTUNED, Case, Checkpoint
 
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
     from nnunet_ext.training.multilevel import MultiLevelTrainer
 
 FINAL, BEST = "checkpoint_final.pth", "checkpoint_best.pth"
+
+
+class _Plans(TypedDict):
+    """What is relied on in the plans of a trained model, beside what `hierarchy_in` reads."""
+
+    image_reader_writer: str
 
 
 @dataclass(frozen=True)
@@ -75,20 +83,24 @@ class TrainedModel:
             raise UserError(f"There is no {self.folder.name} in {results}; there: {there}. {remedy}")
         preprocessed = dataset_folder(dataset, "nnUNet_preprocessed", "Preprocess it first.")
         self._references = preprocessed / "gt_segmentations"
-        dataset_json, content = (read_json(self.folder / f"{name}.json") for name in ("dataset", "plans"))
+        dataset_json = read_dataset_json(self.folder / "dataset.json")
+        content = read_json(self.folder / "plans.json", remedy, _Plans)
         self.file_ending = str(dataset_json["file_ending"])
         try:
             self.hierarchy = hierarchy_in(content)
-        except ValueError as error:
+        except (ValueError, UserError) as error:
             raise UserError(f"{self.folder / 'plans.json'}: {error}") from error
         self.classes = [name for chain in self.hierarchy.chains for name in chain]
         ends = np.cumsum([len(chain) for chain in self.hierarchy.chains]).tolist()
         self.places = [slice(*pair) for pair in pairwise([0, *ends])]
         self.presets = family.presets(self.hierarchy)
-        manager = PlansManager(content)
-        self.label_manager: Any = manager.get_label_manager(dataset_json)
-        with contextlib.redirect_stdout(io.StringIO()):
-            self.reader: Any = manager.image_reader_writer_class()
+        try:
+            manager = PlansManager(content)
+            self.label_manager: Any = manager.get_label_manager(dataset_json)
+            with contextlib.redirect_stdout(io.StringIO()):
+                self.reader: Any = manager.image_reader_writer_class()
+        except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise UserError(f"{self.folder}: nnU-Net does not accept its plans: {error}. {remedy}") from error
 
     def folds(self, names: Sequence[str], checkpoint: str, trust: bool = False) -> list[Fold]:
         """Find folds by name, with the checkpoint of that file name in each, which `trust` concerns.

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import fingerprint, read_json, write_texts
-from nnunet_ext.training.extra_targets.stored_maps import label_file
+from nnunet_ext.training.extra_targets.stored_maps import label_file, preprocessed_labels
 from nnunet_ext.worker_pool import one_at_a_time, over_cases
 
 _OUTSIDE = -1  # what nnU-Net puts outside of the image's non-zero part, and trains as background
@@ -39,9 +39,9 @@ class CaseCounter:
     def __call__(self, identifier: str) -> tuple[str, dict[str, Any]]:
         """The case, and its entry of the file: which label file was read, and voxels per label."""
         file = fingerprint(label_file(self.data, identifier))
-        _, segmentation, _, _ = self.dataset_class(str(self.data), [identifier]).load_case(identifier)
+        segmentation, _ = preprocessed_labels(self.data, self.dataset_class, identifier)
         voxels: dict[str, int] = {}
-        labels = np.asarray(segmentation[0]).ravel()
+        labels = segmentation.ravel()
         for part in np.array_split(labels, 1 + labels.size // _AT_A_TIME):
             counts = np.bincount(part.astype(np.intp) - _OUTSIDE)
             for index in np.flatnonzero(counts):

@@ -9,9 +9,11 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 from torch._dynamo import OptimizedModule
+from typing_extensions import TypedDict
 
 from nnunet_ext.errors import UserError, exit_on_user_error
 from nnunet_ext.files import read_json
+from nnunet_ext.json_shape import mismatch
 from nnunet_ext.losses.multilevel import preset_thresholds
 from nnunet_ext.losses.multilevel_tree import MultiLevelLoss
 from nnunet_ext.networks.multilevel import MultiLevelHead, MultiLevelNetwork
@@ -20,6 +22,13 @@ from nnunet_ext.training.trainer import ExtTrainer
 
 # nnU-Net builds the network for a prediction from the plans alone: what lies in what travels with them.
 IN_PLANS = "nnunet_ext_nesting"
+
+
+class _Nested(TypedDict):
+    """What a model's plans say about its classes."""
+
+    labels: dict[str, int | list[int] | tuple[int, ...]]
+    nesting: Any
 
 
 def hierarchy_in(plans: dict[str, Any]) -> Hierarchy:
@@ -32,6 +41,8 @@ def hierarchy_in(plans: dict[str, Any]) -> Hierarchy:
     """
     if IN_PLANS not in plans:
         raise ValueError(f'these plans have no "{IN_PLANS}": use the plans.json in the results folder')
+    if problem := mismatch(plans[IN_PLANS], _Nested):
+        raise ValueError(f'the "{IN_PLANS}" of these plans is damaged ({problem})')
     return hierarchy_of(plans[IN_PLANS])
 
 

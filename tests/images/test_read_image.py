@@ -107,9 +107,7 @@ def test_what_is_declared_as_alpha_is_dropped(tmp_path, kind):
 def test_an_image_larger_than_the_memory_is_named_before_it_is_read(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 1024, 1024), np.uint16), compression="zlib")
     monkeypatch.setattr("nnunet_ext.images.memory._memory", lambda: 2.0**26)
-    said = (
-        r"a.tif: 64 x 1024 x 1024 voxels of uint16 .134 MB. do not fit into memory, of which"
-    )
+    said = r"a.tif: 64 x 1024 x 1024 voxels of uint16 .134 MB. do not fit into memory, of which"
     with pytest.raises(UserError, match=said):
         read_image(tmp_path / "a.tif")
 

@@ -306,6 +306,13 @@ def test_damaged_plans(planned, content):
         write_small_plans("7")
 
 
+@pytest.mark.parametrize("name", ["dataset", "dataset_fingerprint", "splits_final"])
+def test_plans_are_not_called_as_other_files_of_nnunet(planned, name):
+    with pytest.raises(UserError, match=f"{name}.json is another file of nnU-Net's"):
+        write_small_plans("7", name=name)
+    assert not (planned / f"{name}.json").exists()
+
+
 def test_unset_folder(monkeypatch):
     monkeypatch.delenv("nnUNet_preprocessed", raising=False)
     with pytest.raises(UserError, match="nnUNet_preprocessed is not set"):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.errors import UserError
+from nnunet_ext.errors import UnusableCase, UserError
 from nnunet_ext.files import fingerprint, replacing, write_texts
 from nnunet_ext.training.extra_targets.target import Case, ExtraTarget, plain_labels
 from nnunet_ext.worker_pool import one_at_a_time, over_cases
@@ -74,10 +74,9 @@ class StoredTarget:
     def make(self, identifier: str) -> str | None:
         """Compute and write the maps of a case; return what is wrong with it, if something is."""
         record = self.record(identifier)
-        dataset = self.dataset_class(str(self.data), [identifier])
-        _, segmentation, _, properties = dataset.load_case(identifier)
-        labels = plain_labels(np.asarray(segmentation[0]), self.ignore_label)
         try:
+            segmentation, properties = preprocessed_labels(self.data, self.dataset_class, identifier)
+            labels = plain_labels(segmentation, self.ignore_label)
             maps = self.target.compute_case(Case(identifier, labels, self.spacing, properties))
         except UserError as error:
             return str(error)
@@ -94,6 +93,28 @@ def label_file(folder: Path, identifier: str) -> Path:
     """The file that holds a case's preprocessed label, in either of nnU-Net's formats."""
     path = folder / f"{identifier}_seg.b2nd"
     return path if path.exists() else folder / f"{identifier}.npz"
+
+
+def preprocessed_labels(
+    data: Path, dataset_class: Callable[..., Any], identifier: str
+) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Read the labels of a case as nnU-Net preprocessed them, without its channel axis, and its properties.
+
+    Raises
+    ------
+    UnusableCase
+        If they cannot be read.
+    """
+    try:
+        _, segmentation, _, properties = dataset_class(str(data), [identifier]).load_case(identifier)
+        return np.asarray(segmentation[0]), properties
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # blosc2, pickle and NumPy each raise their own
+        raise UnusableCase(
+            f"{label_file(data, identifier)}: the preprocessed case cannot be read ({error}). Preprocess the "
+            "dataset again."
+        ) from error
 
 
 def build(
