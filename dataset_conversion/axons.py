@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from nnunet_ext.dataset_conversion import (
     Converter,
     DatasetDescription,
     Facts,
+    FilesByKey,
     Grid,
     Hints,
     Note,
@@ -103,14 +104,30 @@ class Axons(Converter):
         pattern = (
             rf"(?P<folder>{_FOLDER})/(?:mat_)?(?P<stem>{kind}_\d+_(?:contra|ipsi))(?P<what>_.+)?\.(?:h5|mat)"
         )
-        found = {(match["folder"], match["stem"]): match for _, match in match_files(root, pattern)}
+        files = FilesByKey(
+            ((path.parent, match["stem"].lower(), (match["what"] or "").lower()), path)
+            for path, match in match_files(root, pattern)
+        )
         cases = []
-        for (name, stem), match in sorted(found.items()):
-            folder, animal = root / name, stem.split("_")[1]
-            labels = tuple(_label_file(folder, f"{stem}_{what}.mat") for what in wanted)
-            case_id, group = f"{match['arm']}_{stem}", f"animal {animal}"
-            cases.append(Case(case_id, "train", (folder / f"{stem}.h5",), labels, group))
+        for folder, name in sorted({key[:2] for key in files}):
+            # the letter case of a copy makes no other sample
+            arm, stem = folder.name.split("_")[0], f"{kind}{name[len(kind) :]}"
+            arm = next(known for known in _ARMS.values() if known.lower() == arm.lower())
+            labels = tuple(files.get((folder, name, f"_{w}"), folder / f"{stem}_{w}.mat") for w in wanted)
+            image = files.get((folder, name, ""), folder / f"{stem}.h5")
+            wrong = files.wrong(*((folder, name, what) for what in ("", *(f"_{w}" for w in wanted))))
+            group = f"animal {stem.split('_')[1]}"
+            cases.append(Case(f"{arm}_{stem}", "train", (image,), labels, group, wrong=wrong))
         return cases
+
+    def known_files(self) -> Mapping[str, str]:
+        """Return the volumes of the other magnification, and labels that are not asked for."""
+        other = "LM" if self.magnification == "HM" else "HM"
+        return {
+            rf"{_FOLDER}/(?:mat_)?{other}_[^/]+\.(?:h5|mat)": "of the other magnification (--magnification)",
+            rf"{_FOLDER}/[^/]+_myelin\.mat": "the myelin (--foreground)",
+            rf"{_FOLDER}/[^/]+_nucleus\.mat": "the nuclei of cells, which are no class here",
+        }
 
     def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
         """Check that folders and files name the same sample."""
@@ -118,9 +135,9 @@ class Axons(Converter):
         for case in cases:
             arm, _, place = case.images[0].parent.name.partition("_")
             _, animal, side = case.images[0].stem.split("_")
-            if place != f"{animal}_{side}":
+            if place.lower() != f"{animal}_{side}".lower():
                 problems[case.id] = [f"{case.images[0]}: is not of the sample its folder names, {place}"]
-            elif _ARMS.get(animal, arm) != arm:
+            elif _ARMS.get(animal, arm).lower() != arm.lower():
                 problems[case.id] = [
                     f"{case.images[0]}: animal {animal} belongs to {_ARMS[animal]}, not to {arm}"
                 ]
@@ -152,12 +169,6 @@ def _notes(values: NDArray[Any], order: str, file: Path) -> list[Note]:
     ids = [Note(RELABELLED, f"{file}: numbers up to {largest:g} to one class")] if largest > 1 else []
     turned = [Note(TURNED, f"{file}: axes {order} to zyx")] if order != "zyx" else []
     return [*turned, *ids]
-
-
-def _label_file(folder: Path, name: str) -> Path:
-    """Return the file, which of one sample is called mat_... instead."""
-    odd = folder / f"mat_{name}"
-    return odd if odd.is_file() and not (folder / name).exists() else folder / name
 
 
 def _key(file: Path) -> str:

@@ -115,6 +115,15 @@ class CirrMRI600(VolumeConverter):
         _check_patients([case for case in cases if not case.left_out])
         return cases + [replace(case, part="test" if self.healthy == "test" else "train") for case in healthy]
 
+    def known_files(self) -> Mapping[str, str]:
+        """Return the sequence and the subjects that are not asked for, and the slices."""
+        known = {r"(.*/)?Cirrhosis_T[12]_2D/.*": "slices, which the volumes hold too"}
+        for sequence in {"T1", "T2"} - {*self._sequences}:
+            known[rf"(.*/)?(Cirrhosis_)?{sequence}(_3D|_W_Healthy)/.*"] = "of the other sequence (--sequence)"
+        if self.healthy == "none":
+            known[r"(.*/)?Healthy_subjects/.*"] = "of healthy subjects (--healthy)"
+        return known
+
     def _cases(self, root: Path, pattern: str, prefix: str) -> list[Case]:
         """Return a case per image or mask; with both sequences its group is the patient."""
         cases = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from nnunet_ext.dataset_conversion import (
     Converter,
     DatasetDescription,
     Facts,
+    FilesByKey,
     Note,
     Part,
     Progress,
@@ -104,16 +105,23 @@ class Crack500(Converter):
         masks = _by_name(match_files(root, rf"{where}{suffix}\.png"))
         cases = []
         # the union, so that a mask without photograph is reported like a photograph without mask
-        for folder, part, stem in sorted({*images, *masks}):
-            image = images.get((folder, part, stem), folder / f"{stem}.jpg")
-            mask = masks.get((folder, part, stem), folder / f"{stem}{suffix}.png")
-            cases.append(Case(case_id(stem), part, (image,), (mask,)))
+        for key in sorted({*images, *masks}):
+            folder, part, stem = key
+            image = images.get(key, folder / f"{stem}.jpg")
+            mask = masks.get(key, folder / f"{stem}{suffix}.png")
+            wrong = (*images.wrong(key), *masks.wrong(key))
+            cases.append(Case(case_id(stem), part, (image,), (mask,), wrong=wrong))
         if not any(case.part == "train" for case in cases):
             raise UserError(
                 f"{root} has no training pictures in train{kind}. The newer of the two archives lacks "
                 "traindata.zip: take the older one, or the crops (--pictures crops)."
             )
         return self._once(cases) if self.shared == "drop" else cases
+
+    def known_files(self) -> Mapping[str, str]:
+        """Return the pictures that are not asked for, which are not archives still to be unpacked."""
+        others = "crop" if self.pictures == "full" else "data"
+        return {rf"(?:.*/)?(train|val|test){others}/[^/]+\.(jpe?g|png)": "of the other kind (--pictures)"}
 
     def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
         """Note photographs that are in several parts; no file is read."""
@@ -154,7 +162,7 @@ class Crack500(Converter):
         ]
 
 
-def _by_name(hits: Iterable[tuple[Path, re.Match[str]]]) -> dict[tuple[Path, Part, str], Path]:
+def _by_name(hits: Iterable[tuple[Path, re.Match[str]]]) -> FilesByKey[tuple[Path, Part, str]]:
     """Return files by folder, part and name without ending."""
     parts: dict[str, Part] = {part: part for part in PARTS}
-    return {(path.parent, parts[found[1].lower()], found[2]): path for path, found in hits}
+    return FilesByKey(((path.parent, parts[found[1].lower()], found[2]), path) for path, found in hits)

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_ext.dataset_conversion import Case, Facts, Part, SeededPictures, find_folder, list_files, option
+from nnunet_ext.dataset_conversion import (
+    Case,
+    Facts,
+    FilesByKey,
+    Part,
+    SeededPictures,
+    find_folder,
+    list_files,
+    option,
+)
 
 _UNLABELLED: dict[str, int] = {"valid": 1243, "test": 1101}
 
@@ -51,7 +60,7 @@ class DeepGlobeRoads(SeededPictures):
         """Return the folder with ``train/<id>_sat.jpg``."""
         return find_folder(
             source,
-            lambda folder: bool(list_files(folder / "train", r"\d+_sat\.jpg")),
+            lambda folder: bool(list_files(folder / "train", r"\d+_sat\.jpe?g")),
             "holds train/<number>_sat.jpg",
             self.name,
         )
@@ -66,15 +75,24 @@ class DeepGlobeRoads(SeededPictures):
     def find_cases(self, root: Path) -> list[Case]:
         """Pair images and masks of ``train`` by number; name the images of ``valid`` and ``test``."""
         train = root / "train"
-        numbers = {path.name.split("_")[0] for path in list_files(train, r"\d+_(sat\.jpg|mask\.png)")}
+        files = FilesByKey(
+            (tuple(path.stem.lower().split("_")), path)
+            for path in list_files(train, r"\d+_(sat\.jpe?g|mask\.png)")
+        )
         labelled = [
-            Case(number, "train", (train / f"{number}_sat.jpg",), (train / f"{number}_mask.png",))
-            for number in sorted(numbers)
+            Case(
+                number,
+                "train",
+                (files.get((number, "sat"), train / f"{number}_sat.jpg"),),
+                (files.get((number, "mask"), train / f"{number}_mask.png"),),
+                wrong=files.wrong((number, "sat"), (number, "mask")),
+            )
+            for number in sorted({number for number, _ in files})
         ]
         why = "" if self.unlabelled else "no masks were published: --unlabelled adds it to imagesTs"
         others = [
             Case(f"{part}_{image.name.split('_')[0]}", "test", (image,), left_out=why)
             for part in _UNLABELLED
-            for image in list_files(root / part, r"\d+_sat\.jpg")
+            for image in list_files(root / part, r"\d+_sat\.jpe?g")
         ]
         return [*self.assign_parts(labelled), *others]

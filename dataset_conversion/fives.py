@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from nnunet_ext.dataset_conversion import Case, Facts, Part, SeededPictures, list_files, subfolders
+from nnunet_ext.dataset_conversion import (
+    Case,
+    Facts,
+    FilesByKey,
+    Part,
+    SeededPictures,
+    UserError,
+    list_files,
+    subfolders,
+)
 
 
 @dataclass(frozen=True)
@@ -55,20 +64,25 @@ class Fives(SeededPictures):
 def _cases(folder: Path, part: Part) -> list[Case]:
     images, masks = folder / "Original", _masks(folder)
     # the union, so that a mask without image is reported like an image without mask
-    files = {path.name for sub in (images, masks) for path in list_files(sub, r"\d+_[ADGN]\.png")}
+    files = FilesByKey(
+        ((sub, path.stem), path) for sub in (images, masks) for path in list_files(sub, r"\d+_[ADGN]\.png")
+    )
     return [
         Case(
-            f"{part}_{Path(file).stem}",
+            f"{part}_{name}",
             part,
-            (images / file,),
-            (masks / file,),
-            group=Path(file).stem[-1].upper() if part == "test" else None,  # a group would not be split
+            (files.get((images, name), images / f"{name}.png"),),
+            (files.get((masks, name), masks / f"{name}.png"),),
+            group=name[-1].upper() if part == "test" else None,  # a group would not be split
+            wrong=files.wrong((images, name), (masks, name)),
         )
-        for file in sorted(files)
+        for name in sorted({name for _, name in files})
     ]
 
 
 def _masks(folder: Path) -> Path:
     """Return the folder of the masks, which is spelt "Groud truth" in places."""
     named = [sub for sub in subfolders(folder) if re.fullmatch(r"groun?d[ _]truth", sub.name, re.IGNORECASE)]
+    if len(named) > 1:
+        raise UserError(f"{' and '.join(map(str, named))} both hold masks. Keep one of them.")
     return named[0] if named else folder / "Ground truth"

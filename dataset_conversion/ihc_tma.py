@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.dataset_conversion import (
+    DROPPED,
     NUCLEI,
     OVERLAP,
     PAPER_OR_FOLDS,
     Case,
     Facts,
+    FilesByKey,
     Header,
     Ids,
     KindsOfNuclei,
@@ -87,18 +89,20 @@ class IhcTma(KindsOfNuclei, SeededInstances, PictureInstances):
 
     def find_cases(self, root: Path) -> list[Case]:
         """Pair images and masks by name."""
-        files = [
-            *list_files(root / "images", _STEM + r"\.png"),
-            *list_files(root / "masks", _STEM + r"\.npy"),
-        ]
+        files = FilesByKey(
+            ((kind, path.stem), path)
+            for kind, ending in (("images", "png"), ("masks", "npy"))
+            for path in list_files(root / kind, rf"{_STEM}\.{ending}")
+        )
         cases = [
             Case(
                 stem,
                 _PARTS[stem[len("fold")]],
-                (root / "images" / f"{stem}.png",),
-                (root / "masks" / f"{stem}.npy",),
+                (files.get(("images", stem), root / "images" / f"{stem}.png"),),
+                (files.get(("masks", stem), root / "masks" / f"{stem}.npy"),),
+                wrong=files.wrong(("images", stem), ("masks", stem)),
             )
-            for stem in sorted({file.stem for file in files})
+            for stem in sorted({stem for _, stem in files})
         ]
         is_official = self.split == "official" and self.split_file is None
         return cases if is_official else self.assign_parts(cases)
@@ -118,7 +122,7 @@ class IhcTma(KindsOfNuclei, SeededInstances, PictureInstances):
         file = case.labels[0]
         maps = numpy_files.read(file)
         ids, shared = _merged(maps, file)
-        notes = []
+        notes = _lost(maps, ids, file)
         if shared:
             notes.append(Note(OVERLAP, f"{file}: {shared} pixels, given to the negative one"))
         if different := np.count_nonzero((ids == 0) != (maps[-1] > 0)):
@@ -142,3 +146,17 @@ def _merged(maps: NDArray[Any], file: Path) -> tuple[Ids, int]:
     positive = positive.astype(np.uint64) + np.where(positive > 0, np.uint64(offset), np.uint64(0))
     ids = np.where(negative > 0, negative, positive)
     return ids.astype(instance_dtype(int(ids.max()))), int(np.count_nonzero((negative > 0) & (positive > 0)))
+
+
+def _lost(maps: NDArray[Any], ids: Ids, file: Path) -> list[Note]:
+    """Return notes on nuclei of which nothing is left, and on maps that are not read."""
+    drawn = sum(np.count_nonzero(np.unique(channel)) for channel in maps[:2])
+    notes = []
+    if hidden := drawn - np.count_nonzero(np.unique(ids)):
+        notes.append(
+            Note(DROPPED, f"{file}: {hidden} positive nuclei all of whose pixels are negative ones too")
+        )
+    if others := sum(np.count_nonzero(np.unique(channel)) for channel in maps[2:-1]):
+        text = f"{file}: {others} numbers in maps between the positive nuclei and the background, not read"
+        notes.append(Note(DROPPED, text))
+    return notes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from nnunet_ext.dataset_conversion import (
     Case,
     DatasetDescription,
     Facts,
+    FilesByKey,
     Hints,
     Note,
     Progress,
@@ -46,6 +47,9 @@ _FILE = _SUBJECT + r"(?P=subject)_(?P=session)_(?:space-ncct_)?(?P<word>{words})
 _NCCT = _FILE.format(tree="raw_?data", words="ncct")
 _OTHERS = _FILE.format(tree="derivatives", words="|".join(name for name in CHANNELS if name != "ncct"))
 _LABELS = _FILE.format(tree="derivatives", words="lesion-msk")
+
+
+_LABEL = "derivatives/{0}/ses-02/{0}_ses-02_space-ncct_lesion-msk.nii.gz"
 
 
 @dataclass(frozen=True)
@@ -104,22 +108,29 @@ class Isles24(VolumeConverter):
         return DatasetDescription(names, {"background": 0, "infarct": 1}, ".nii.gz", {"train": 149}, 3)
 
     def find_cases(self, root: Path) -> list[Case]:
-        """Return one case per label file, with its channels wherever their folders are."""
-        there: dict[tuple[str, str], Path] = {}
-        for pattern in (_NCCT, _OTHERS):
-            for path, found in match_files(root, pattern):
-                key = found["subject"], found["word"].lower()
-                if "space-ncct" in path.name or key not in there:
-                    there[key] = path
-        cases = []
+        """Return one case per subject that has any of the files, wherever their folders are."""
+        files, homes = _files(root)
+        labels: dict[str, list[Path]] = {subject: [] for subject in homes}
         for path, found in match_files(root, _LABELS):
-            subject, batch = found["subject"], root / (found["batch"] or "")
-            images = (
-                there.get((subject, name), batch / CHANNELS[name][0].format(subject))
-                for name in self.channels
-            )
-            cases.append(Case(subject, "train", tuple(images), (path,)))
+            labels[found["subject"]].append(path)
+        cases = []
+        for subject, home in sorted(homes.items()):
+            keys = [(subject, name) for name in self.channels]
+            images = tuple(files.get(key, home / CHANNELS[key[1]][0].format(subject)) for key in keys)
+            for label in labels[subject] or [home / _LABEL.format(subject)]:
+                cases.append(Case(subject, "train", images, (label,), wrong=files.wrong(*keys)))
         return cases
+
+    def known_files(self) -> Mapping[str, str]:
+        """Return what of the archive is no channel asked for."""
+        tree = "(.*/)?(raw_?data|derivatives)"
+        unused = "|".join(name for name in CHANNELS if name not in self.channels)
+        return {
+            rf"{tree}/.*_({unused})\.nii\.gz": "channels not asked for (--channels)",
+            rf"{tree}/.*_(ctp|lvo-msk|cow-msk)\.nii\.gz": "perfusion series and masks of vessels",
+            r"(.*/)?raw_?data/.*": "raw scans, of which derivatives lie in one space",
+            r"(.*/)?phenotype/.*": "",
+        }
 
     def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
         """Compare the voxels of channels and label by the headers."""
@@ -143,3 +154,18 @@ class Isles24(VolumeConverter):
     def read_files(self, case: Case) -> tuple[Volume, tuple[Note, ...]]:
         """Read channels and label; with ``--resample`` bring the channels onto the label's voxels."""
         return read_resampled(case) if self.resample else read_filled(case)
+
+
+def _files(root: Path) -> tuple[FilesByKey[tuple[str, str]], dict[str, Path]]:
+    """Return the channels by subject and name, and the folder of the batch in which each subject is.
+
+    Where a channel is there in the space of the NCCT and in another, the former is taken.
+    """
+    hits = [
+        (path, (found["subject"], found["word"].lower()), root / (found["batch"] or ""))
+        for pattern in (_NCCT, _OTHERS, _LABELS)
+        for path, found in match_files(root, pattern)
+    ]
+    in_space = {key for path, key, _ in hits if "space-ncct" in path.name.lower()}
+    channels = (hit[:2] for hit in hits if hit[1] not in in_space or "space-ncct" in hit[0].name.lower())
+    return FilesByKey((key, path) for path, key in channels), {key[0]: home for _, key, home in hits}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.dataset_conversion import (
+    DROPPED,
     RELABELLED,
     RESIZED,
     Case,
@@ -123,6 +124,14 @@ class Meristem(FileInstances):
             left_out=_STRETCHED if is_suspect and self.suspect == "leave-out" else "",
         )
 
+    def known_files(self) -> Mapping[str, str]:
+        """Return what else the deposit holds."""
+        return {
+            r"(.*/)?plant\d+/processed_tiffs/[^/]*clv3[^/]*\.tiff?": "the nuclear channel (clv3)",
+            r"(.*/)?plant\d+/nuclear_segmentation_tiffs/[^/]+": "segmentations of nuclei",
+            r"(.*/)?plant\d+/tracking_data/.+": "tracking",
+        }
+
     def headers(self, case: Case, dimension: int | None) -> tuple[Header, Header | None]:
         """Read them, with the spacing of the text file."""
         for files in (case.images, case.labels):
@@ -162,6 +171,10 @@ class Meristem(FileInstances):
         if self.drop_slices:
             notes.append(Note(RESIZED, f"{file}: the last {self.drop_slices} of {len(ids)} slices cut off"))
         cut = ids[: len(ids) - self.drop_slices]
+        cells = [np.setdiff1d(np.unique(part), (0, self.background)) for part in (ids, cut)]
+        if lost := len(cells[0]) - len(cells[1]):
+            text = f"{file}: {lost} of {len(cells[0])} cells lie in the slices cut off only"
+            notes.append(Note(DROPPED, text))
         return np.where(cut == self.background, ids.dtype.type(0), cut), tuple(notes)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from nnunet_ext.dataset_conversion import (
     DROPPED,
     Case,
     Facts,
+    FilesByKey,
     Grid,
     Header,
     Ids,
@@ -22,6 +22,7 @@ from nnunet_ext.dataset_conversion import (
     aperio_pixel_size,
     check_inside,
     draw_polygons,
+    edge_notes,
     find_folder,
     match_files,
     option,
@@ -101,18 +102,21 @@ class MoNuSeg(SeededInstances, PictureInstances):
 
     def find_cases(self, root: Path) -> list[Case]:
         """Pair tiles and outlines, side by side or in folders of their own, and keep the official test."""
-        cases = [self._case(root, folder, name, files) for (folder, name), files in _tiles(root).items()]
+        files = _tiles(root)
+        tiles = dict.fromkeys(key[:2] for key in sorted(files))
+        cases = [self._case(root, folder, name, files) for folder, name in tiles]
         train = [case for case in cases if case.part == "train" and not case.left_out]
         return self.assign_parts(train) + [case for case in cases if case.part == "test" or case.left_out]
 
-    def _case(self, root: Path, folder: Path, name: str, files: Mapping[str, Path]) -> Case:
+    def _case(self, root: Path, folder: Path, name: str, files: FilesByKey[tuple[Path, str, str]]) -> Case:
         part: Part = "test" if "test" in folder.relative_to(root).as_posix().lower() else "train"
-        image = files.get("tif", _expected(folder, "Tissue Images", f"{name}.tif"))
-        outlines = files.get("xml", _expected(folder, "Annotations", f"{name}.xml"))
+        image = files.get((folder, name, "tif"), _expected(folder, "Tissue Images", f"{name}.tif"))
+        outlines = files.get((folder, name, "xml"), _expected(folder, "Annotations", f"{name}.xml"))
+        wrong = files.wrong((folder, name, "tif"), (folder, name, "xml"))
         patient = name[:_PATIENT]
         later = self.release == "30" and part == "train" and patient in _LATER
         reason = "not among the 30 tiles of the first release (--release 30)" if later else ""
-        return Case(name, part, (image,), (outlines,), group=patient, left_out=reason)
+        return Case(name, part, (image,), (outlines,), patient, left_out=reason, wrong=wrong)
 
     def headers(self, case: Case, dimension: int | None) -> tuple[Header, Header | None]:
         """Return the tile's header with the pixel size of the XML, if it states one."""
@@ -125,7 +129,9 @@ class MoNuSeg(SeededInstances, PictureInstances):
         regions = read_aperio(file)
         check_inside(regions, (rows, columns), file)
         kept = [region for region in regions if self.negative == "keep" or not region.negative]
-        ids, notes = draw_polygons([r.points - self.first_pixel for r in kept], (rows, columns), file)
+        outlines = [region.points - self.first_pixel for region in kept]
+        ids, notes = draw_polygons(outlines, (rows, columns), file)
+        notes += edge_notes(outlines, (rows, columns), file)
         negative = sum(region.negative for region in regions)
         done = "kept as nuclei" if self.negative == "keep" else "dropped"
         kind = NEGATIVE if self.negative == "keep" else DROPPED
@@ -134,14 +140,14 @@ class MoNuSeg(SeededInstances, PictureInstances):
         )
 
 
-def _tiles(root: Path) -> dict[tuple[Path, str], dict[str, Path]]:
-    """Return the files of each tile by kind, "tif" or "xml"; tiles are known by folder and name."""
-    tiles: dict[tuple[Path, str], dict[str, Path]] = defaultdict(dict)
-    for path, found in match_files(root, _FILE):
+def _tiles(root: Path) -> FilesByKey[tuple[Path, str, str]]:
+    """Return the files of each tile by folder, name and kind, "tif" or "xml"."""
+    found = []
+    for path, match in match_files(root, _FILE):
         plain = path.parent.name.lower().replace(" ", "").replace("_", "")
         folder = path.parent.parent if plain in _SUBFOLDERS else path.parent
-        tiles[folder, found[1]]["xml" if path.suffix.lower() == ".xml" else "tif"] = path
-    return tiles
+        found.append(((folder, match[1], "xml" if path.suffix.lower() == ".xml" else "tif"), path))
+    return FilesByKey(found)
 
 
 def _expected(folder: Path, subfolder: str, name: str) -> Path:

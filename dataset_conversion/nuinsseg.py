@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from nnunet_ext.dataset_conversion import (
     Case,
     Facts,
     FileInstances,
+    FilesByKey,
     Ids,
     Note,
     Part,
@@ -35,6 +35,11 @@ from nnunet_ext.dataset_conversion import (
 
 IMAGES, LABELS = "tissue images", "label masks modify"
 VAGUE = "vague areas"
+_PATTERNS = {
+    IMAGES: rf"([^/]+)/{IMAGES}/([^/]+)\.png",
+    LABELS: rf"([^/]+)/{LABELS}/([^/]+)\.tiff?",
+    VAGUE: r"([^/]+)/[^/]*vague[^/]*/[^/]*mask[^/]*/([^/]+)\.(?:png|tiff?)",
+}
 
 
 @dataclass(frozen=True)
@@ -90,30 +95,34 @@ class NuInsSeg(SeededInstances, FileInstances):
 
     def find_cases(self, root: Path) -> list[Case]:
         """Pair images, labels and, if wanted, vague areas by organ and name."""
-        found: dict[tuple[str, str], dict[str, Path]] = defaultdict(dict)
-        for kind, pattern in (
-            (IMAGES, rf"([^/]+)/{IMAGES}/([^/]+)\.png"),
-            (LABELS, rf"([^/]+)/{LABELS}/([^/]+)\.tiff?"),
-        ):
-            for path, match in match_files(root, pattern):
-                found[match[1], match[2]][kind] = path
-        vague = {
-            (match[1], match[2]): path
-            for path, match in match_files(
-                root, r"([^/]+)/[^/]*vague[^/]*/[^/]*mask[^/]*/([^/]+)\.(?:png|tiff?)"
-            )
-        }
-        if self.vague == "ignore" and not vague:
+        files = FilesByKey(
+            ((kind, match[1], match[2]), path)
+            for kind, pattern in _PATTERNS.items()
+            if kind != VAGUE or self.vague == "ignore"
+            for path, match in match_files(root, pattern)
+        )
+        kinds = {kind for kind, *_ in files}
+        if self.vague == "ignore" and VAGUE not in kinds:
             raise UserError(
                 f"{root} holds no masks of vague areas, ORGAN/{VAGUE}/mask binary: leave out --vague."
             )
         cases = []
-        for (organ, name), files in sorted(found.items()):
-            image = files.get(IMAGES, root / organ / IMAGES / f"{name}.png")
-            label = files.get(LABELS, root / organ / LABELS / f"{name}.tif")
-            others = (vague[organ, name],) if self.vague == "ignore" and (organ, name) in vague else ()
-            cases.append(Case(_id(organ, name), "train", (image,), (label,), others=others))
+        for organ, name in sorted({key[1:] for key in files if key[0] != VAGUE}):
+            image = files.get((IMAGES, organ, name), root / organ / IMAGES / f"{name}.png")
+            label = files.get((LABELS, organ, name), root / organ / LABELS / f"{name}.tif")
+            vague = (VAGUE, organ, name)
+            others = (files.get(vague, root),) if vague in files else ()
+            wrong = files.wrong(*((kind, organ, name) for kind in _PATTERNS))
+            cases.append(Case(_id(organ, name), "train", (image,), (label,), others=others, wrong=wrong))
         return self.assign_parts(cases)
+
+    def known_files(self) -> Mapping[str, str]:
+        """Return the other masks and maps of the dataset."""
+        maps = r"label masks|mask binary[^/]*|distance maps|weighted_?maps?[^/]*|overlay[^/]*|stacked masks?"
+        known = {rf"[^/]+/({maps}|Imagj_zips)/.+": "other masks and maps of the dataset"}
+        if self.vague == "keep":
+            return {**known, r"[^/]+/[^/]*vague[^/]*/.+": "vague areas (--vague ignore)"}
+        return {**known, r"[^/]+/[^/]*vague[^/]*/Imagj_zips/.+": "other masks and maps of the dataset"}
 
     def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
         """See `InstanceConverter.survey`; images without a mask of vague areas are noted."""

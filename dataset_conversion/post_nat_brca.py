@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from nnunet_ext.dataset_conversion import (
     check_inside,
     draw_discs,
     draw_polygons,
+    edge_notes,
     find_folder,
     has_area,
     match_files,
@@ -36,6 +36,8 @@ from nnunet_ext.dataset_conversion import (
     outline_of,
     read_header,
     read_sedeen,
+    read_table,
+    without_pixels,
 )
 
 DISCS = "discs in place of nuclei"
@@ -117,20 +119,31 @@ class PostNatBrca(FileInstances):
         found = crop_files(root)
         masks = crop_files(self.masks.resolve()) if self.masks else found
         wanted = "mask" if self.truth == "masks" else "xml"
-        names = sorted(name for name, files in found.items() if "image" in files or wanted in files)
+        # masks without a crop, of which there are many, are left out
+        needed = {"image"} if self.truth == "masks" else {"image", "xml"}
+        names = sorted(name for name, files in found.items() if needed & files.keys())
         groups = read_patients(self.patients, names) if self.patients else presumed_slides(names)
         cases = []
         for name in names:
             home = next(iter(found[name].values())).parent
             image = found[name].get("image", home / f"{name}_crop.tif")
-            if wanted == "xml":
-                label = found[name].get("xml", home / f"{name}_key.xml")
-            elif "image" in found[name]:
-                label = masks.get(name, {}).get("mask", (self.masks or home) / f"{name}_mask.tif")
-            else:
-                continue  # a mask without a crop, of which there are many
+            label = (
+                found[name].get("xml", home / f"{name}_key.xml")
+                if wanted == "xml"
+                else masks.get(name, {}).get("mask", (self.masks or home) / f"{name}_mask.tif")
+            )
             cases.append(Case(case_id(name), "train", (image,), (label,), group=groups.get(name)))
-        return cases
+        return cases + [
+            Case(case_id(name), "train", tuple(files.values()), left_out="a mask without its crop")
+            for name, files in sorted(masks.items())
+            if "mask" in files and name not in names
+        ]
+
+    def known_files(self) -> Mapping[str, str]:
+        """Return the kind of annotation that is not asked for."""
+        if self.truth == "masks":
+            return {r"(.*/)?[^/]+\.xml": "annotations in XML (--truth)"}
+        return {r"(.*/)?[^/]+_mask\.(tiff?|png)": "masks (--truth masks)"}
 
     def headers(self, case: Case, dimension: int | None) -> tuple[Header, Header | None]:
         """Read that of the crop, and that of a mask."""
@@ -156,7 +169,9 @@ class PostNatBrca(FileInstances):
             points = np.concatenate([np.zeros((0, 2)), *(d.points for d in used)])
             ids, more = _discs(points, (rows, columns), self.disc_radius, file)
         else:
-            ids, more = draw_polygons([outline_of(d) for d in used], (rows, columns), file)
+            outlines = [outline_of(drawing) for drawing in used]
+            ids, more = draw_polygons(outlines, (rows, columns), file)
+            more += edge_notes(outlines, (rows, columns), file)
         return ids, (*notes, *more)
 
 
@@ -192,13 +207,7 @@ def presumed_slides(names: Iterable[str]) -> dict[str, str]:
 
 def read_patients(file: Path, names: Iterable[str]) -> dict[str, str]:
     """Read the table of patients, which must have every image."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as table:
-            patients = {row["image"]: row["patient"] for row in csv.DictReader(table)}
-    except (OSError, KeyError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{file}: cannot be read as a csv file with the columns image, patient: {error}"
-        ) from error
+    patients = read_table(file, "image", "patient")
     if missing := [name for name in names if not patients.get(name)]:
         raise UserError(f"{file}: has no patient for {', '.join(missing[:5])}, {len(missing)} images in all.")
     return patients
@@ -219,7 +228,11 @@ def _discs(
     notes = [Note(DISCS, f"{file}: {len(single)} discs of radius {radius:g}, no segmentation")]
     if len(single) < len(points):
         notes.append(Note(DROPPED, f"{file}: {len(points) - len(single)} points that are there twice"))
-    return draw_discs(single, shape, radius), tuple(notes)
+    ids = draw_discs(single, shape, radius)
+    if lost := without_pixels(ids, len(single)):
+        text = f"{file}: {lost} of {len(single)} discs, outside the image or all nearer to other points"
+        notes.append(Note(DROPPED, text))
+    return ids, tuple(notes)
 
 
 def _counts(words: Iterable[str]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nnunet_ext.dataset_conversion import (
@@ -12,17 +12,25 @@ from nnunet_ext.dataset_conversion import (
     Converter,
     DatasetDescription,
     Facts,
+    FilesByKey,
     Hints,
+    Note,
+    Progress,
     Sample,
+    Survey,
     UnusableCase,
     UserError,
     list_files,
     option,
     read_image,
+    read_table,
+    silent,
+    some_of,
     threshold_mask,
 )
 
 LABEL_SETS = ("accurate", "noisy", "pseudo")
+_DOMAINS = "dataset_types.txt"
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class TopoMortar(Converter):
 
     def find_cases(self, root: Path) -> list[Case]:
         """Pair images and masks by name; see `Converter.find_cases`."""
-        groups = _groups(root / "dataset_types.txt")
+        groups = _groups(root)
         cases = []
         for part in PARTS:
             images = root / part / "images"
@@ -73,11 +81,36 @@ class TopoMortar(Converter):
                     f"{masks} is missing; label sets there: {', '.join(there) or 'none'} (--labels)."
                 )
             # the union, so that a mask without image is reported like an image without mask
-            files = [*list_files(images, r"\d+\.png"), *list_files(masks, r"\d+\.png")]
-            for file in sorted({path.name for path in files}):
-                case_id = Path(file).stem
-                cases.append(Case(case_id, part, (images / file,), (masks / file,), groups.get(case_id)))
+            files = FilesByKey(
+                ((folder, path.stem), path)
+                for folder in (images, masks)
+                for path in list_files(folder, r"\d+\.png")
+            )
+            for name in sorted({name for _, name in files}):
+                image = files.get((images, name), images / f"{name}.png")
+                mask = files.get((masks, name), masks / f"{name}.png")
+                wrong = files.wrong((images, name), (masks, name))
+                cases.append(Case(name, part, (image,), (mask,), groups.get(name), wrong=wrong))
         return cases
+
+    def known_files(self) -> Mapping[str, str]:
+        """Return the label sets that are not asked for."""
+        others = "|".join(name for name in LABEL_SETS if name != self.labels)
+        return {rf"(train|val)/({others})/\d+\.png": "of other label sets (--labels)"}
+
+    def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
+        """See `Converter.survey`; test images without a domain, and the reverse, are noted."""
+        survey = super().survey(cases, progress)
+        domains, there = _groups(cases[0].images[0].parents[2]), {case.id for case in cases}
+        without = [case.id for case in cases if case.part == "test" and not case.group]
+        missing = [name for name in domains if name not in there]
+        texts = {"test images that it does not name": without, "named there, but no case": missing}
+        notes = tuple(
+            Note("test domains", f"{_DOMAINS}: {words}: {some_of(names)}")
+            for words, names in texts.items()
+            if names and domains
+        )
+        return replace(survey, notes=notes)
 
     def read_case(self, case: Case, description: DatasetDescription) -> Sample:
         """Threshold the mask; the image is copied as it is."""
@@ -89,9 +122,6 @@ class TopoMortar(Converter):
         return Sample(images=case.images, label=label, notes=notes)
 
 
-def _groups(path: Path) -> dict[str, str]:
+def _groups(root: Path) -> dict[str, str]:
     """Read ``ID,group`` lines; none if the file is missing."""
-    if not path.is_file():
-        return {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return {row["ID"]: row["group"] for row in csv.DictReader(file)}
+    return read_table(root / _DOMAINS, "ID", "group") if (root / _DOMAINS).is_file() else {}

@@ -27,6 +27,7 @@ from nnunet_ext.dataset_conversion.base.case import (
 )
 from nnunet_ext.dataset_conversion.base.converter import Converter, Survey, option
 from nnunet_ext.dataset_conversion.base.description import IGNORE, DatasetDescription, Facts
+from nnunet_ext.dataset_conversion.base.filing import FilesByKey
 from nnunet_ext.dataset_conversion.base.find_files import (
     case_id,
     check_folder,
@@ -46,7 +47,12 @@ from nnunet_ext.dataset_conversion.base.histology import (
     SeededInstances,
 )
 from nnunet_ext.dataset_conversion.base.instance_headers import CaseHeaders, examples
-from nnunet_ext.dataset_conversion.base.instance_ids import Ids, allows_other_values, as_ids
+from nnunet_ext.dataset_conversion.base.instance_ids import (
+    Ids,
+    allows_other_values,
+    as_ids,
+    without_pixels,
+)
 from nnunet_ext.dataset_conversion.base.instances import FileInstances, Hdf5Instances, InstanceConverter
 from nnunet_ext.dataset_conversion.base.label_maps import as_labels, relabel, size_text, threshold_mask
 from nnunet_ext.dataset_conversion.base.looks import Look, look_at
@@ -76,6 +82,7 @@ from nnunet_ext.dataset_conversion.base.polygons import (
     check_inside,
     draw_discs,
     draw_polygons,
+    edge_notes,
     has_area,
     outline_of,
     read_aperio,
@@ -84,6 +91,7 @@ from nnunet_ext.dataset_conversion.base.polygons import (
 )
 from nnunet_ext.dataset_conversion.base.seeded_split import PAPER_OR_FOLDS, SeededSplit
 from nnunet_ext.dataset_conversion.base.splits import folds, split_cases, split_from_file
+from nnunet_ext.dataset_conversion.base.tables import read_table, some_of
 from nnunet_ext.dataset_conversion.base.volumes import (
     Volume,
     VolumeConverter,
@@ -122,6 +130,7 @@ __all__ = [
     "Drawing",
     "Facts",
     "FileInstances",
+    "FilesByKey",
     "Grid",
     "Hdf5Instances",
     "Header",
@@ -163,6 +172,7 @@ __all__ = [
     "contrast",
     "draw_discs",
     "draw_polygons",
+    "edge_notes",
     "entries",
     "examples",
     "fill",
@@ -192,6 +202,7 @@ __all__ = [
     "read_resampled",
     "read_rgb",
     "read_sedeen",
+    "read_table",
     "read_volume",
     "read_xml",
     "relabel",
@@ -201,9 +212,11 @@ __all__ = [
     "shrink",
     "silent",
     "size_text",
+    "some_of",
     "split_cases",
     "split_from_file",
     "subfolders",
     "threshold_mask",
     "without_labels",
+    "without_pixels",
 ]

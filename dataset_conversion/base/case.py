@@ -66,6 +66,8 @@ class Case:
         Further source files, such as one that holds the voxel spacing.
     left_out : str
         Why this case is not converted ("image and mask do not belong together"); it is listed in the report.
+    wrong : tuple of str
+        What is wrong with it, as far as the names of its files tell; each line begins with a file.
     """
 
     id: str
@@ -75,6 +77,7 @@ class Case:
     group: str | None = None
     others: tuple[Path, ...] = ()
     left_out: str = ""
+    wrong: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[\w.+-]+", self.id):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -69,11 +69,14 @@ class Survey:
         What they have in common.
     notes : tuple of Note
         What is worth knowing about the dataset as a whole.
+    left_out : tuple of Case
+        Cases that are not converted on purpose, as their files show; `Case.left_out` says why.
     """
 
     cases: tuple[Case, ...]
     description: DatasetDescription
     notes: tuple[Note, ...] = ()
+    left_out: tuple[Case, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,19 @@ class Converter(ABC):
         Name also files that should exist but do not (an image's mask): missing files are reported
         by the caller, all of them at once.
         """
+
+    def known_files(self) -> Mapping[str, str]:
+        """Return which files of the dataset no case uses, and why not.
+
+        Other files below the root that no case uses are named in the report; these are only counted.
+
+        Returns
+        -------
+        mapping
+            Regular expression for a path below the root, with forward slashes and in any letter case, to the
+            reason; the first one that fits counts. With an empty reason nothing is said at all.
+        """
+        return {}
 
     def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
         """Return the cases to convert and what they share; here all of them, and what `describe` says.

@@ -5,16 +5,17 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.dataset_conversion.base.case import Case, Note
+from nnunet_ext.dataset_conversion.base.case import DROPPED, Case, Note
 from nnunet_ext.dataset_conversion.base.converter import option
 from nnunet_ext.dataset_conversion.base.description import DatasetDescription
 from nnunet_ext.dataset_conversion.base.instance_headers import CaseHeaders
-from nnunet_ext.dataset_conversion.base.instance_ids import Ids
+from nnunet_ext.dataset_conversion.base.instance_ids import Ids, without_pixels
 from nnunet_ext.dataset_conversion.base.instances import InstanceConverter
 from nnunet_ext.dataset_conversion.base.seeded_split import SeededSplit
 from nnunet_ext.images.files import read_header, read_image
@@ -82,4 +83,14 @@ class KindsOfNuclei(InstanceConverter):
         """Return the kinds, if they are the target."""
         if self.target == NUCLEI:
             return super().make_label(case, instances, grid, description)
-        return self.read_kinds(case)
+        kinds, notes = self.read_kinds(case)
+        return kinds, (*notes, *_without_a_kind(instances, kinds, case.labels[0]))
+
+
+def _without_a_kind(instances: Ids, kinds: NDArray[np.uint8], file: Path) -> tuple[Note, ...]:
+    """Return a note on nuclei, numbered 1 to n, that are background where the kinds are the classes."""
+    if instances.shape != kinds.shape:
+        return ()  # refused later
+    number = int(instances.max(initial=0))
+    lost = without_pixels(np.where(kinds > 0, instances, 0), number)
+    return (Note(DROPPED, f"{file}: {lost} of {number} nuclei have no kind"),) if lost else ()

@@ -90,6 +90,17 @@ def pieces(ids: Ids) -> Ids:
     return label_components(ids)[0]
 
 
+def without_pixels(ids: Ids, number: int) -> int:
+    """Return how many of the instances 1 to `number` have no pixel.
+
+    Examples
+    --------
+    >>> without_pixels(np.array([[0, 3, 3, 1]], np.uint8), 4)
+    2
+    """
+    return number - int(np.count_nonzero(np.unique(ids)))
+
+
 def instance_notes(instances: Ids, file: Path) -> tuple[Note, ...]:
     """Return a note if some of the instances, numbered 1 to n, are in several pieces."""
     numbered = pieces(instances)

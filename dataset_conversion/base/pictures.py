@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nnunet_ext.dataset_conversion.base.case import DROPPED, RESIZED, Case, Note, Part, Sample
 from nnunet_ext.dataset_conversion.base.description import DatasetDescription
+from nnunet_ext.dataset_conversion.base.instance_ids import pieces, without_pixels
 from nnunet_ext.dataset_conversion.base.label_maps import threshold_mask
 from nnunet_ext.dataset_conversion.base.seeded_split import SeededSplit
 from nnunet_ext.errors import UnusableCase
@@ -113,18 +114,21 @@ def shrink(
     Returns
     -------
     tuple of (ndarray, ndarray, tuple of Note)
-        Both, and a note if they were scaled. A pixel is labelled where the label covers half of it.
+        Both, and notes if they were scaled and if labelled pieces were lost. A pixel is labelled where the
+        label covers half of it.
     """
     if label.shape != image.shape[:2] or not 0 < short_side < min(label.shape):
         return image, label, ()
     height, width = (max(1, round(side * short_side / min(label.shape))) for side in label.shape)
     size = f"{label.shape[0]}x{label.shape[1]} to {height}x{width}"
     small = _scaled(label * np.uint8(255), (width, height)) > 127
-    return (
-        _scaled(image, (width, height)),
-        small.astype(np.uint8),
-        (Note(RESIZED, f"{file}: {size}"),),
-    )
+    notes = [Note(RESIZED, f"{file}: {size}")]
+    numbered = pieces(label)
+    number = int(numbered.max(initial=0))
+    rows, columns = (np.arange(a) * b // a for a, b in zip(label.shape, small.shape, strict=True))
+    if lost := without_pixels(np.where(small[np.ix_(rows, columns)], numbered, 0), number):
+        notes.append(Note(DROPPED, f"{file}: {lost} of {number} labelled pieces, too thin for this size"))
+    return _scaled(image, (width, height)), small.astype(np.uint8), tuple(notes)
 
 
 def rgb_description(foreground: str, counts: Mapping[Part, int]) -> DatasetDescription:

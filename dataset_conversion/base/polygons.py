@@ -20,6 +20,8 @@ from nnunet_ext.errors import UnusableCase
 from nnunet_ext.images.instance_files import instance_dtype
 
 OVERLAP = "overlapping objects"
+CUT = "objects cut at the edge of the image"
+_EDGE = 1.0  # pixels beyond the edge of the image, from which on an outline is cut there
 _OUTSIDE = 0.05  # of the image's size, by which a drawing may leave it
 _ELLIPSE_VERTICES = 64
 
@@ -127,7 +129,9 @@ def outline_of(drawing: Drawing) -> NDArray[np.float64]:
 
 
 def draw_polygons(
-    polygons: Sequence[NDArray[np.floating[Any]]], shape: tuple[int, int], file: Path
+    polygons: Sequence[NDArray[np.floating[Any]]],
+    shape: tuple[int, int],
+    file: Path,
 ) -> tuple[Ids, tuple[Note, ...]]:
     """Draw polygons as instances; a pixel of several belongs to the first.
 
@@ -169,6 +173,15 @@ def draw_polygons(
     return ids, tuple(notes)
 
 
+def edge_notes(
+    polygons: Sequence[NDArray[np.floating[Any]]], shape: tuple[int, int], file: Path
+) -> tuple[Note, ...]:
+    """Return a note if polygons, as in `draw_polygons`, are cut at the edge of the image, not by a hair."""
+    last = np.array(shape[::-1]) - 0.5 + _EDGE
+    cut = sum(bool(((points < -0.5 - _EDGE) | (points > last)).any()) for points in polygons)
+    return (Note(CUT, f"{file}: {cut} of {len(polygons)}"),) if cut else ()
+
+
 def draw_discs(points: NDArray[np.float64], shape: tuple[int, int], radius: float) -> Ids:
     """Draw a disc around each point as instances 1 to n; a pixel within several belongs to the nearest.
 
@@ -180,6 +193,12 @@ def draw_discs(points: NDArray[np.float64], shape: tuple[int, int], radius: floa
         (y, x) of the image.
     radius : float
         In pixels; a pixel whose centre is this far away is in the disc.
+
+    Returns
+    -------
+    ndarray
+        Ids. A disc that lies outside, or of which every pixel is nearer to another point, has no pixel: see
+        `without_pixels`.
     """
     from scipy.spatial import KDTree
 

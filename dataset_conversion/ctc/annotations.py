@@ -37,7 +37,8 @@ _LISTED = 5  # markers in a note
 def truth_files(root: Path, sequence: str, truth: str) -> dict[str, tuple[Path, ...]]:
     """Return the segmentation files of each annotated frame, by the frame's digits.
 
-    With "both", silver truth is for frames that have no gold truth.
+    With "both", silver truth is for frames that have no gold truth. Files that lie there and have other names
+    are left to the report.
     """
     found: dict[str, tuple[Path, ...]] = {}
     for kind in ("silver", "gold") if truth == "both" else (truth,):
@@ -76,6 +77,8 @@ def read_cells(case: Case) -> tuple[Ids, tuple[Note, ...]]:
     """
     if len(case.labels) == 1 and slice_of(case.labels[0]) is None:
         return _read_ids(case.labels[0]), ()
+    if again := [f for f in case.labels if sum(slice_of(f) == slice_of(other) for other in case.labels) > 1]:
+        raise UnusableCase(f"{', '.join(map(str, again))}: one file is expected. Keep one of them")
     shape, largest = read_header(case.images[0]).shape, np.uint32(0)
     ids = np.zeros(shape, np.uint32)
     for file in case.labels:
@@ -168,14 +171,22 @@ class Background:
 
 
 def _read_ids(file: Path) -> Ids:
-    return as_ids(read_image(file, Hints(label=True)).pixels[0], file)
+    return as_ids(_one_channel(file, Hints(label=True)), file)
+
+
+def _one_channel(file: Path, hints: Hints) -> NDArray[Any]:
+    channels = read_image(file, hints).pixels
+    if len(channels) != 1:
+        raise UnusableCase(f"{file}: labels of one channel are expected, found {len(channels)}")
+    labels: NDArray[Any] = channels[0]
+    return labels
 
 
 def _markers(case: Case, shape: tuple[int, ...]) -> NDArray[Any] | None:
     if not case.others:
         return None
     (file,) = case.others
-    markers = read_image(file, Hints(dimension=len(shape), label=True)).pixels[0]
+    markers = _one_channel(file, Hints(dimension=len(shape), label=True))
     if markers.shape != shape:
         raise UnusableCase(f"{file}: is {size_text(markers.shape)}, its frame {size_text(shape)}")
     return markers

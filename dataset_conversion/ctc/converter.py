@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from nnunet_ext.dataset_conversion import (
     Case,
     DatasetDescription,
     Facts,
+    FilesByKey,
     Grid,
     Header,
     Hints,
@@ -28,12 +29,14 @@ from nnunet_ext.dataset_conversion import (
     UnusableCase,
     UserError,
     find_folder,
+    list_files,
     match_files,
     option,
     read_header,
     read_image,
     silent,
     size_text,
+    some_of,
     subfolders,
 )
 from nnunet_ext.dataset_conversion.ctc.annotations import (
@@ -114,11 +117,18 @@ class Ctc(InstanceConverter):
         about(root, self.dataset)
         cases = []
         for sequence in _sequences(root):
+            images, tracks = root / sequence, root / f"{sequence}_GT/TRA"
+            found = FilesByKey(
+                ((folder, re.sub(r"\D", "", path.stem)), path)
+                for folder, name in ((images, "t"), (tracks, "man_track"))
+                for path in list_files(folder, rf"{name}\d{{3,4}}\.tiff?")
+            )
             for frame, files in truth_files(root, sequence, self.truth).items():
-                markers = root / f"{sequence}_GT/TRA/man_track{frame}.tif"
-                others = (markers,) if markers.is_file() else ()
-                image = root / sequence / f"t{frame}.tif"
-                cases.append(Case(f"{sequence}_t{frame}", "train", (image,), files, sequence, others))
+                image, markers = (images, frame), (tracks, frame)
+                others = (found.get(markers, tracks),) if markers in found else ()
+                file, wrong = found.get(image, images / f"t{frame}.tif"), found.wrong(image, markers)
+                name = f"{sequence}_t{frame}"
+                cases.append(Case(name, "train", (file,), files, sequence, others, wrong=wrong))
         if not cases:
             there = ", ".join(sorted(str(path.parent.relative_to(root)) for path in root.glob("*_[GS]T/SEG")))
             raise UserError(
@@ -126,9 +136,26 @@ class Ctc(InstanceConverter):
             )
         return [*cases, *self._test_cases()]
 
+    def known_files(self) -> Mapping[str, str]:
+        """Return the frames without truth, their markers, and the truth that is not asked for."""
+        known = {
+            r"\d\d/t\d{3,4}\.tiff?": "frames without truth",
+            r"\d\d_GT/TRA/man_track\d{3,4}\.tiff?": "markers of frames without truth",
+        }
+        if self.truth != "both":
+            other, folder = ("silver", "ST") if self.truth == "gold" else ("gold", "GT")
+            known[rf"\d\d_{folder}/SEG/man_seg[\d_]+\.tiff?"] = f"{other} truth (--truth)"
+        else:
+            known[r"\d\d_ST/SEG/man_seg[\d_]+\.tiff?"] = "silver truth of frames that have gold truth"
+        return known
+
     def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
-        """See `InstanceConverter.survey`; say where nothing but cells is known."""
+        """See `InstanceConverter.survey`; say which truth is not used, and where only cells are known."""
         survey = super().survey(cases, progress)
+        test = {case.images[0].parents[1] for case in cases if case.part == "test"}
+        if truth := [str(path) for folder in test for path in sorted(folder.glob("[0-9][0-9]_[GS]T"))]:
+            text = f"{some_of(truth)}: test cases are converted without labels"
+            survey = replace(survey, notes=(*survey.notes, Note("truth of the test sequences", text)))
         if self._about(cases[0]).kind != "lineages":
             return survey
         text = (
@@ -224,4 +251,6 @@ def _sequences(root: Path) -> list[str]:
 
 
 def _frames(root: Path) -> list[tuple[str, Path]]:
-    return [(f"{found[1]}_{found[2]}", path) for path, found in match_files(root, r"(\d\d)/(t\d{3,4})\.tif")]
+    return [
+        (f"{found[1]}_{found[2]}", path) for path, found in match_files(root, r"(\d\d)/(t\d{3,4})\.tiff?")
+    ]

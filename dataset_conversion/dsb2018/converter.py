@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,10 @@ from nnunet_ext.dataset_conversion import (
     option,
     read_header,
     read_image,
+    read_mask,
     silent,
     size_text,
+    some_of,
     subfolders,
     threshold_mask,
 )
@@ -103,7 +106,7 @@ class Dsb2018(InstanceConverter):
         """Return the folder of the image folders, ``stage1_train`` itself or what it was unpacked into."""
         return find_folder(
             source,
-            lambda folder: any(map(_is_case, subfolders(folder))),
+            lambda folder: any(_holds(sub, all) for sub in subfolders(folder)),
             "holds folders with images/ and masks/",
             self.name,
         )
@@ -114,11 +117,11 @@ class Dsb2018(InstanceConverter):
             Case(
                 folder.name,
                 "train",
-                (folder / "images" / f"{folder.name}.png",),
+                (_image_of(folder),),
                 tuple(list_files(folder / "masks", r".+\.png")),
             )
             for folder in subfolders(root)
-            if _is_case(folder)
+            if _holds(folder, any)
         ]
         if self.cells is not None:
             cell_bodies.check_names(self.cells, {case.id for case in cases})
@@ -131,6 +134,11 @@ class Dsb2018(InstanceConverter):
         found = ", ".join(f"{counts[modality]} {modality}" for modality in MODALITIES)
         wanted = MODALITIES if self.modality == "all" else (self.modality,)
         chosen = [case for case in cases if modalities[case.id] in wanted]
+        others = [
+            replace(case, left_out=f"{modalities[case.id]} (--modality {self.modality})")
+            for case in cases
+            if modalities[case.id] not in wanted
+        ]
         if not chosen:
             raise UserError(f"There is no {self.modality} image among these: {found}.")
         if self.cells is not None:
@@ -144,7 +152,7 @@ class Dsb2018(InstanceConverter):
         official: dict[Part, int] = {"train": sum(_OFFICIAL[modality] for modality in wanted)}
         description = replace(description, official_counts=official)
         notes = (Note("modalities", f"{found}; converted: {self.modality}"), *survey.notes)
-        return Survey(survey.cases, description, notes)
+        return Survey(survey.cases, description, notes, tuple(others))
 
     def headers(self, case: Case, dimension: int | None) -> tuple[Header, Header | None]:
         """Return the header of the image as if it were grey: `survey` decides on the channels."""
@@ -193,8 +201,15 @@ def modality_of(pixels: NDArray[Any]) -> str:
     return "brightfield" if np.median(pixels[0]) > _BRIGHT else "fluorescence"
 
 
-def _is_case(folder: Path) -> bool:
-    return (folder / "images").is_dir() and (folder / "masks").is_dir()
+def _holds(folder: Path, which: Callable[[Iterable[bool]], bool]) -> bool:
+    """Tell whether a folder holds images and masks, all or any of them."""
+    return which((folder / name).is_dir() for name in ("images", "masks"))
+
+
+def _image_of(folder: Path) -> Path:
+    """Return the image of a case, whatever the letter case of its ending."""
+    found = list_files(folder / "images", rf"{re.escape(folder.name)}\.png")
+    return found[0] if found else folder / "images" / f"{folder.name}.png"
 
 
 def _modalities(cases: Sequence[Case], progress: Progress) -> dict[str, str]:
@@ -216,19 +231,20 @@ def _numbered(case: Case) -> tuple[Ids, tuple[Note, ...]]:
     """Number the masks; a pixel in several masks belongs to the first."""
     ids = np.zeros(read_header(case.images[0]).shape, np.uint16)
     notes: list[Note] = []
-    overlap = hidden = 0
+    overlap, hidden = 0, list[str]()
     for number, file in enumerate(case.labels, 1):
-        mask = read_image(file).pixels[0]
+        mask, channels = read_mask(file)
         if mask.shape != ids.shape:
             raise UnusableCase(f"{file}: is {size_text(mask.shape)}, its image {size_text(ids.shape)}")
         label, thresholded = threshold_mask(mask, file)
         free = (label > 0) & (ids == 0)
         overlap += np.count_nonzero(label) - np.count_nonzero(free)
-        hidden += not free.any()
+        if not free.any():
+            hidden.append(file.name)
         ids[free] = number
-        notes += thresholded
+        notes += [*channels, *thresholded]
     if overlap:
         notes.append(Note(OVERLAP, f"{case.images[0]}: {overlap} pixels, given to the first mask by name"))
     if hidden:
-        notes.append(Note(HIDDEN, f"{case.images[0]}: {hidden} masks"))
+        notes.append(Note(HIDDEN, f"{case.images[0]}: {some_of(hidden)}: {len(hidden)} masks"))
     return ids, tuple(notes)

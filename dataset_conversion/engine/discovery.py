@@ -123,7 +123,7 @@ def discover(converter: Converter, root: Path, overwrite: bool, skip: bool, prog
                 raise DiscoveryError(problems, f"{describe_problems(problems, root)}\n{nothing}") from error
         else:
             not_surveyed = [case for case in cases if case.id in problems]
-            left_out = tuple(case for case in found if case.left_out)
+            left_out = (*(case for case in found if case.left_out), *survey.left_out)
             return Discovery(root, survey, problems, not_surveyed, left_out)
     raise DiscoveryError(problems, f"{describe_problems(problems, root)}\n{nothing}")
 
@@ -136,7 +136,7 @@ def describe_problems(problems: Mapping[str, Record], root: Path) -> str:
 
 
 def _check_files(cases: Sequence[Case]) -> dict[str, list[str]]:
-    """Return the problems that show without reading: ids given twice and missing files, by case id."""
+    """Return what is wrong, as far as it shows without reading: files and ids twice, missing files; by id."""
     by_id: dict[str, list[Case]] = {}
     for case in cases:
         by_id.setdefault(case.id, []).append(case)
@@ -145,12 +145,20 @@ def _check_files(cases: Sequence[Case]) -> dict[str, list[str]]:
         lines = [line for case in same for path in case.files if (line := file_problem(path))]
         if len(os.fsencode(case_id)) > _LONGEST_ID:
             lines.append(f"{same[0].images[0]}: this name is too long for a case. Give it a shorter one")
+        lines += dict.fromkeys(line for case in same for line in case.wrong)
         if len(same) > 1:
-            files = ", ".join(str(case.images[0]) for case in same)
+            files = ", ".join(map(str, _telling(same)))
             lines.append(f"{files}: {len(same)} cases with the same id '{case_id}'")
         if lines:
             problems[case_id] = lines
     return problems
+
+
+def _telling(cases: Sequence[Case]) -> list[Path]:
+    """Return the image of each case or, if that is the same, its label."""
+    images = [case.images[0] for case in cases]
+    labels = [case.labels[0] for case in cases if case.labels]
+    return labels if len(set(images)) < len(images) == len(labels) else images
 
 
 def file_problem(path: Path) -> str:

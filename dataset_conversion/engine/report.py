@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,12 +18,12 @@ from nnunet_ext.dataset_conversion.base.case import (
 )
 from nnunet_ext.dataset_conversion.base.converter import Converter
 from nnunet_ext.dataset_conversion.base.description import DatasetDescription
-from nnunet_ext.dataset_conversion.base.find_files import is_system_file
 from nnunet_ext.dataset_conversion.base.splits import NNUNET_FOLDS
+from nnunet_ext.dataset_conversion.base.tables import some_of
 from nnunet_ext.dataset_conversion.engine.discovery import Discovery
 from nnunet_ext.dataset_conversion.engine.formats import format_of
 from nnunet_ext.dataset_conversion.engine.output import Record, shorten_paths
-from nnunet_ext.images.files import ending_of
+from nnunet_ext.dataset_conversion.engine.unused import find_unused
 
 
 @dataclass(frozen=True)
@@ -82,10 +81,10 @@ def build_report(
     cases = {case.id: records[case.id] for case in discovery.done}
     case_notes = [note for record in cases.values() for note in record["notes"]]
     root, survey = discovery.root, discovery.survey
-    unused = _unused_files((*discovery.cases, *discovery.left_out), root)
+    unused = find_unused((*discovery.cases, *discovery.left_out), root, converter.known_files())
     known = (*doubts, *survey.notes, *discovery.notes)
     notes = [replace(note, text=shorten_paths(note.text, root)) for note in known]
-    notes += _dataset_notes(discovery.done, survey.description, splits, unused)
+    notes += [*_dataset_notes(discovery.done, survey.description, splits), *unused.notes()]
     return {
         "complete": True,
         "identity": identity,
@@ -104,7 +103,8 @@ def build_report(
         "notes": [vars(note) for note in notes] + case_notes,
         "not_converted": discovery.problems,
         "left_out": {shorten_paths(str(case.images[0]), root): case.left_out for case in discovery.left_out},
-        "unused_files": unused,
+        "unused_files": unused.files,
+        "unused_on_purpose": unused.on_purpose,
         "cases": cases,
     }
 
@@ -144,51 +144,19 @@ def _dataset_notes(
     cases: Sequence[Case],
     description: DatasetDescription,
     splits: Sequence[Split] | None,
-    unused: Sequence[str],
 ) -> list[Note]:
-    """Return notes on the whole: parts that are not complete, files that no case uses, unusual folds."""
+    """Return notes on the whole: parts that are not complete or not labelled, unusual folds."""
     notes = []
     counts = Counter(case.part for case in cases)
     for part, official in description.official_counts.items():
         if counts[part] != official:
             text = f"{part}: {counts[part]} cases found, {official} in the complete dataset"
             notes.append(Note("partial dataset", text))
-    if unused:
-        more = f" and {len(unused) - 5} more" if len(unused) > 5 else ""
-        notes.append(Note("files of no case", ", ".join(unused[:5]) + more))
+    bare = [case.id for case in cases if case.part == "test" and not case.labels]
+    if 0 < len(bare) < counts["test"]:
+        text = f"{len(bare)} of {counts['test']}: {some_of(bare)}"
+        notes.append(Note("test cases without labels", text))
     return [*notes, *_few_cases(cases, splits)]
-
-
-def _unused_files(cases: Sequence[Case], root: Path) -> list[str]:
-    """Return what lies beside the files of the cases and is used by none, by path below `root`.
-
-    Folders end with a slash and the number of files in them; images that are hidden are named, too.
-    """
-    used = {path for case in cases for path in case.files}
-    in_use = {parent for path in used for parent in path.parents}
-    folders = {path.parent for path in used if path.parent.is_dir()}
-    unused = []
-    for path in (path for folder in folders for path in folder.iterdir()):
-        if path in used or path in in_use or (is_system_file(path) and not _is_hidden_image(path)):
-            continue
-        unused.append(os.path.relpath(path, root) + _about(path))
-    return sorted(unused)
-
-
-def _is_hidden_image(path: Path) -> bool:
-    """Tell whether an image is hidden by a dot; macOS makes a file ``._a.tif`` for many a file."""
-    return path.name.startswith(".") and not path.name.startswith("._") and bool(ending_of(path))
-
-
-def _about(path: Path) -> str:
-    """Return what has to be said of what is no file: how many files a folder has, a link to nothing."""
-    if path.is_symlink() and not path.exists():
-        return " (a link to nothing)"
-    if not path.is_dir():
-        return ""
-    shut: list[OSError] = []
-    number = sum(len(files) for _, _, files in os.walk(path, onerror=shut.append))
-    return f"/ ({number} file{'s' * (number != 1)}{', in part not readable' if shut else ''})"
 
 
 def _few_cases(cases: Sequence[Case], splits: Sequence[Split] | None) -> list[Note]:

@@ -116,7 +116,8 @@ def keep_labelled(
     for file, parts in progress(volumes.items(), len(volumes), "Reading labels"):
         try:
             label = read_image(file, Hints(dimension=3))
-            found = labelled_halves(np.isin(np.rint(label.pixels[0]), numbers), label.grid, share)
+            vessels = np.isin(np.rint(label.pixels[0]), numbers)
+            found = labelled_halves(vessels, label.grid, share)
             wrong = "" if any(found) else f"{file}: no artery and no vein"
         except UserError as error:
             wrong = str(error)
@@ -125,9 +126,7 @@ def keep_labelled(
             continue
         kept += [case for case in parts if found[half_of(case) or 0]]
         notes += [
-            Note("half without labels", f"{file}: {case.id} is left out")
-            for case in parts
-            if not found[half_of(case) or 0]
+            _half_note(case, vessels, label.grid, share) for case in parts if not found[half_of(case) or 0]
         ]
     if problems:
         raise UnusableCases(problems)
@@ -149,3 +148,10 @@ def _moved(grid: Grid, start: list[int]) -> Grid:
     direction = np.reshape(grid.direction, (len(start), len(start)))
     steps = np.multiply(start, grid.spacing)[::-1]
     return replace(grid, origin=tuple((np.asarray(grid.origin) + direction @ steps).tolist()))
+
+
+def _half_note(case: Case, vessels: NDArray[np.bool_], grid: Grid, share: float) -> Note:
+    """Say that a half is left out, and what vessels are in it all the same."""
+    number = int(np.count_nonzero(vessels[halves(vessels.shape, grid)[half_of(case) or 0]]))
+    words = f", with {number} voxel{'s' * (number > 1)} of vessels (--share {share:g})"
+    return Note("half without labels", f"{case.labels[0]}: {case.id} is left out{words * (number > 0)}")

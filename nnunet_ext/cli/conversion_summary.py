@@ -132,6 +132,8 @@ def _print_problems(report: dict[str, Any], limit: int = 20) -> None:
     reasons = Counter(report["left_out"].values())
     for reason, number in reasons.items():
         say(f"Not converted, on purpose: {count(number, 'case')}: {reason}")
+    for reason, number in report.get("unused_on_purpose", {}).items():
+        say(f"Not used, on purpose: {count(number, 'file')}: {reason}")
 
 
 def _print_split(conversion: Conversion) -> None:

@@ -266,3 +266,38 @@ def test_truth_that_is_not_there(a549: Path, raw: Path) -> None:
     write(a549 / "01_GT/TRA/man_track000.tif", np.zeros(STACK[1:], np.uint16))
     with pytest.raises(UserError, match=r"TRA/man_track000\.tif: "):
         convert(Ctc(), a549, 530)
+
+
+def test_two_files_of_one_slice(a549: Path, raw: Path) -> None:
+    file = a549 / "01_GT/SEG/man_seg_000_001.tif"
+    file.with_suffix(".tiff").write_bytes(file.read_bytes())
+    with pytest.raises(
+        UserError,
+        match=r"man_seg_000_001.tif, .*man_seg_000_001.tiff: one file is exp",
+    ):
+        convert(Ctc(), a549, 530)
+
+
+def test_labels_in_colour_are_refused(hela: Path, raw: Path) -> None:
+    file = hela / "01_GT/SEG/man_seg000.tif"
+    tifffile.imwrite(file, np.repeat(flat(CORNERS)[..., None], 3, axis=2), photometric="rgb")
+    with pytest.raises(UserError, match=r"man_seg000.tif: .*channel"):
+        convert(Ctc(), hela, 530)
+
+
+def test_markers_and_frames_ending_in_tiff(hela: Path, raw: Path) -> None:
+    for name in ("01/t000.tif", "01_GT/TRA/man_track000.tif"):
+        (hela / name).rename(hela / f"{name}f")
+    report = convert(Ctc(), hela, 530).report
+    assert sorted(report["cases"])[0] == "01_t000"
+    assert len(notes(report, "no markers to check the annotation by")) == 2  # of frame 5 of either sequence
+
+
+def test_truth_of_test_sequences_is_not_used(hela: Path, tmp_path: Path, raw: Path) -> None:
+    test = tmp_path / "test/Fluo-N2DL-HeLa"
+    write(test / "01/t000.tif", frame(FLAT))
+    write(test / "01_GT/SEG/man_seg000.tif", flat(CORNERS))
+    report = convert(Ctc(test=test), hela, 530).report
+    (text,) = notes(report, "truth of the test sequences")
+    assert text.endswith("test/Fluo-N2DL-HeLa/01_GT: test cases are converted without labels")
+    assert report["counts"]["test"] == 1

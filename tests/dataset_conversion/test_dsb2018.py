@@ -288,3 +288,24 @@ def test_masks_of_other_images(source: Path, cells: Path, raw: Path) -> None:
 def test_options_that_contradict(options: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         Dsb2018(**options)
+
+
+def test_masks_in_colour(source: Path, raw: Path) -> None:
+    """Equal channels are one mask; of channels that differ, none is taken over the others."""
+    folder = source / f"{0:064x}" / "masks"
+    mask = box(6, 8, 6, 8)
+    file = sorted(folder.glob("*.png"))[0]
+    save(file, np.repeat(mask[..., None], 3, axis=2))
+    report = convert(Dsb2018(modality="fluorescence"), source, 511).report
+    texts = [note["text"] for note in report["notes"] if note["kind"] == "dropped"]
+    assert any(text.endswith("2 channels equal to the first") for text in texts)
+    save(file, np.stack([mask, np.zeros_like(mask), np.zeros_like(mask)], axis=2))
+    with pytest.raises(UserError, match="a mask of one grey channel is expected, found 3 that differ"):
+        convert(Dsb2018(modality="fluorescence"), source, 512)
+
+
+def test_images_of_other_kinds_are_left_out(source: Path, raw: Path) -> None:
+    report = convert(Dsb2018(modality="fluorescence"), source, 511).report
+    reasons = set(report["left_out"].values())
+    assert reasons == {f"{kind} (--modality fluorescence)" for kind in ("brightfield", "histology")}
+    assert not [note for note in report["notes"] if note["kind"] == "files of no case"]

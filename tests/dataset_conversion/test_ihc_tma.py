@@ -121,3 +121,17 @@ def test_what_is_wrong_is_listed(source: Path, raw: Path) -> None:
     result = convert(IhcTma(split="folds"), source, 522, on_error="skip")
     assert sorted(result.report["cases"]) == NAMES[4:]
     assert "fold1_1_CDK4.npy: holds 0.5, but" in result.report["not_converted"]["fold1_1_CDK4"]["problems"][0]
+
+
+def test_nuclei_that_vanish_are_counted(source: Path, raw: Path) -> None:
+    odd = np.stack([NEGATIVE, POSITIVE, np.zeros(SHAPE, np.int32), MERGED == 0]).astype(np.int32)
+    odd[1, 22:26, 6:10] = 2  # within the second negative nucleus
+    odd[2, 0:2, 0:2] = 5  # a map that nobody reads
+    np.save(source / "masks/fold1_0_CDK4.npy", odd)
+    report = convert(IhcTma(), source, 522).report
+    file = "masks/fold1_0_CDK4.npy"
+    assert notes(report, "dropped") == [
+        f"{file}: 1 positive nuclei all of whose pixels are negative ones too",
+        f"{file}: 1 numbers in maps between the positive nuclei and the background, not read",
+    ]
+    assert report["cases"]["fold1_0_CDK4"]["instances"] == 3

@@ -133,3 +133,11 @@ def test_what_is_wrong_is_listed(source: Path, raw: Path) -> None:
     np.save(folder / "1_l1.npy", array(5))
     with pytest.raises(UserError, match=r"3_l1.npy: label values \[3\] are not among \[0, 1, 2\]"):
         convert(Lynsec(target="staining"), source, 524, name="Staining")
+
+
+def test_nuclei_without_a_kind_are_counted(source: Path, raw: Path) -> None:
+    odd = array(5)
+    odd[..., 4][odd[..., 3] == 70] = 0
+    np.save(source / "lynsec 1/0_l1.npy", odd)
+    report = convert(Lynsec(target="staining"), source, 523).report
+    assert notes(report, "dropped") == ["lynsec 1/0_l1.npy: 1 of 3 nuclei have no kind"]

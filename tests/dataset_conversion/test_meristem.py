@@ -181,3 +181,15 @@ def test_rows_of_resolutions(tmp_path: Path, row: str) -> None:
     file.write_text(f"{row}\n{row}\n")
     with pytest.raises(UserError, match=r"resolutions.txt: 2 rows hold .* of 4 h, one is expected"):
         resolution(file, 4)
+
+
+def test_cells_that_are_cut_off_are_counted(source: Path, raw: Path) -> None:
+    deep = IDS.copy()
+    deep[6, 20:23, 20:23] = 55
+    tifffile.imwrite(source / "plant15/segmentation_tiffs" / f"0hrs_plant15_{CLEANED}.tif", deep)
+    result = convert(Meristem(drop_slices=2), source, 525)
+    file = f"plant15/segmentation_tiffs/0hrs_plant15_{CLEANED}.tif"
+    assert texts(result, "dropped") == [f"{file}: 1 of 4 cells lie in the slices cut off only"]
+    assert result.report["cases"]["plant15_00h"]["instances"] == 3
+    assert result.report["unused_on_purpose"] == {"the nuclear channel (clv3)": 6, "tracking": 4}
+    assert not texts(result, "files of no case")

@@ -170,3 +170,30 @@ def test_presumed_slides_need_names_of_the_known_form() -> None:
         "1_Region 3": "slide1",
         "2_Region 3": "slide2",
     }
+
+
+def test_discs_without_a_pixel_are_counted(source: Path, raw: Path) -> None:
+    """Of five points one lies outside the crop, and one is so near to two others that no pixel is its own."""
+    points = "10,10 10.1,10 10.2,10 30,30 48.4,20"
+    (source / f"{NAMES[0]}_key.xml").write_text(sedeen(("point", "", points)))
+    result = convert(PostNatBrca(truth="discs", disc_radius=0.45), source, 526)
+    assert "9_Region 7_key.xml: 3 of 5 discs, outside the image or all nearer to other points" in texts(
+        result, "dropped"
+    )
+    assert result.report["cases"]["9_Region_7"]["instances"] == 2
+
+
+def test_outlines_that_leave_the_crop_are_counted(source: Path, raw: Path) -> None:
+    outlined(source)
+    leaving = ("polygon", "IDC", "40,10 49.5,10 49.5,20 40,20")
+    (source / f"{NAMES[0]}_key.xml").write_text(sedeen(*OUTLINES, leaving), encoding="utf-8")
+    result = convert(PostNatBrca(), source, 526)
+    assert texts(result, "objects cut at the edge of the image") == ["9_Region 7_key.xml: 1 of 4"]
+
+
+def test_masks_without_a_crop_are_left_out(source: Path, raw: Path) -> None:
+    for name in NAMES:
+        tifffile.imwrite(source / f"{name}_mask.tif", IDS)
+    report = convert(PostNatBrca(truth="masks"), source, 526).report
+    assert report["left_out"] == {"106_Region 1_mask.tif": "a mask without its crop"}
+    assert report["unused_on_purpose"] == {"annotations in XML (--truth)": 5}

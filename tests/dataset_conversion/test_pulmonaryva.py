@@ -196,3 +196,10 @@ def test_wrong_options() -> None:
         PulmonaryVA(spacing=(1.0,))
     with pytest.raises(UserError, match=r"--share 0.7 is not possible"):
         PulmonaryVA(share=0.7)
+
+
+def test_vessels_in_a_half_that_is_left_out_are_counted(scans: Path, raw: Path) -> None:
+    converter = PulmonaryVA(**WHERE, **VALUES, lungs="cut")
+    texts = [note.text for note in converter.survey(converter.find_cases(scans)).notes]
+    file = scans / "labels/P04_seg.nii.gz"
+    assert f"{file}: P04_half2 is left out, with 1 voxel of vessels (--share 0.1)" in texts

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import brick_wall, save
 from skimage import io
+from typer.testing import CliRunner
 
-from nnunet_ext.dataset_conversion import UserError
+from nnunet_ext.cli.app import app
+from nnunet_ext.dataset_conversion import Case, DatasetDescription, Sample, UserError
 from nnunet_ext.dataset_conversion.engine.run import convert
 from nnunet_ext.dataset_conversion.topomortar import TopoMortar
 
@@ -136,3 +140,38 @@ def test_mask_of_zero_and_one_is_not_thresholded_away(source: Path, raw: Path) -
     io.imsave(file, io.imread(file) // 255, check_contrast=False)
     with pytest.raises(UserError, match=r"052.png: a mask of 0 and 1, but 0 and 255 are expected"):
         convert(TopoMortar(), source, 501)
+
+
+def test_domains_that_do_not_fit_the_images(source: Path, raw: Path) -> None:
+    table = source / "dataset/dataset_types.txt"
+    table.write_text("\ufeffID;group\n071;indistr\n400;shadows\n", encoding="utf-8")
+    report = convert(TopoMortar(), source, 501).report
+    assert [note["text"] for note in report["notes"] if note["kind"] == "test domains"] == [
+        "dataset_types.txt: test images that it does not name: 163",
+        "dataset_types.txt: named there, but no case: 400",
+    ]
+    assert report["groups"] == {"test": {"indistr": 1}}
+    assert report["unused_on_purpose"] == {"of other label sets (--labels)": 5}
+    table.write_text("ID,group\n071,indistr\n071,angles\n")
+    with pytest.raises(UserError, match="ID 071 has two values: indistr and angles"):
+        convert(TopoMortar(), source, 502)
+
+
+def test_the_screen_says_what_is_not_used(source: Path, raw: Path) -> None:
+    save(source / "dataset/train/images/wall.png", brick_wall(1))
+    save(source / "dataset/extra/images/001.png", brick_wall(1))
+    result = CliRunner().invoke(app, ["convert", "topomortar", "-i", str(source), "-d", "501"])
+    assert "Not used, on purpose: 5 files: of other label sets (--labels)\n" in result.output
+    assert "Note: files of no case\n  extra/ (1 file), train/images/wall.png\n" in result.output
+
+
+def test_test_cases_of_which_some_have_no_labels(source: Path, raw: Path) -> None:
+    class Bare(TopoMortar):
+        def find_cases(self, root: Path) -> list[Case]:
+            return [replace(c, labels=()) if c.id == "071" else c for c in super().find_cases(root)]
+
+        def read_case(self, case: Case, description: DatasetDescription) -> Sample:
+            return super().read_case(case, description) if case.labels else Sample(case.images, None)
+
+    report = convert(Bare(), source, 501).report
+    assert {"kind": "test cases without labels", "text": "1 of 2: 071"} in report["notes"]

@@ -77,3 +77,11 @@ def test_shrinking_averages() -> None:
     assert notes == (Note("resized", "a.png: 6x8 to 3x4"),)
     assert shrink(image, label, 0, Path("a.png"))[2] == ()
     assert shrink(image, label, 2, Path("a.png"))[2] == ()
+
+
+def test_pieces_that_are_too_thin_when_shrunk_are_counted() -> None:
+    image, label = np.zeros((16, 16, 3), np.uint8), np.zeros((16, 16), np.uint8)
+    label[1, 2:14], label[8:12, 4:12], label[14, 14] = 1, 1, 1
+    _, small, notes = shrink(image, label, 4, Path("a.png"))
+    assert small.tolist() == [[0] * 4, [0] * 4, [0, 1, 1, 0], [0] * 4]
+    assert notes[1:] == (Note("dropped", "a.png: 2 of 3 labelled pieces, too thin for this size"),)
