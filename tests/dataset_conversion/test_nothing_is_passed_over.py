@@ -34,6 +34,7 @@ PATIENT = "derivatives/sub-stroke0001/ses-02/sub-stroke0001_ses-02"
 AXONS = "Sham_25_contra/HM_25_contra"
 PLANT = "plant1/{}/0hrs_plant1_trim-acylYFP"
 TILE = "MoNuSeg 2018 Training Data/{}/TCGA-18-5592-01Z-00-DX1"
+FUNDUS = "train/Original/1_A.png", "train/Ground truth/1_A.png"
 SCAN = "train/P1/T1/P1_T1_"
 
 #: a converter and the files of one case, the image first
@@ -48,10 +49,7 @@ ONE_CASE: dict[str, tuple[Converter, tuple[str, ...]]] = {
     "ctc": (Ctc(dataset="other"), ("01/t000.tif", "01_GT/SEG/man_seg000.tif", "01_GT/TRA/man_track000.tif")),
     "deepgloberoads": (DeepGlobeRoads(), ("train/7_sat.jpg", "train/7_mask.png")),
     "dsb2018": (Dsb2018(), ("a1/images/a1.png", "a1/masks/b.png")),
-    "fives": (
-        Fives(),
-        ("train/Original/1_A.png", "train/Ground truth/1_A.png"),
-    ),
+    "fives": (Fives(), (*FUNDUS, *(name.replace("train", "test") for name in FUNDUS))),
     "ihc_tma": (IhcTma(), ("images/fold1_2_CD3.png", "masks/fold1_2_CD3.npy")),
     "isles24": (
         Isles24(channels=("dwi",)),
