@@ -178,7 +178,7 @@ def test_reconstruction_overlap_is_that_of_from_semantic(instances, spacing):
     offsets = offsets_across(separate.shape, squared_steps(separate.shape, spacing))  # however far a core is
     got = reconstruction_overlap(pieces, cores.astype(np.uint16), owner, semantic, offsets)
 
-    back = from_semantic(semantic, spacing=spacing)
+    back = from_semantic(semantic, spacing=spacing, max_distance=np.inf)
     came_from = np.append(0, ndimage.maximum(separate * (semantic == 1), back, range(1, count + 1)))[back]
     for piece in range(1, separate.max() + 1):
         both = (separate == piece) & (came_from == piece)

@@ -43,8 +43,10 @@ from nnunet_ext.arrays.components import label_components
 from nnunet_ext.arrays.semantic_classes import CELL, TOUCHING
 from nnunet_ext.targets.keep_cores.pieces import GOOD_OVERLAP, Offsets, Pieces, reach_of
 
-# Moves that are tried in an image, at a tenth of a millisecond; the order says which pieces come first.
+# Moves that are tried in an image, at a tenth of a millisecond, or for each of its pieces if that is more;
+# the order says which pieces come first.
 _MOST_TRIED = {2: 100_000, 3: 50_000}
+_MOST_TRIED_PER_PIECE = 25
 _MOST_VOXELS = 2**24  # of the box of a piece: to a larger piece a single voxel matters little
 _MOST_OFFSETS = 300  # searched for the nearest core; only with far thicker slices than pixels there are more
 _ROUNDS = 3
@@ -71,8 +73,8 @@ def move_core_voxels(
     Parameters
     ----------
     lost : iterable of int
-        Pieces, in the order in which they choose. After so many tried moves (2D 100 000, 3D
-        50 000) the rest keep what they have.
+        Pieces, in the order in which they choose. After so many tried moves (25 for each of `pieces`, but at
+        least 100 000 in 2D and 50 000 in 3D) the rest keep what they have.
     pieces : Pieces
         The pieces of all instances.
     semantic : ndarray of uint8
@@ -88,6 +90,7 @@ def move_core_voxels(
     counts = np.cumsum([len(group) for group in offsets])
     offsets = offsets[: max(1, int(np.searchsorted(counts, _MOST_OFFSETS, "right")))]
     margin = tuple(3 * width + 1 for width in reach_of(offsets))
+    most = effort * max(_MOST_TRIED[semantic.ndim], _MOST_TRIED_PER_PIECE * pieces.count)
     tried = 0
     for piece in lost:
         box = grown(pieces.box(piece), margin, semantic.shape)
@@ -97,7 +100,7 @@ def move_core_voxels(
         if patch.repair(piece):
             patch.write(semantic, first)
         tried += patch.tried
-        if tried >= effort * _MOST_TRIED[semantic.ndim]:
+        if tried >= most:
             return
 
 
