@@ -162,10 +162,12 @@ def _files(root: Path) -> tuple[FilesByKey[tuple[str, str]], dict[str, Path]]:
     Where a channel is there in the space of the NCCT and in another, the former is taken.
     """
     hits = [
-        (path, (found["subject"], found["word"].lower()), root / (found["batch"] or ""))
-        for pattern in (_NCCT, _OTHERS, _LABELS)
+        (path, (found["subject"], found["word"].lower()))
+        for pattern in (_NCCT, _OTHERS)
         for path, found in match_files(root, pattern)
     ]
-    in_space = {key for path, key, _ in hits if "space-ncct" in path.name.lower()}
-    channels = (hit[:2] for hit in hits if hit[1] not in in_space or "space-ncct" in hit[0].name.lower())
-    return FilesByKey((key, path) for path, key in channels), {key[0]: home for _, key, home in hits}
+    subjects = _SUBJECT.format(tree="(?:raw_?data|derivatives)").partition("/(?P<session>")[0] + "/.*"
+    homes = {found["subject"]: root / (found["batch"] or "") for _, found in match_files(root, subjects)}
+    in_space = {key for path, key in hits if "space-ncct" in path.name.lower()}
+    channels = (hit for hit in hits if hit[1] not in in_space or "space-ncct" in hit[0].name.lower())
+    return FilesByKey((key, path) for path, key in channels), homes

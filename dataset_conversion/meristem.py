@@ -26,11 +26,15 @@ from nnunet_ext.dataset_conversion import (
     Ids,
     Note,
     Part,
+    Progress,
+    Survey,
     UnusableCase,
     UserError,
     find_folder,
     match_files,
     option,
+    silent,
+    some_of,
 )
 from nnunet_ext.dataset_conversion.plantseg import find_outside
 
@@ -115,7 +119,7 @@ class Meristem(FileInstances):
         name = f"{hour}hrs_plant{plant}_trim-acylYFP"
         part: Part = "test" if plant in self.test_plants else "train"
         return Case(
-            f"plant{plant:02d}_{hour:02d}h",
+            _id(plant, hour),
             part,
             images or (home / _STACKS / f"{name}.tif",),
             labels or (home / _LABELS / f"{name}_hmin_2_asf_1_s_2.00_clean_3.tif",),
@@ -131,6 +135,16 @@ class Meristem(FileInstances):
             r"(.*/)?plant\d+/nuclear_segmentation_tiffs/[^/]+": "segmentations of nuclei",
             r"(.*/)?plant\d+/tracking_data/.+": "tracking",
         }
+
+    def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
+        """See `InstanceConverter.survey`; hours of the tables of resolutions that have no case are noted."""
+        survey, notes = super().survey(cases, progress), list[Note]()
+        there = {case.id for case in cases}
+        for file, plant in sorted({(case.others[0], int(case.id[5:7])) for case in cases if case.others}):
+            hours = sorted({hour for hour, _ in _rows(file)} - {_SUSPECT[1] if plant == _SUSPECT[0] else -1})
+            if bare := [f"{hour} h" for hour in hours if _id(plant, hour) not in there]:
+                notes.append(Note("stacks that are named and not there", f"{file}: {some_of(bare)}"))
+        return replace(survey, notes=(*survey.notes, *notes))
 
     def headers(self, case: Case, dimension: int | None) -> tuple[Header, Header | None]:
         """Read them, with the spacing of the text file."""
@@ -189,13 +203,7 @@ def resolution(file: Path, hour: int) -> tuple[float, float, float]:
     UnusableCase
         If there is not one row for the hour.
     """
-    rows = []
-    for line in file.read_text(encoding="utf-8-sig", errors="replace").splitlines():
-        first, *cells = line.split(",")
-        time = re.search(r"(\d+) *h", first) or re.search(r"(\d+)", first)
-        numbers = [re.sub(r"[^0-9.eE+-]", "", cell) for cell in cells[:4]]
-        if time and int(time[1]) == hour and len(numbers) == 4 and all(map(_is_step, numbers)):
-            rows.append([float(number) for number in numbers])
+    rows = [numbers for time, numbers in _rows(file) if time == hour]
     if len(rows) != 1:
         raise UnusableCase(
             f"{file}: {len(rows)} rows hold time, x, y, z, stretching factor of {hour} h, one is expected; "
@@ -203,6 +211,22 @@ def resolution(file: Path, hour: int) -> tuple[float, float, float]:
         )
     x, y, z, factor = rows[0]
     return z / factor, y, x
+
+
+def _rows(file: Path) -> list[tuple[int, list[float]]]:
+    """Return the rows that hold an hour and four numbers, see `resolution`."""
+    rows = []
+    for line in file.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+        first, *cells = line.split(",")
+        time = re.search(r"(\d+) *h", first) or re.search(r"(\d+)", first)
+        numbers = [re.sub(r"[^0-9.eE+-]", "", cell) for cell in cells[:4]]
+        if time and len(numbers) == 4 and all(map(_is_step, numbers)):
+            rows.append((int(time[1]), [float(number) for number in numbers]))
+    return rows
+
+
+def _id(plant: int, hour: int) -> str:
+    return f"plant{plant:02d}_{hour:02d}h"
 
 
 def _check_outside(ids: Ids, background: int, file: Path) -> None:

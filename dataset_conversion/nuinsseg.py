@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from nnunet_ext.dataset_conversion import (
     read_mask,
     silent,
     size_text,
+    some_of,
     subfolders,
 )
 
@@ -125,13 +126,17 @@ class NuInsSeg(SeededInstances, FileInstances):
         return {**known, r"[^/]+/[^/]*vague[^/]*/Imagj_zips/.+": "other masks and maps of the dataset"}
 
     def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
-        """See `InstanceConverter.survey`; images without a mask of vague areas are noted."""
-        survey = super().survey(cases, progress)
+        """See `InstanceConverter.survey`; images without vague areas and organs without images are noted."""
+        survey, notes = super().survey(cases, progress), list[Note]()
         without = [case.images[0] for case in cases if not case.others]
-        if self.vague == "keep" or not without:
-            return survey
-        note = Note(f"no {VAGUE}", f"{len(without)} images have no mask of them: {examples(without)}")
-        return Survey(survey.cases, survey.description, (*survey.notes, note))
+        if self.vague == "ignore" and without:
+            text = f"{len(without)} images have no mask of them: {examples(without)}"
+            notes.append(Note(f"no {VAGUE}", text))
+        root, organs = cases[0].images[0].parents[2], {case.images[0].parents[1] for case in cases}
+        if bare := [organ.name for organ in subfolders(root) if subfolders(organ) and organ not in organs]:
+            text = f"{some_of(bare)}: neither {IMAGES}/ nor {LABELS}/ with images"
+            notes.append(Note("folders of organs without cases", text))
+        return replace(survey, notes=(*survey.notes, *notes))
 
     def has_ignore(self, cases: Sequence[Case]) -> bool:
         """Tell whether there are vague areas to ignore."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ from nnunet_ext.dataset_conversion import (
     Hints,
     Ids,
     Note,
+    Progress,
+    Survey,
     UnusableCase,
     UserError,
     case_id,
@@ -37,6 +39,8 @@ from nnunet_ext.dataset_conversion import (
     read_header,
     read_sedeen,
     read_table,
+    silent,
+    some_of,
     without_pixels,
 )
 
@@ -144,6 +148,19 @@ class PostNatBrca(FileInstances):
         if self.truth == "masks":
             return {r"(.*/)?[^/]+\.xml": "annotations in XML (--truth)"}
         return {r"(.*/)?[^/]+_mask\.(tiff?|png)": "masks (--truth masks)"}
+
+    def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
+        """See `InstanceConverter.survey`; what the groups do not tell is noted."""
+        survey, there = super().survey(cases, progress), {case.id for case in cases}
+        texts = []
+        if self.patients:
+            named = read_table(self.patients, "image", "patient")
+            if missing := [name for name in named if case_id(name) not in there]:
+                texts.append(f"{self.patients}: named there, but no case: {some_of(missing)}")
+        elif alone := [case.id for case in cases if not case.group]:
+            texts.append(f"the names of {len(alone)} crops do not tell the slide: {some_of(alone)}")
+        notes = (Note("patients", text) for text in texts)
+        return replace(survey, notes=(*survey.notes, *notes))
 
     def headers(self, case: Case, dimension: int | None) -> tuple[Header, Header | None]:
         """Read that of the crop, and that of a mask."""

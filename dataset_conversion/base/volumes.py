@@ -18,6 +18,7 @@ from nnunet_ext.errors import UnusableCase
 from nnunet_ext.images.files import read_header, read_image
 from nnunet_ext.images.image import Grid, Hints, Image, grid_difference
 
+BEYOND = "labels beyond the image"
 _ROUNDING = 1e-6  # of a voxel: what computing with positions may be off by
 
 
@@ -108,7 +109,11 @@ def read_resampled(case: Case) -> tuple[Volume, tuple[Note, ...]]:
         pixels = found.channels[0]
         notes += filled
         if words := grid_difference(found.grid, label.grid, pixels.shape, values.shape):
-            pixels = resample(Image(pixels[None], found.grid), label.grid, values.shape).pixels[0]
+            image, marked = Image(pixels[None], found.grid), np.asarray(values > 0)
+            if missed := int(np.count_nonzero(marked & ~_reached(image, label.grid, values.shape))):
+                text = f"{missed} of {np.count_nonzero(marked)} labelled voxels, where it does not reach"
+                notes.append(Note(BEYOND, f"{file}: {text}"))
+            pixels = resample(image, label.grid, values.shape).pixels[0]
             notes.append(Note(RESIZED, f"{file}: resampled onto the voxels of the label: {words}"))
         channels.append(pixels)
     return Volume(tuple(channels), values, label.grid), tuple(notes)
@@ -172,11 +177,19 @@ def resample(image: Image, grid: Grid, shape: tuple[int, ...]) -> Image:
     pixels = image.pixels[0].astype(np.float32)
     matrix = np.linalg.inv(image.grid.affine()) @ grid.affine()  # from voxels of the target to the image's
     moved = affine_transform(pixels, matrix, output_shape=shape, order=1, mode="nearest")
-    indices = (*np.indices(shape, sparse=True), 1)
-    for row, size in zip(matrix, pixels.shape, strict=False):
-        place = sum(step * index for step, index in zip(row, indices, strict=True)) + _ROUNDING
-        moved[np.broadcast_to((place < -0.5) | (place >= size - 0.5), shape)] = pixels.min()
+    moved[~_reached(image, grid, shape)] = pixels.min()
     return Image(moved[None], grid)
+
+
+def _reached(image: Image, grid: Grid, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return which voxels of a grid, of this shape, lie in an image."""
+    matrix = np.linalg.inv(image.grid.affine()) @ grid.affine()
+    indices = (*np.indices(shape, sparse=True), 1)
+    reached = np.ones(shape, bool)
+    for row, size in zip(matrix, image.pixels.shape[1:], strict=False):
+        place = sum(step * index for step, index in zip(row, indices, strict=True)) + _ROUNDING
+        reached &= (place >= -0.5) & (place < size - 0.5)
+    return reached
 
 
 def _one_channel(file: Path, image: Image) -> Image:

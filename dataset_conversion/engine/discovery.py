@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from nnunet_ext.dataset_conversion.base.case import Case, Note, UnusableCases
 from nnunet_ext.dataset_conversion.base.converter import Converter, Survey
 from nnunet_ext.dataset_conversion.base.find_files import listing
+from nnunet_ext.dataset_conversion.base.tables import some_of
 from nnunet_ext.dataset_conversion.engine.output import Record, fingerprints, problem_record
 from nnunet_ext.errors import UserError
+from nnunet_ext.images.files import stem_of
 from nnunet_ext.worker_pool import Progress
 
 _LONGEST_ID = 200  # bytes: what is added to it (channel, ending, a temporary name) has to fit into 255
@@ -137,6 +140,7 @@ def describe_problems(problems: Mapping[str, Record], root: Path) -> str:
 
 def _check_files(cases: Sequence[Case]) -> dict[str, list[str]]:
     """Return what is wrong, as far as it shows without reading: files and ids twice, missing files; by id."""
+    _names.cache_clear()
     by_id: dict[str, list[Case]] = {}
     for case in cases:
         by_id.setdefault(case.id, []).append(case)
@@ -175,7 +179,22 @@ def file_problem(path: Path) -> str:
         return f"{path}: a folder with the name of a file"
     if path.is_symlink():
         return f"{path}: a link to {os.readlink(path)}, which is not there"
-    return f"{path}: no plain file" if path.exists() else f"{path}: missing"
+    return f"{path}: no plain file" if path.exists() else f"{path}: missing{_similar(path)}"
+
+
+def _similar(path: Path) -> str:
+    """Return what lies where a file is missing and is called alike, but for its ending and letter case."""
+    folder, name = path.parent, stem_of(path).lower()
+    alike = [other for other in _names(folder) if stem_of(folder / other).lower() == name]
+    return f" (there is {some_of(alike)})" if alike else ""
+
+
+@lru_cache(maxsize=64)
+def _names(folder: Path) -> tuple[str, ...]:
+    try:
+        return tuple(sorted(os.listdir(folder)))
+    except OSError:
+        return ()
 
 
 def _records(problems: Mapping[str, list[str]], cases: Sequence[Case], root: Path) -> dict[str, Record]:

@@ -16,7 +16,9 @@ from nnunet_ext.files import composed
 from nnunet_ext.images.files import ending_of
 
 _DOCUMENTS = re.compile(
-    r"[^./]+|.*\.(txt|md|rst|csv|tsv|xlsx?|docx?|pdf|json|ya?ml|html?|cff|py|m|ipynb|sh|log)", re.IGNORECASE
+    r"(readme|licen[cs]e|copying|notice|citation|authors|changelog|makefile)[^/]*"
+    r"|.*\.(txt|md|rst|csv|tsv|xlsx?|docx?|pdf|json|ya?ml|html?|cff|py|m|ipynb|sh|log|md5|sha\d+)",
+    re.IGNORECASE,
 )
 _NAMED = 5  # entries of a note
 

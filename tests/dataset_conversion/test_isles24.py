@@ -162,3 +162,19 @@ def test_early_batches_and_documented_names(source: Path, raw: Path) -> None:
     assert "sub-strokecase0007" in result.report["cases"]
     with pytest.raises(UserError, match="does not look like ISLES24"):
         convert(Isles24(), outer / "isles24_train-1/raw_data", 522)
+
+
+def test_labels_where_a_channel_does_not_reach_are_counted(source: Path, raw: Path) -> None:
+    """A channel that ends after the sixth of twelve slices; the infarct goes on."""
+    half = noise(1000)[:6]
+    write_volume(file(source, 1, "adc"), half, (0.4, 0.5, 2.0), LAS)
+    report = convert(Isles24(channels=("adc",), resample=True), source, 521, on_error="skip").report
+    texts = [note["text"] for note in report["notes"] if note["kind"] == "labels beyond the image"]
+    name = file(source, 1, "adc").relative_to(source)
+    assert texts == [f"{name}: 144 of 360 labelled voxels, where it does not reach"]
+
+
+def test_a_subject_of_which_there_are_raw_scans_only(source: Path, raw: Path) -> None:
+    write_volume(source / "raw_data/sub-stroke0007/ses-01/sub-stroke0007_ses-01_cta.nii.gz", noise(1))
+    with pytest.raises(UserError, match=r"sub-stroke0007_ses-02_space-ncct_lesion-msk.nii.gz: missing"):
+        convert(Isles24(), source, 521)

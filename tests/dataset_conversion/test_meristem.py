@@ -193,3 +193,12 @@ def test_cells_that_are_cut_off_are_counted(source: Path, raw: Path) -> None:
     assert result.report["cases"]["plant15_00h"]["instances"] == 3
     assert result.report["unused_on_purpose"] == {"the nuclear channel (clv3)": 6, "tracking": 4}
     assert not texts(result, "files of no case")
+
+
+def test_stacks_that_the_resolutions_name_and_that_are_not_there(source: Path, raw: Path) -> None:
+    result = convert(Meristem(), source, 525)
+    assert texts(result, "stacks that are named and not there") == [
+        "plant13/plant13_tiff_resolutions.txt: 0 h, 24 h",
+        "plant15/plant15_tiff_resolutions.txt: 4 h, 24 h",
+        "plant2/plant2_tiff_resolutions.txt: 4 h, 24 h",
+    ]

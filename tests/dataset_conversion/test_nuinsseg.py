@@ -140,3 +140,16 @@ def test_something_else(tmp_path: Path, raw: Path) -> None:
         UserError, match=r"does not look like NuInsSeg: no folder in it.*holds folders of organs"
     ):
         convert(NuInsSeg(), tmp_path, 521)
+
+
+def test_an_organ_without_images_is_said(source: Path, raw: Path) -> None:
+    """Its maps are known, its images are not there: it does not go among what is not used on purpose."""
+    save(source / "mouse lung/mask binary/1.png", VAGUE)
+    report = convert(NuInsSeg(split="folds"), source, 521).report
+    assert notes(report, "folders of organs without cases") == [
+        "mouse lung: neither tissue images/ nor label masks modify/ with images"
+    ]
+    assert report["unused_on_purpose"] == {
+        "other masks and maps of the dataset": 11,
+        "vague areas (--vague ignore)": 4,
+    }

@@ -197,3 +197,19 @@ def test_masks_without_a_crop_are_left_out(source: Path, raw: Path) -> None:
     report = convert(PostNatBrca(truth="masks"), source, 526).report
     assert report["left_out"] == {"106_Region 1_mask.tif": "a mask without its crop"}
     assert report["unused_on_purpose"] == {"annotations in XML (--truth)": 5}
+
+
+def test_patients_of_crops_that_are_not_there(source: Path, raw: Path, tmp_path: Path) -> None:
+    outlined(source)
+    table = tmp_path / "patients.csv"
+    table.write_text("image;patient\n" + "".join(f"{name};P1\n" for name in (*NAMES, "7_Region 1")))
+    result = convert(PostNatBrca(patients=table), source, 526)
+    assert texts(result, "patients") == [f"{table}: named there, but no case: 7_Region 1"]
+
+
+def test_crops_whose_names_tell_no_slide(source: Path, raw: Path) -> None:
+    outlined(source)
+    for file in source.glob(f"{NAMES[0]}_*"):
+        file.rename(source / file.name.replace(NAMES[0], "odd"))
+    result = convert(PostNatBrca(), source, 526)
+    assert texts(result, "patients") == ["the names of 1 crops do not tell the slide: odd"]

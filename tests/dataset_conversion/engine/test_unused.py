@@ -71,3 +71,10 @@ def test_cases_outside_the_root(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     case = Case("a", "train", (tmp_path / "images/a.png",), (tmp_path / "labels/a.png",))
     assert find_unused([case], tmp_path / "images", {}).files == ["../labels/b.png"]
+
+
+def test_slices_without_an_ending_are_no_documents(root: Path) -> None:
+    for name in ("dicom/IM0001", "dicom/IM0002", "LICENSE", "Licence of the data"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).touch()
+    assert find_unused(liver(root), root, {"(lung|liver)/.+": ""}).files == ["dicom/ (2 files)"]

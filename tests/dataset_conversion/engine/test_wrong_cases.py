@@ -264,3 +264,22 @@ def test_all_unused_files_are_listed(source: Path, raw: Path) -> None:
     assert report["unused_files"] == [f"train/images/note{number}.txt" for number in range(7)]
     texts = [note["text"] for note in report["notes"] if note["kind"] == "files of no case"]
     assert texts[0].endswith("note4.txt and 2 more")
+
+
+def test_a_case_of_two_files_may_be_skipped(source: Path, raw: Path) -> None:
+    images = source / "dataset/train/images"
+    (images / "002.PNG").write_bytes((images / "002.png").read_bytes())
+    with pytest.raises(UserError) as caught:
+        convert(TopoMortar(), source, 501)
+    line = "train/images/002.PNG, train/images/002.png: one file is expected. Keep one of them"
+    assert line in str(caught.value).replace(f"{source / 'dataset'}/", "")
+    report = convert(TopoMortar(), source, 501, on_error="skip").report
+    assert report["not_converted"]["002"]["problems"] == [line]
+    assert "002" not in report["cases"]
+
+
+def test_what_is_missing_may_be_there_by_another_name(source: Path, raw: Path) -> None:
+    masks = source / "dataset/train/accurate"
+    (masks / "002.png").rename(masks / "002.tif")
+    with pytest.raises(UserError, match=r"train/accurate/002.png: missing \(there is 002.tif\)\n"):
+        convert(TopoMortar(), source, 501)
