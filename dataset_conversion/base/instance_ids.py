@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from nnunet_ext.arrays.checks import digits
 from nnunet_ext.dataset_conversion.base.case import Note
-from nnunet_ext.errors import UnusableCase
+from nnunet_ext.errors import UnusableCase, UserError
 from nnunet_ext.images.image import Header
-from nnunet_ext.images.instance_files import instance_dtype
+from nnunet_ext.images.instance_files import instance_dtype, integer_ids
 
 #: instance ids of a case, 0 = background, in an unsigned type of at most 32 bits
 Ids: TypeAlias = NDArray[np.unsignedinteger[Any]]
@@ -45,16 +45,17 @@ def as_ids(labels: NDArray[Any], file: Path) -> Ids:
     Raises
     ------
     UnusableCase
-        If there are negative, fractional or non-finite values, or values beyond 32 bits.
+        If there are negative, fractional or non-finite values, or values beyond 32 bits or the precision of
+        their type.
     """
     kind = labels.dtype.kind
     if kind not in "buif":
         raise UnusableCase(f"{file}: labels are {labels.dtype}, but integers are expected")
     if kind == "f":
-        odd = [plane[np.trunc(plane) != plane] for plane in labels]  # not a number is among them
-        if any(values.size for values in odd):
-            example = next(values[0] for values in odd if values.size)
-            raise UnusableCase(f"{file}: holds {digits(example)}, but instance ids are whole numbers from 0")
+        try:
+            labels = integer_ids(labels, file)
+        except UserError as error:
+            raise UnusableCase(str(error)) from error
     smallest, largest = labels.min(), labels.max()
     if smallest < 0:
         raise UnusableCase(f"{file}: holds {digits(smallest)}, but instance ids are whole numbers from 0")

@@ -96,6 +96,17 @@ def digits(value: Any) -> str:
     return np.format_float_positional(value, trim="-")
 
 
+def exact_below(dtype: np.dtype[Any]) -> int:
+    """Return the whole number from which on a floating-point type may hold another one in its place.
+
+    Examples
+    --------
+    >>> exact_below(np.dtype("float32")), exact_below(np.dtype("float16"))
+    (16777216, 2048)
+    """
+    return int(2 ** (np.finfo(dtype).nmant + 1))
+
+
 def check_spacing(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
     """One positive edge length per axis; ones without `spacing`."""
     if spacing is None:

@@ -13,12 +13,13 @@ import numpy as np
 
 from nnunet_ext.errors import UnusableCase, UserError
 from nnunet_ext.evaluation.class_metrics import case_metrics
-from nnunet_ext.evaluation.folders import Files, check_folders, evaluate_cases, find_files, match_cases
+from nnunet_ext.evaluation.folders import Files, check_folders, evaluate_cases, match_cases
 from nnunet_ext.evaluation.grids import check_shapes, compare_grids, grid_note
 from nnunet_ext.evaluation.nested_classes import Nesting, pooled_containment, read_nesting
 from nnunet_ext.evaluation.notes import are_equal, equal_note
 from nnunet_ext.evaluation.summary import Summary, summarize
 from nnunet_ext.evaluation.wrong_folder import refuse_for_classes, swapped_note
+from nnunet_ext.nnunet_files.case_files import find_files
 from nnunet_ext.nnunet_files.dataset_json import Classes, find_dataset_json, read_classes, read_dataset_json
 from nnunet_ext.nnunet_files.reading import find_reader, read_labels
 from nnunet_ext.worker_pool import Progress, silent

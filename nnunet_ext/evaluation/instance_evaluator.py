@@ -159,8 +159,9 @@ def _read_file(file: Path) -> tuple[NDArray[Any], Grid]:
         return instances, Grid(spacing)
     from nnunet_ext.images.files import read_image
     from nnunet_ext.images.image import Hints
+    from nnunet_ext.images.instance_files import integer_ids
 
     image = read_image(file, Hints(label=True))
     if len(image.pixels) != 1:
         raise UserError(f"{file}: expected one channel of instance ids, got {len(image.pixels)} channels")
-    return image.pixels[0], image.grid
+    return integer_ids(image.pixels[0], file), image.grid

@@ -13,15 +13,7 @@ import numpy as np
 
 from nnunet_ext.arrays.checks import check_radius
 from nnunet_ext.errors import UserError
-from nnunet_ext.evaluation.folders import (
-    Files,
-    check_folders,
-    ending_in,
-    evaluate_cases,
-    find_files,
-    list_folder,
-    match_cases,
-)
+from nnunet_ext.evaluation.folders import Files, check_folders, evaluate_cases, match_cases
 from nnunet_ext.evaluation.ignored import IgnoredRegion, find_ignored
 from nnunet_ext.evaluation.instance_case import PQ_IOU, InstanceCase, panoptic_metrics, shape_metrics
 from nnunet_ext.evaluation.instance_evaluator import InstanceCaseEvaluator
@@ -29,6 +21,7 @@ from nnunet_ext.evaluation.notes import case_notes
 from nnunet_ext.evaluation.summary import Summary, pool, summarize
 from nnunet_ext.evaluation.wrong_folder import refuse_for_instances
 from nnunet_ext.metrics.panoptic import check_iou
+from nnunet_ext.nnunet_files.case_files import ending_in, find_files, list_folder
 from nnunet_ext.worker_pool import Progress, silent
 
 PathLike = str | os.PathLike[str]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.arrays.checks import check_spacing
+from nnunet_ext.arrays.checks import check_spacing, digits, exact_below
 from nnunet_ext.errors import UserError
 from nnunet_ext.images import tif
 from nnunet_ext.images.image import Hints
@@ -64,17 +64,46 @@ def write_instances(path: Path, instances: NDArray[Any], spacing: Sequence[float
 def read_instances(path: Path) -> tuple[NDArray[Any], tuple[float, ...] | None]:
     """Read what `write_instances` wrote: the labels and the spacing, if it was given.
 
-    Any other tif of one image of integers is read as well, with the spacing that it states.
+    Any other tif of one image of whole numbers is read as well, with the spacing that it states.
 
     Raises
     ------
     UserError
-        If the file cannot be read, is not whole, or does not hold one 2D or 3D image of integers: colours,
-        channels, time points and several images are none.
+        If the file cannot be read, is not whole, or does not hold one 2D or 3D image of whole numbers:
+        colours, channels, time points and several images are none.
     """
     image = tif.read(path, Hints(label=True))
     check_channel(len(image.pixels), path)
-    labels = image.pixels[0]
-    if labels.dtype.kind not in "ui":
+    return integer_ids(image.pixels[0], path), image.grid.spacing
+
+
+def integer_ids(labels: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Return instance ids as integers, also where a program has stored them as floating-point numbers.
+
+    Parameters
+    ----------
+    labels : ndarray
+        As it was read; integers are returned as they are.
+    path : Path
+        Where it was read, for the message.
+
+    Raises
+    ------
+    UserError
+        If they are fractions, NaN or infinite, so large that their type mixes them up, or no numbers at all.
+    """
+    if labels.dtype.kind in "ui":
+        return labels
+    if labels.dtype.kind != "f":
         raise UserError(f"{path}: instance labels are integers; got {labels.dtype}.")
-    return labels, image.grid.spacing
+    for plane in labels:
+        odd = plane[np.trunc(plane) != plane]  # NaN is among them
+        if odd.size:
+            raise UserError(f"{path}: holds {digits(odd[0])}, but instance ids are whole numbers from 0.")
+    limit, largest = exact_below(labels.dtype), labels.max(initial=0)
+    if largest >= limit:
+        raise UserError(
+            f"{path}: holds {largest:.0f}, but {labels.dtype.name} does not tell ids from {limit} on apart. "
+            "Save them as integers, or number the instances from 1."
+        )
+    return labels.astype(np.int64 if labels.dtype.itemsize > 4 else np.int32)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.nnunet_files import case_files
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 _LEVELS = 3  # the folder, and two above: in ``fold_0/validation`` that is the one of the model
@@ -48,31 +49,45 @@ def find_files(folder: Path, content: dict[str, Any], probabilities: bool) -> di
     Raises
     ------
     UserError
-        If there are none, or they are images; the text says what there is.
+        If there are none, they are images, or one is a dead link or a folder; the text says what there is.
     """
     ending = content["file_ending"]
-    labels = sorted(path for path in folder.iterdir() if path.is_file() and path.name.endswith(ending))
+    labels = case_files.find_files(folder, [ending], "label map")
     if not labels:
         raise UserError(
             f"No file ending in {ending}, which dataset.json states, in {folder}. {_contents(folder)} Give "
             "the folder that nnUNetv2_predict wrote, or the dataset.json of these files with -djfile."
         )
-    files = {path.name.removesuffix(ending): [path] for path in labels}
-    if not (folder / "dataset.json").is_file() and _are_images(files, len(content.get("channel_names", "1"))):
+    if not (folder / "dataset.json").is_file() and _are_images(
+        labels, len(content.get("channel_names", "1"))
+    ):
         raise UserError(
-            f"{folder} holds images ({labels[0].name}, ...), not predictions. Predict them first with "
-            "nnUNetv2_predict, and give the folder that it wrote."
+            f"{folder} holds images ({next(iter(labels.values())).name}, ...), not predictions. Predict them "
+            "first with nnUNetv2_predict, and give the folder that it wrote."
         )
     if not probabilities:
-        return files
-    missing = [case for case in files if not (folder / f"{case}.npz").is_file()]
+        return {case: [file] for case, file in labels.items()}
+    arrays = case_files.find_files(folder, [".npz"], "array of probabilities")
+    _check_pairs(folder, labels, arrays)
+    return {case: [file, arrays[case]] for case, file in labels.items()}
+
+
+def _check_pairs(folder: Path, labels: dict[str, Path], arrays: dict[str, Path]) -> None:
+    """Raise a `UserError` unless every case has labels and probabilities."""
+    missing = [case for case in labels if case not in arrays]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UserError(
             f"No {missing[0]}.npz{more} in {folder}: this method needs probabilities. Predict again with "
             "--save_probabilities."
         )
-    return {case: [*paths, folder / f"{case}.npz"] for case, paths in files.items()}
+    alone = [file.name for case, file in arrays.items() if case not in labels]
+    if alone:
+        more = f" and {len(alone) - 1} more" if len(alone) > 1 else ""
+        raise UserError(
+            f"{folder}: {alone[0]}{more} has no label file, which nnUNetv2_predict writes beside it. Predict "
+            "again, or move it away."
+        )
 
 
 def _are_images(names: Any, channels: int) -> bool:

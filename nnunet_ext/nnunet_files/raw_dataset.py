@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nnunet_ext.errors import UnusableCase, UserError
 from nnunet_ext.images.image import grid_difference
+from nnunet_ext.nnunet_files.case_files import list_folder
 from nnunet_ext.nnunet_files.dataset_json import read_classes, read_dataset_json
 from nnunet_ext.nnunet_files.folders import dataset_folder
 from nnunet_ext.nnunet_files.reading import find_reader, read_channels, read_labels
@@ -82,8 +83,20 @@ class RawDataset:
         if not files:
             raise UserError(f"No file ending in {self.content['file_ending']} in {self.folder / 'imagesTr'}.")
         self.channel_names = [str(name) for name in self.content.get("channel_names", {"0": "0"}).values()]
-        self.files: dict[str, dict[str, Any]] = files
+        self.files: dict[str, dict[str, Any]] = dict(sorted({**self._without_image(), **files}.items()))
         self.reader = find_reader(self.content, Path(next(iter(files.values()))["label"]))
+
+    def _without_image(self) -> dict[str, dict[str, Any]]:
+        """Every label with the image it should have: nnU-Net passes over those that have none."""
+        if "dataset" in self.content:  # it lists the cases
+            return {}
+        ending = self.content["file_ending"]
+        labels = [path for path in list_folder(self.folder / "labelsTr") if path.name.endswith(ending)]
+        cases = {path.name.removesuffix(ending): path for path in labels}
+        return {
+            case: {"images": [str(self.folder / "imagesTr" / f"{case}_0000{ending}")], "label": str(label)}
+            for case, label in cases.items()
+        }
 
     def check(self, cases: Sequence[str]) -> None:
         """Raise a `UserError` that names the cases which are none of this dataset."""

@@ -221,6 +221,38 @@ def test_images_are_no_predictions(pred, tmp_path):
     assert run("-i", pred, "-o", tmp_path / "out").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: path.symlink_to("nowhere.png"), "c.png: a link to a file that is not there"),
+        (lambda path: path.mkdir(), "c.png: a folder, but it is named like a label map"),
+    ],
+)
+def test_what_is_named_like_a_prediction_is_not_passed_over(pred, tmp_path, make, said):
+    make(pred / "c.png")
+    result = run("-i", pred, "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert said in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_hidden_files_are_no_predictions_and_endings_may_be_in_capitals(pred, tmp_path):
+    (pred / "._a.png").write_bytes(b"what macOS writes beside a.png")
+    (pred / "b.png").rename(pred / "b.PNG")
+    assert run("-i", pred, "-o", tmp_path / "out").exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.tif")) == ["a.tif", "b.tif"]
+    assert read_instances(tmp_path / "out/b.tif")[0].max() == 3
+
+
+def test_probabilities_without_labels_are_not_passed_over(pred, tmp_path):
+    for case in ("a", "b", "c"):
+        np.savez(pred / f"{case}.npz", probabilities=np.eye(3, dtype=np.float32)[CELLS[1]].transpose(2, 0, 1))
+    result = run("-i", pred, "-o", tmp_path / "out", "--method", "threshold")
+    assert result.exit_code == 1
+    assert "c.npz has no label file" in str(result.exception)
+    assert run("-i", pred, "-o", tmp_path / "out").exit_code == 0  # map needs no probabilities
+
+
 def test_the_validation_of_a_fold_finds_the_dataset_json_of_the_model(pred, tmp_path):
     validation = tmp_path / "model/fold_0/validation"
     shutil.copytree(pred, validation)

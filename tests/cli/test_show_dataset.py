@@ -154,6 +154,21 @@ def test_what_cannot_be_used_is_named_and_the_rest_shown(photographs: Path, tmp_
     assert not (tmp_path / "b.png").exists()
 
 
+@pytest.mark.parametrize("dead_link", [False, True])
+def test_labels_without_an_image_are_not_passed_over(
+    photographs: Path, tmp_path: Path, dead_link: bool
+) -> None:
+    """nnU-Net's list of cases leaves them out."""
+    image = photographs / "imagesTr/c3_0000.png"
+    image.unlink()
+    if dead_link:
+        image.symlink_to("nowhere.png")
+    result = show(7, tmp_path / "sheet.png", "--cases", "10")
+    assert result.exit_code == 1
+    assert "9 of 10 training cases" in result.output
+    assert f"1 of 10 cases cannot be shown:\n  {image}" in str(result.exception)
+
+
 def test_the_spacing_is_the_images(volumes: Path, tmp_path: Path) -> None:
     """A label that was saved without its geometry, as nnU-Net accepts it."""
     for name in ("v0", "v1"):

@@ -90,7 +90,14 @@ BOTH = np.stack([IDS, NUCLEI])
         (BOTH, {"imagej": True, "metadata": {"axes": "TYX"}}, "a time axis of length 2"),
         (BOTH, {"ome": True, "metadata": {"axes": "TYX"}}, "a time axis of length 2"),
         (IDS > 0, {}, "integers; got bool"),
-        (IDS.astype(np.float32), {}, "integers; got float32"),
+        (IDS.astype(np.float32) / 2, {}, r"holds 0\.5, but instance ids are whole numbers"),
+        (np.where(IDS == 2, np.nan, IDS).astype(np.float64), {}, "holds nan, but instance ids are whole"),
+        (
+            IDS.astype(np.float32) * 2**23,
+            {},
+            "holds 16777216, but float32 does not tell ids",
+        ),
+        (IDS.astype(np.float16) * 1024, {}, "holds 2048, but float16 does not tell ids"),
     ],
 )
 def test_images_that_are_no_label_map_are_refused(tmp_path, stored, how, said):
@@ -114,9 +121,19 @@ def test_label_maps_as_others_write_them(tmp_path):
         np.testing.assert_array_equal(read_instances(tmp_path / "a.tif")[0], stored)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "read"), [("float16", "int32"), ("float32", "int32"), ("float64", "int64")]
+)
+def test_whole_numbers_of_a_floating_type_are_ids(tmp_path, dtype, read):
+    tifffile.imwrite(tmp_path / "a.tif", IDS.astype(dtype))
+    ids = read_instances(tmp_path / "a.tif")[0]
+    assert ids.dtype == read
+    np.testing.assert_array_equal(ids, IDS)
+
+
 def test_what_is_no_instance_map_is_refused(tmp_path):
     (tmp_path / "text.tif").write_text("no image")
-    tifffile.imwrite(tmp_path / "float.tif", np.zeros((4, 4), np.float32))
+    tifffile.imwrite(tmp_path / "float.tif", np.full((4, 4), 0.25, np.float32))
     for name in ("text.tif", "float.tif"):
         with pytest.raises(UserError, match=name):
             read_instances(tmp_path / name)

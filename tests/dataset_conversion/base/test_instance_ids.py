@@ -45,6 +45,8 @@ def test_ids_beyond_16_bits_are_fine(largest, dtype):
         ([0, 1.5], "float64", "holds 1.5, but instance ids are whole numbers from 0"),
         ([0, np.nan], "float32", "holds nan"),
         ([0, np.inf], "float32", "holds inf"),
+        ([0, 2**24], "float32", "holds 16777216, but float32 does not tell ids from 16777216 on apart"),
+        ([0, 2**11], "float16", "holds 2048, but float16"),
         ([0, 2**32], "int64", "holds 4294967296, but instance ids end at 4294967295"),
         ([0, 2**63], "uint64", "holds 9223372036854775808"),
         ([0, 1j], "complex64", "labels are complex64"),
