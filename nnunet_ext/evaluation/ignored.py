@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from nnunet_ext.errors import UnusableCase, UserError
 from nnunet_ext.evaluation.grids import are_placed
-from nnunet_ext.images.files import read_image
+from nnunet_ext.images.files import ending_of, read_image
 from nnunet_ext.images.image import Grid, Hints, grid_difference
 from nnunet_ext.metrics.checks import BoolArray
 from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
+from nnunet_ext.nnunet_files.reader_grid import grid_of
+from nnunet_ext.nnunet_files.reading import find_reader, read_segmentation
 
 _NAME = "ignore"  # nnU-Net's name of that label
 _OPTION = "--ignored"
@@ -65,13 +69,13 @@ class IgnoredRegion:
         if file is None:
             return None
         try:
-            image = read_image(file, Hints(label=True))
+            channels, place = self._read(file)
         except UserError as error:
             raise UnusableCase(str(error)) from error
-        labels, place = image.pixels[0], image.grid
+        labels = channels[0]
         if labels.ndim == 3 and labels.shape[0] == 1:  # one slice, as for the reference
             labels, place = labels[0], place.plane()
-        if len(image.pixels) != 1 or labels.shape != shape:
+        if len(channels) != 1 or labels.shape != shape:
             raise UnusableCase(
                 f"{file}: shape {labels.shape}, but the reference instances, of which it says where they "
                 f"were judged, have {shape}"
@@ -83,6 +87,15 @@ class IgnoredRegion:
             )
         counted: BoolArray = labels != self.label
         return counted
+
+    def _read(self, file: Path) -> tuple[NDArray[Any], Grid]:
+        """The channels of a label map and where it lies."""
+        if ending_of(file):
+            image = read_image(file, Hints(label=True))
+            return image.pixels, image.grid
+        reader = find_reader({"file_ending": self.ending}, file)  # what only nnU-Net reads: .mha, .nrrd
+        channels, properties = read_segmentation(reader, file)
+        return channels, grid_of(reader, file, properties)
 
 
 def find_ignored(

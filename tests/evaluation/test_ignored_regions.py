@@ -16,7 +16,7 @@ IGNORE = 2
 
 
 def write_labels(file, labels):
-    if file.name.endswith(".nii.gz"):
+    if file.name.endswith((".nii.gz", ".mha", ".nrrd")):
         sitk.WriteImage(sitk.GetImageFromArray(labels), str(file))
     elif file.suffix == ".tif":
         tifffile.imwrite(file, labels)
@@ -58,6 +58,8 @@ def make_dataset(root, shape=(24, 24), ending=".png", part="Tr", ignore=True):
         ((24, 24), ".tif", "Ts"),
         ((3, 24, 24), ".nii.gz", "Tr"),
         ((3, 24, 24), ".tif", "Ts"),
+        ((3, 24, 24), ".mha", "Ts"),  # which only nnU-Net's reader reads
+        ((3, 24, 24), ".nrrd", "Tr"),
         ((1, 24, 24), ".nii.gz", "Tr"),
     ],
 )
