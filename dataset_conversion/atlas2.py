@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,6 +66,10 @@ class Atlas2(VolumeConverter):
         """Return T1w, background and lesion, NIfTI."""
         counts: dict[Part, int] = {"train": 655, "test": 300}
         return DatasetDescription(("T1w",), {"background": 0, "lesion": 1}, ".nii.gz", counts, 3)
+
+    def known_files(self) -> Mapping[str, str]:
+        """Return the template of the space the images are in."""
+        return {r"MNI152[^/]*\.nii\.gz": ""}
 
     def find_cases(self, root: Path) -> list[Case]:
         """Find the images wherever they lie; a mask without image is a case whose image is missing."""

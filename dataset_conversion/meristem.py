@@ -139,10 +139,11 @@ class Meristem(FileInstances):
     def survey(self, cases: Sequence[Case], progress: Progress = silent) -> Survey:
         """See `InstanceConverter.survey`; hours of the tables of resolutions that have no case are noted."""
         survey, notes = super().survey(cases, progress), list[Note]()
-        there = {case.id for case in cases}
+        root = cases[0].images[0].parents[2]
+        there = {*_by_time(root, _STACKS), *_by_time(root, _LABELS)}
         for file, plant in sorted({(case.others[0], int(case.id[5:7])) for case in cases if case.others}):
-            hours = sorted({hour for hour, _ in _rows(file)} - {_SUSPECT[1] if plant == _SUSPECT[0] else -1})
-            if bare := [f"{hour} h" for hour in hours if _id(plant, hour) not in there]:
+            hours = sorted({hour for hour, _ in _rows(file)})
+            if bare := [f"{hour} h" for hour in hours if (plant, hour) not in there]:
                 notes.append(Note("stacks that are named and not there", f"{file}: {some_of(bare)}"))
         return replace(survey, notes=(*survey.notes, *notes))
 
@@ -155,7 +156,8 @@ class Meristem(FileInstances):
         image, label = super().headers(case, 3)
         if case.others:
             hour = int(case.id.rpartition("_")[2][:-1])
-            image = replace(image, grid=Grid(resolution(case.others[0], hour)))
+            grid = Grid(resolution(case.others[0], hour))
+            image, label = replace(image, grid=grid), label and replace(label, grid=grid)
         if self.drop_slices >= image.shape[0]:
             raise UnusableCase(
                 f"{case.images[0]}: has {image.shape[0]} slices, --drop-slices leaves none of them"

@@ -132,9 +132,10 @@ class NuInsSeg(SeededInstances, FileInstances):
         if self.vague == "ignore" and without:
             text = f"{len(without)} images have no mask of them: {examples(without)}"
             notes.append(Note(f"no {VAGUE}", text))
-        root, organs = cases[0].images[0].parents[2], {case.images[0].parents[1] for case in cases}
-        if bare := [organ.name for organ in subfolders(root) if subfolders(organ) and organ not in organs]:
-            text = f"{some_of(bare)}: neither {IMAGES}/ nor {LABELS}/ with images"
+        holds = {organ: subfolders(organ) for organ in subfolders(cases[0].images[0].parents[2])}
+        kinds = {organ: {folder.name.lower() for folder in folders} for organ, folders in holds.items()}
+        if bare := [organ.name for organ, names in kinds.items() if names and not names & {IMAGES, LABELS}]:
+            text = f"{some_of(bare)}: neither {IMAGES}/ nor {LABELS}/"
             notes.append(Note("folders of organs without cases", text))
         return replace(survey, notes=(*survey.notes, *notes))
 

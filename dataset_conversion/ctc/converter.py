@@ -141,6 +141,7 @@ class Ctc(InstanceConverter):
         known = {
             r"\d\d/t\d{3,4}\.tiff?": "frames without truth",
             r"\d\d_GT/TRA/man_track\d{3,4}\.tiff?": "markers of frames without truth",
+            r"\d\d_GT/TRA/man_track\.txt": "",
         }
         if self.truth != "both":
             other, folder = ("silver", "ST") if self.truth == "gold" else ("gold", "GT")
@@ -174,7 +175,8 @@ class Ctc(InstanceConverter):
         image = replace(image, grid=Grid(spacing))
         if not case.labels or slice_of(case.labels[0]) is not None:
             return image, None
-        return image, read_header(case.labels[0], Hints(dimension=len(image.shape), label=True))
+        label = read_header(case.labels[0], Hints(dimension=len(image.shape), label=True))
+        return image, replace(label, grid=image.grid)  # the files state no spacing that counts
 
     def read_pixels(self, case: Case, description: DatasetDescription) -> NDArray[Any]:
         """Read the frame."""

@@ -138,9 +138,11 @@ def _about(path: Path, number: int) -> str:
 
 def _of_every_kind(names: Sequence[str]) -> list[str]:
     """Return names so that one of every folder and ending comes first: a note names the first few."""
-    kinds = [(os.path.dirname(name), Path(name).suffix) for name in names]
-    first = [name for number, name in enumerate(names) if kinds[number] not in kinds[:number]]
-    return [*first, *(name for name in names if name not in first)]
+    first: dict[tuple[str, str], str] = {}
+    for name in names:
+        first.setdefault((os.path.dirname(name), Path(name).suffix), name)
+    shown = set(first.values())
+    return [*first.values(), *(name for name in names if name not in shown)]
 
 
 def _documents_last(name: str) -> tuple[bool, str]:

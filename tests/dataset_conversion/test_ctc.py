@@ -285,6 +285,17 @@ def test_labels_in_colour_are_refused(hela: Path, raw: Path) -> None:
         convert(Ctc(), hela, 530)
 
 
+def test_nothing_is_said_of_what_the_challenge_always_holds(hela: Path, raw: Path) -> None:
+    report = convert(Ctc(), hela, 530).report
+    kinds = {note["kind"] for note in report["notes"]}
+    assert not kinds & {"files of no case", "labels without spacing", "spacing of image and labels"}
+    assert report["unused_on_purpose"] == {
+        "frames without truth": 6,
+        "markers of frames without truth": 6,
+        "silver truth (--truth)": 8,
+    }
+
+
 def test_markers_and_frames_ending_in_tiff(hela: Path, raw: Path) -> None:
     for name in ("01/t000.tif", "01_GT/TRA/man_track000.tif"):
         (hela / name).rename(hela / f"{name}f")

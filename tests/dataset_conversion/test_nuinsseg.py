@@ -147,7 +147,7 @@ def test_an_organ_without_images_is_said(source: Path, raw: Path) -> None:
     save(source / "mouse lung/mask binary/1.png", VAGUE)
     report = convert(NuInsSeg(split="folds"), source, 521).report
     assert notes(report, "folders of organs without cases") == [
-        "mouse lung: neither tissue images/ nor label masks modify/ with images"
+        "mouse lung: neither tissue images/ nor label masks modify/"
     ]
     assert report["unused_on_purpose"] == {
         "other masks and maps of the dataset": 11,
