@@ -140,7 +140,9 @@ def _of_every_kind(names: Sequence[str]) -> list[str]:
     """Return names so that one of every folder and ending comes first: a note names the first few."""
     first: dict[tuple[str, str], str] = {}
     for name in names:
-        first.setdefault((os.path.dirname(name), Path(name).suffix), name)
+        folder, is_folder = os.path.dirname(name), name.endswith("files)") or name.endswith("file)")
+        kind = (os.path.dirname(folder), "/") if is_folder else (folder, Path(name).suffix)
+        first.setdefault(kind, name)
     shown = set(first.values())
     return [*first.values(), *(name for name in names if name not in shown)]
 

@@ -57,6 +57,15 @@ def test_one_of_each_folder_and_ending_is_named_first(root: Path) -> None:
     )
 
 
+def test_many_folders_do_not_hide_a_file(root: Path) -> None:
+    for number in range(9):
+        (root / f"gut{number}").mkdir()
+        (root / f"gut{number}/a.png").touch()
+    (root / "odd.tif").touch()
+    text = find_unused(liver(root), root, {".*/maps/.+": ""}).notes()[0].text
+    assert text == "gut0/ (1 file), odd.tif, gut1/ (1 file), gut2/ (1 file), gut3/ (1 file) and 6 more"
+
+
 def test_known_files_beside_those_of_cases_stay_in_the_list(root: Path) -> None:
     (root / "liver/images/b.png").touch()
     unused = find_unused(liver(root), root, {r".*\.png": "pictures"})
