@@ -175,7 +175,8 @@ class PostNatBrca(FileInstances):
         file, (rows, columns) = case.labels[0], read_header(case.images[0], Hints(dimension=2)).shape
         drawings = read_sedeen(file)
         check_inside(drawings, (rows, columns), file)
-        notes = [Note(KINDS, f"{file}: {_counts(d.description for d in drawings for _ in _objects(d))}")]
+        kinds = _counts(d.description for d in drawings for _ in _objects(d))
+        notes = [Note(KINDS, f"{file}: {kinds}")] if kinds else []
         used = [d for d in drawings if (d.kind == "point" if self.truth == "discs" else has_area(d))]
         unused = _counts(d.kind for d in drawings if d not in used)
         if unused and not used:

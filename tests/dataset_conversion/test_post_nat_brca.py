@@ -213,3 +213,13 @@ def test_crops_whose_names_tell_no_slide(source: Path, raw: Path) -> None:
         file.rename(source / file.name.replace(NAMES[0], "odd"))
     result = convert(PostNatBrca(), source, 526)
     assert texts(result, "patients") == ["the names of 1 crops do not tell the slide: odd"]
+
+
+@pytest.mark.parametrize("options", [{}, {"truth": "discs", "disc_radius": 3}])
+def test_an_annotation_without_anything_drawn(source: Path, raw: Path, options: dict) -> None:
+    if not options:
+        outlined(source)
+    (source / f"{NAMES[0]}_key.xml").write_text(sedeen(), encoding="utf-8")
+    result = convert(PostNatBrca(**options), source, 526)
+    assert texts(result, "empty masks") == ["9_Region 7_key.xml: no foreground"]
+    assert not [text for text in texts(result, "kinds of nuclei") if text.startswith("9_Region 7")]
