@@ -98,7 +98,8 @@ def problems_with(headers: CaseHeaders) -> list[str]:
         problems.append(f"{label_file}: {sizes}")
     elif _turned(image.grid, label.grid):
         problems.append(
-            f"{label_file}: its axes point elsewhere than those of {file}; resample the labels to the image"
+            f"{label_file}: its axes point elsewhere than those of {file}; resample the labels to the image, "
+            "or give them its header if they lie on the same voxels"
         )
     elif (moved := _moved(headers)) and any(label.grid.origin or ()):
         problems.append(

@@ -122,15 +122,20 @@ def _header(dataset: Any, path: Path, hints: Hints) -> tuple[Header, str]:
         raise UserError(f"{where}: {error}.") from error
     space = spatial(names)
     channels = shape[names.index("C")] if "C" in names else 1
-    grid = Grid(_spacing(dataset, space))
+    spacing = _spacing(dataset, space)
+    if spacing and not all(0 <= step < math.inf for step in spacing) and not hints.spacing_given:
+        stated = " x ".join(f"{step:g}" for step in spacing)
+        raise UserError(
+            f"{where}: a spacing of {stated} ({SPACING}) is not possible. Correct it, or convert with --spacing."
+        )
+    grid = Grid(spacing if spacing and all(0 < step < math.inf for step in spacing) else None)
     return Header(tuple(shape[i] for i in space), channels, np.dtype(dataset.dtype), grid), names
 
 
 def _spacing(dataset: Any, space: tuple[int, ...]) -> tuple[float, ...] | None:
-    """Return the spacing of the axes `space`; the attribute belongs to the last axes, (z, y, x)."""
+    """Return what is stated as the spacing of the axes `space`; it belongs to the last axes, (z, y, x)."""
     steps = np.ravel(dataset.attrs.get(SPACING, ()))
     first = len(dataset.shape) - len(steps)
     if steps.dtype.kind not in "uif" or first < 0 or min(space) < first:
         return None
-    spacing = tuple(float(steps[axis - first]) for axis in space)
-    return spacing if all(0 < step < math.inf for step in spacing) else None
+    return tuple(float(steps[axis - first]) for axis in space)

@@ -284,6 +284,18 @@ def test_h5_channels_and_flat_images(h5):
     check(path, pixels, Hints("wrong"))
 
 
+@pytest.mark.parametrize("step", [-0.2, np.nan, np.inf])
+def test_h5_with_an_impossible_spacing(h5, step):
+    pixels = ramp(5, 8, 9)
+    path = h5("a.h5", raw=(pixels, (0.5, step, 0.1)), zero=(pixels, (0.0, 0.2, 0.1)))
+    with pytest.raises(
+        UserError, match=rf"a.h5: dataset 'raw': a spacing of 0.5 x {step:g} x 0.1 .*--spacing"
+    ):
+        read_header(path, Hints("raw"))
+    check(path, pixels[None], Hints("raw", spacing_given=True))
+    check(path, pixels[None], Hints("zero"))  # a step of 0 states nothing, as in a tif
+
+
 def test_h5_key_in_a_group(h5):
     check(h5("a.h5", **{"volumes/raw": (ramp(8, 9), None)}), ramp(8, 9)[None], Hints("volumes/raw"))
 
