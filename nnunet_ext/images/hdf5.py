@@ -126,7 +126,7 @@ def _header(dataset: Any, path: Path, hints: Hints) -> tuple[Header, str]:
     if spacing and not all(0 <= step < math.inf for step in spacing) and not hints.spacing_given:
         stated = " x ".join(f"{step:g}" for step in spacing)
         raise UserError(
-            f"{where}: a spacing of {stated} ({SPACING}) is not possible. Correct it, or convert with --spacing."
+            f"{where}: a spacing of {stated} ({SPACING}) is not possible. Correct it, or give --spacing."
         )
     grid = Grid(spacing if spacing and all(0 < step < math.inf for step in spacing) else None)
     return Header(tuple(shape[i] for i in space), channels, np.dtype(dataset.dtype), grid), names
