@@ -30,6 +30,8 @@ from nnunet_ext.images.files import HDF5_ENDINGS, IMAGE_ENDINGS, LABEL_ENDINGS, 
 from nnunet_ext.images.hdf5 import datasets
 from nnunet_ext.images.tif_spacing import spacing_files
 
+_LABEL_NAMES = "a_label, a_labels, a_mask, a_masks, a_cp_masks, a_seg, a_instances, a_gt, a_lbl"
+
 
 @dataclass(frozen=True)
 class Instances(Hdf5Instances):
@@ -131,19 +133,20 @@ def _pairs(images: Path, labels: Path) -> list[Pair]:
         if image_files and not label_files:
             raise UserError(
                 f"{images} is given for images and labels, but no name in it ends as those of labels do: "
-                "a_label, a_mask, a_masks, a_cp_masks, a_seg. Give the folder of the labels."
+                f"{_LABEL_NAMES}. Give the folder of the labels."
             )
         image_files = [file for file in image_files if file not in label_files]
     try:
         return pair_by_name(image_files, label_files)
     except UserError as error:
+        text = f"{error}\nThe labels of a.tif are called a.tif or {_LABEL_NAMES}."
         others = [*_others(images, IMAGE_ENDINGS), *_others(labels, LABEL_ENDINGS)]
-        if not others:
-            raise
-        known = ", ".join(sorted(LABEL_ENDINGS))
-        raise UserError(
-            f"{error}\nNot looked at: {examples(others)}. Labels end in {known}; subfolders are not searched."
-        ) from error
+        if others:
+            known = ", ".join(sorted(LABEL_ENDINGS))
+            text += (
+                f"\nNot looked at: {examples(others)}. Labels end in {known}; subfolders are not searched."
+            )
+        raise UserError(text) from error
 
 
 def _others(folder: Path, endings: Collection[str]) -> list[Path]:

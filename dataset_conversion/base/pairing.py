@@ -17,7 +17,7 @@ from nnunet_ext.images.files import stem_of
 CASE = "{case}"
 
 # how names of labels and images may end, and nnU-Net's number of a channel
-_LABEL = re.compile(r"[_.-](cp_masks?|masks?|labels?|instances?|seg|segmentation|gt)$", re.IGNORECASE)
+_LABEL = re.compile(r"[_.-](cp_masks?|masks?|labels?|lbl|instances?|seg|segmentation|gt)$", re.IGNORECASE)
 _IMAGE = re.compile(r"[_.-](images?|img|raw)$", re.IGNORECASE)
 _CHANNEL = re.compile(r"_(\d{4})$")
 

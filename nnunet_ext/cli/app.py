@@ -48,7 +48,7 @@ VERBS = {
         "convert:convert_app",
         "Convert a public dataset, or your own images with instance labels, to nnU-Net's raw format.",
     ),
-    "show": ("show:show_app", "Pictures of a dataset, and to choose settings by."),
+    "show": ("show:show_app", "Pictures of a dataset, or of weight maps to choose their settings by."),
 }
 
 

@@ -21,7 +21,7 @@ show_app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=MARKUP,
-    help="Pictures of a dataset, and to choose settings by.\n\n"
+    help="Pictures of a dataset, or of weight maps to choose their settings by.\n\n"
     "Example: nnunet_ext show dataset -d 510 -o dataset.png",
 )
 # Word on the command line -> the family that trains with the map.

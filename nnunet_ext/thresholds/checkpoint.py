@@ -76,12 +76,7 @@ class Checkpoint:
         weights = self._content.get("network_weights")
         if not isinstance(weights, Mapping) or BUFFER not in weights:
             raise UserError(f"{path} has no thresholds: it is of no multi-level trainer.")
-        self.thresholds: Floats = np.asarray(weights[BUFFER], np.float32)
-        if self.thresholds.ndim != 1 or not np.isfinite(self.thresholds).all():
-            raise UserError(
-                f"{path} has thresholds that are no numbers: {self.thresholds.tolist()}. Its training went "
-                "wrong, or something else wrote it."
-            )
+        self.thresholds = _thresholds(weights[BUFFER], path)
 
     def case(self, reference: Path, prediction: Path) -> Case:
         """A case of the validation of this checkpoint."""
@@ -134,6 +129,16 @@ class Checkpoint:
             there = ", ".join(sorted(file.name for file in path.parent.glob("*.pth"))) or "none"
             raise UserError(f"There is no checkpoint {path}. In that folder: {there}.")
         return load_checkpoint(path, trust=self._trust, remedy=_DISTRUST)
+
+
+def _thresholds(value: Any, path: Path) -> Floats:
+    """The thresholds in a checkpoint, float32; a `UserError` unless they are a row of finite numbers."""
+    with contextlib.suppress(TypeError, ValueError, RuntimeError):
+        thresholds: Floats = np.asarray(value, np.float32)
+        if thresholds.ndim == 1 and np.isfinite(thresholds).all():
+            return thresholds
+    text = f"{path} has thresholds that are no numbers: {getattr(value, 'tolist', lambda: value)()}."
+    raise UserError(f"{text} Its training went wrong, or something else wrote it.")
 
 
 def _entries(content: Mapping[str, Any]) -> Mapping[str, Any]:

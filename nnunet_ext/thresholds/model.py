@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import read_json
@@ -29,6 +29,7 @@ class _Plans(TypedDict):
     """What is relied on in the plans of a trained model, beside what `hierarchy_in` reads."""
 
     image_reader_writer: str
+    label_manager: NotRequired[str]
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,13 @@ class TrainedModel:
     def __init__(self, dataset: str, configuration: str, trainer: str, plans: str) -> None:
         from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+        from nnunet_ext.training.device import device_option
         from nnunet_ext.training.multilevel import hierarchy_in
 
         family = _family(trainer)
-        self._train = f"nnUNetv2_train {dataset} {configuration} {{}} -tr {trainer} -p {plans}"
+        self._train = " ".join(
+            ["nnUNetv2_train", dataset, configuration, "{}", "-tr", trainer, "-p", plans, *device_option()]
+        )
         remedy = f"Train it first: {self._train.format(0)} --npz"
         results = dataset_folder(dataset, "nnUNet_results", remedy)
         self.folder = results / f"{trainer}__{plans}__{configuration}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 PREFIX = "nnUNetTrainer"  # what every family's name begins with
 _ALIKE = 0.7  # of two words, from 0 to 1: "sncp" and "scnp" are 0.75
+_BETWEEN = re.compile(r"[_+\s]|-(?=[A-Za-z])")  # "adam1e-4" is one word
 
 
 def words_of(name: str, families: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -32,22 +34,27 @@ def words_of(name: str, families: Iterable[str]) -> tuple[list[str], list[str]]:
     """
     known = {family.lower(): family for family in families}
     has_prefix = name.lower().startswith(PREFIX.lower())
-    words = [word for word in name[len(PREFIX) if has_prefix else 0 :].split("_") if word]
+    words = [word for word in _BETWEEN.split(name[len(PREFIX) if has_prefix else 0 :]) if word]
     found = [known[word.lower()] for word in words if word.lower() in known]
     options = [word for word in words if word.lower() not in known]
-    if has_prefix and options and options[0] == words[0]:
-        family, rest = _misspelt_family(words[0], known)
+    if options and options[0] == words[0]:
+        family, rest = _misspelt_family(words[0], known, has_prefix)
         if family:
             return [family, *found], [*filter(None, [rest]), *options[1:]]
-        return [], options
+        return ([], options) if has_prefix else (found, options)
     return found, options
 
 
-def _misspelt_family(word: str, known: dict[str, str]) -> tuple[str, str]:
-    """The family that a word begins with or is nearly, and what is left of the word; both may be empty."""
+def _misspelt_family(word: str, known: dict[str, str], has_prefix: bool) -> tuple[str, str]:
+    """The family that a word begins or ends with or is nearly, and what is left of it; both may be empty.
+
+    Without our prefix it may be somebody else's trainer: fewer words are taken for a family then.
+    """
     lower = word.lower()
     begun = max((each for each in known if lower.startswith(each)), key=len, default="")
-    if begun:
+    if begun and has_prefix:
         return known[begun], word[len(begun) :]
-    close = difflib.get_close_matches(lower, known, n=1, cutoff=_ALIKE)
+    ends = [each for each in known if each.endswith(lower) and len(lower) > 2]
+    alike = [each for each in known if has_prefix or abs(len(each) - len(lower)) < 2]
+    close = ends or difflib.get_close_matches(lower, alike, n=1, cutoff=_ALIKE)
     return (known[close[0]], "") if close else ("", "")

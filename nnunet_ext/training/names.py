@@ -71,7 +71,7 @@ class Catalogue:
                 self._classes[name] = self._make(name)
             except UserError as error:
                 meant = self.near_miss(name)
-                if meant is None or name.startswith(meant):
+                if meant is None or name == meant or name.startswith(f"{meant}_"):
                     raise
                 raise UserError(f"{error}\nDid you mean {meant}?") from None
         return self._classes[name]

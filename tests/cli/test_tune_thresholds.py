@@ -145,6 +145,12 @@ EXPECTED = {
 }
 
 
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch):
+    """Commands that are printed say so, wherever the tests run."""
+    monkeypatch.setattr("nnunet_ext.training.device.gpus", lambda: {"cuda": False, "mps": False})
+
+
 @pytest.fixture
 def chain(nnunet_folders):
     return fill(Results(nnunet_folders, CHAIN, ["cell", "nucleus"]), [0], TRUE)
@@ -201,7 +207,7 @@ def test_finds_the_thresholds_behind_the_truth_and_says_what_they_gain(chain):
         np.testing.assert_allclose(numbers, expected, atol=5.1e-4 if k > 3 else 6e-4)
     assert float(row(output, "mean")[-1]) == pytest.approx(after.mean(), abs=6e-5)
     assert after.mean() > before.mean() + 0.1
-    assert f"nnUNetv2_train 520 2d 0 -tr {TRAINER} -p nnUNetPlans --val --npz" in output
+    assert f"nnUNetv2_train 520 2d 0 -tr {TRAINER} -p nnUNetPlans -device cpu --val --npz" in output
     assert "agree" not in output
 
 
@@ -449,7 +455,7 @@ def test_predictions_of_another_network_are_refused(chain):
     chain.checkpoint(0, [[0.3, 1.7]])
     error = refused()
     assert "do not fit" in error
-    assert f"nnUNetv2_train 520 2d 0 -tr {TRAINER} -p nnUNetPlans --val --npz" in error
+    assert f"nnUNetv2_train 520 2d 0 -tr {TRAINER} -p nnUNetPlans -device cpu --val --npz" in error
     assert not (chain.folder / "fold_0" / "checkpoint_final_untuned.pth").exists()
 
 
@@ -478,7 +484,7 @@ def test_missing_probabilities_name_the_command(chain, which):
     for file in validation.glob("*.npz") if which == "all" else [validation / "f0c1.npz"]:
         file.unlink()
     error = refused()
-    assert f"nnUNetv2_train 520 2d 0 -tr {TRAINER} -p nnUNetPlans --val --npz" in error
+    assert f"nnUNetv2_train 520 2d 0 -tr {TRAINER} -p nnUNetPlans -device cpu --val --npz" in error
     assert "f0c0.png and 2 more" in error if which == "all" else "f0c1.png" in error
 
 
@@ -541,6 +547,31 @@ def test_a_checkpoint_runs_nothing_unless_it_is_trusted(chain, tmp_path, where):
 def test_thresholds_that_are_no_numbers_are_refused(chain, value):
     chain.checkpoint(0, [[value, 4 / 3]])
     assert "thresholds that are no numbers" in refused()
+
+
+@pytest.mark.parametrize("value", ["x", [1.0], torch.zeros(2, 2), None])
+def test_thresholds_of_another_shape_are_refused(chain, value):
+    file = chain.folder / "fold_0" / "checkpoint_final.pth"
+    content = torch.load(file, weights_only=False)
+    content["network_weights"]["head.thresholds"] = value
+    torch.save(content, file)
+    assert "checkpoint_final.pth has" in refused()
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "words"),
+    [
+        ("dataset.json", {"file_ending": 3}, "dataset.json: file_ending is 3; expected a text"),
+        ("dataset.json", {"labels": ["cell"]}, "dataset.json: labels is"),
+        ("plans.json", {"image_reader_writer": None}, "plans.json: image_reader_writer is null"),
+        ("plans.json", {"image_reader_writer": "NoReader"}, "nnU-Net does not accept its plans"),
+        ("plans.json", {"label_manager": "NoManager"}, "nnU-Net does not accept its plans"),
+    ],
+)
+def test_files_of_the_model_of_another_shape_are_named(chain, file, change, words):
+    path = chain.folder / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert words in refused()
 
 
 @pytest.mark.parametrize("content", [{"network_weights": None}, {"network_weights": [1]}, {}])

@@ -140,6 +140,7 @@ def test_labels_of_another_ending(places) -> None:
     (labels / "c1.tif").rename(labels / "c1.jpg")
     text = refused(images, labels)
     assert f"{images / 'c1.tif'}: has no label" in text
+    assert "The labels of a.tif are called a.tif or a_label, a_labels, a_mask" in text
     assert f"Not looked at: {labels / 'c1.jpg'}. Labels end in .bmp" not in text
     assert f"Not looked at: {labels / 'c1.jpg'}. Labels end in .h5" in text
 

@@ -200,6 +200,12 @@ def test_shim_steps_aside_where_the_package_is_missing(monkeypatch):
         ("nnUNetTrainerSCNP_w5_JC", "nnUNetTrainerSCNP_JC_w5"),
         ("nnUNetTrainerWeightd", "nnUNetTrainerWeighted"),
         ("SCNP_w5", "nnUNetTrainerSCNP_w5"),
+        ("SNCP", "nnUNetTrainerSCNP"),
+        ("sncp_jc_w5", "nnUNetTrainerSCNP_JC_w5"),
+        ("nnUNetTrainerSCNP-JC+w5", "nnUNetTrainerSCNP_JC_w5"),
+        ("nnUNetTrainerExtt", "nnUNetTrainerExt"),
+        ("MCE", "nnUNetTrainerMultiLevelMCE"),
+        ("nnUNetTrainerMCE_adam1e-4", "nnUNetTrainerMultiLevelMCE_adam1e-4"),
         ("nnUNetTrainerMultilevelMCE", "nnUNetTrainerMultiLevelMCE"),
     ],
 )
@@ -213,7 +219,8 @@ def test_what_was_probably_meant_is_said_and_exists(name, meant):
 @pytest.mark.parametrize(
     "name",
     [
-        "nnUNetTrainer", "nnUNetTrainerDA5", "nnUNetTrainerOther", "nnUNetTrainerSCNP_w4", "Other_w5",
+        "nnUNetTrainer", "nnUNetTrainerDA5", "nnUNetTrainerOther", "extra_trainer", "MyTrainer",
+        "nnUNetTrainerSCNP_w4", "Other_w5",
         "nnUNetTrainerMultiLevelMCE_SCNP", "nnUNetTrainerBWM_JC", "nnUNetTrainerSCNP_typo",
     ],
 )  # fmt: skip

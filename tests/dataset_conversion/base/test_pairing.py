@@ -33,6 +33,7 @@ def labels(*names):
         ("a.tif", "a_mask.tif", "a"),
         ("a.png", "a_cp_masks.png", "a"),
         ("a.tif", "a-masks.tif", "a"),
+        ("a.tif", "a-lbl.tif", "a"),
         ("a.tif", "a.label.TIF", "a"),
         ("a_raw.tif", "a_label.tif", "a"),
         ("a_img.tif", "a.tif", "a"),
