@@ -34,11 +34,14 @@ class Remarks:
         Whether the maps are the same, voxel by voxel; None where both are empty.
     pieces : tuple of (int, int) or None
         Ids and connected components of reference and prediction; None where they are too many for classes.
+    full : tuple of (bool, bool)
+        Whether no voxel of reference and prediction is background.
     """
 
     grid: str = ""
     equal: bool | None = None
     pieces: tuple[tuple[int, int] | None, tuple[int, int] | None] = (None, None)
+    full: tuple[bool, bool] = (False, False)
 
 
 @dataclass(frozen=True)

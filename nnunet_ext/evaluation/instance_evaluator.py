@@ -126,7 +126,8 @@ def _check_orientation(files: Files, maps: Maps) -> None:
 
 def _remarks(maps: Maps, difference: str) -> Remarks:
     reference, prediction = map(_pieces, maps)
-    return Remarks(difference, are_equal(*maps), (reference, prediction))
+    full = bool(maps[0].all()), bool(maps[1].all())
+    return Remarks(difference, are_equal(*maps), (reference, prediction), full)
 
 
 def _pieces(instances: NDArray[Any]) -> tuple[int, int] | None:

@@ -24,6 +24,8 @@ def case_notes(cases: Sequence[InstanceCase], region: IgnoredRegion | None) -> l
         *pieces_notes(cases),
         *grid_note({case.files[1].name: case.remarks.grid for case in cases if case.remarks.grid}),
         *equal_note(case.remarks.equal for case in cases),
+        *_numbered_background(cases),
+        *_without_spacing(cases),
         *_without_labels(cases, region),
     ]
 
@@ -41,12 +43,41 @@ def equal_note(equal: Iterable[bool | None]) -> list[str]:
     return ["All predictions equal their references voxel by voxel: is one folder a copy of the other?"]
 
 
+def _numbered_background(cases: Sequence[InstanceCase]) -> list[str]:
+    """A text if only one of two maps has background: where it has a number it counts as an instance."""
+    notes = []
+    for own, (name, other) in enumerate((("reference", "prediction"), ("prediction", "reference"))):
+        names = [
+            case.files[own].name for case in cases if case.remarks.full[own] > case.remarks.full[1 - own]
+        ]
+        if names:
+            notes.append(
+                f"No voxel of {len(names)} {name}s ({_listed(names)}) is 0, the background, which their "
+                f"{other}s have. If the background has a number there, it counts as an instance: set it to 0."
+            )
+    return notes
+
+
+def _without_spacing(cases: Sequence[InstanceCase]) -> list[str]:
+    """A text if distances are measured along unequal axes in some cases, and the rest does not say which."""
+    names = [case.files[0].name for case in cases if case.spacing is None]
+    if not names or all(case.spacing is None or len(set(case.spacing)) == 1 for case in cases):
+        return []
+    return [
+        f"{len(names)} of {len(cases)} references ({_listed(names)}) state no spacing: their voxels are "
+        "taken for cubes, which those of the others are not. For one contour F1 of all give --spacing."
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
+
+
 def _without_labels(cases: Sequence[InstanceCase], region: IgnoredRegion | None) -> list[str]:
     names = [case.files[0].name for case in cases if case.ignored is None]
     if region is None or not names:
         return []
-    listed = ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
     return [
         f"{region.folder} has no label map, which would say what to ignore, for {len(names)} of {len(cases)} "
-        f"cases ({listed}): all of them counts."
+        f"cases ({_listed(names)}): all of them counts."
     ]

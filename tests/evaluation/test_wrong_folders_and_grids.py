@@ -286,3 +286,31 @@ def test_physical_tolerances_in_another_unit_are_refused(tmp_path):
         evaluate_instance_folders(*folders, physical=True, tolerances=[0.001])["settings"]["unit"]
         == "physical"
     )
+
+
+@pytest.mark.parametrize(("side", "named"), [(0, "references"), (1, "predictions")])
+def test_a_background_with_a_number_is_said(tmp_path, side, named):
+    folders = make_folders(tmp_path, ".tif")
+    for number, folder in enumerate(folders):
+        write_instances(folder / "a.tif", np.roll(cells(), number, -1) + (number == side))
+    (note,) = evaluate_instance_folders(*folders)["notes"]
+    assert note.startswith(f"No voxel of 1 {named} (a.tif) is 0, the background")
+    write_instances(folders[1 - side] / "a.tif", cells() + 4)  # cells that fill both
+    assert not evaluate_instance_folders(*folders)["notes"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "spacing", "said"),
+    [
+        ((2.0, 1.0, 1.0), None, True),
+        ((1.0, 1.0, 1.0), None, False),  # cubes, as those without a spacing
+        ((2.0, 1.0, 1.0), (2, 1, 1), False),
+    ],
+)
+def test_spacings_that_only_some_references_state_are_said(tmp_path, steps, spacing, said):
+    folders = make_folders(tmp_path, ".tif")
+    for case, stated in (("a", steps), ("b", None)):
+        write_instances(folders[0] / f"{case}.tif", cells(), stated)
+        write_instances(folders[1] / f"{case}.tif", np.roll(cells(), 1, -1))
+    notes = evaluate_instance_folders(*folders, spacing=spacing)["notes"]
+    assert [note[:45] for note in notes] == ["1 of 2 references (b.tif) state no spacing: t"] * said
