@@ -15,6 +15,7 @@ from typing_extensions import NotRequired, TypedDict
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import read_json
+from nnunet_ext.nnunet_files.case_files import find_files, list_folder
 from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
 from nnunet_ext.nnunet_files.folders import dataset_folder
 from nnunet_ext.thresholds.checkpoint import UNTUNED, Case, Checkpoint
@@ -137,8 +138,10 @@ class TrainedModel:
 
     def _files(self, folder: Path, command: str) -> list[tuple[Path, Path]]:
         """Reference and ``.npz`` of every case of a validation."""
-        predictions = {file.stem: file for file in sorted(folder.glob("*.npz"))}
-        segmentations = sorted(path.name for path in folder.glob(f"*{self.file_ending}"))
+        found = folder.is_dir()
+        predictions = find_files(folder, (".npz",), "prediction") if found else {}
+        names = [path.name for path in list_folder(folder)] if found else []
+        segmentations = [name for name in names if name.endswith(self.file_ending)]
         without = [name for name in segmentations if name.removesuffix(self.file_ending) not in predictions]
         if without or not predictions:
             more = f" and {len(without) - 1} more" if len(without) > 1 else ""

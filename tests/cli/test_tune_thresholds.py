@@ -488,6 +488,13 @@ def test_missing_probabilities_name_the_command(chain, which):
     assert "f0c0.png and 2 more" in error if which == "all" else "f0c1.png" in error
 
 
+def test_hidden_files_are_no_predictions(chain):
+    expected = row(tuned("--dry-run"), "nucleus")
+    for name in ("._f0c0.npz", "._f0c0.png"):  # what macOS writes beside the files
+        (chain.folder / "fold_0" / "validation" / name).write_bytes(b"no array")
+    assert row(tuned("--dry-run"), "nucleus") == expected
+
+
 def test_mistakes_are_sentences(chain):
     assert "nnUNetTrainerMultiLevelMCE" in refused(trainer="nnUNetTrainer")
     assert "no thresholds to tune" in refused(trainer="nnUNetTrainerSCNP")
