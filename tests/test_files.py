@@ -1,7 +1,9 @@
+import errno
+
 import pytest
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.files import fingerprint, read_json, write_texts
+from nnunet_ext.files import fingerprint, read_json, replacing, write_texts
 
 
 def test_folders_are_made_and_files_replaced(tmp_path):
@@ -66,3 +68,14 @@ def test_json_is_given_back_as_it_is(tmp_path):
     assert read_json(file, schema=dict[str, object]) == {"a": 1, "more": [1.5, None]}
     with pytest.raises(UserError, match="Cannot read"):
         read_json(tmp_path)
+
+
+@pytest.mark.parametrize("words", [("No space left",), ("Read-only", "{temporary}")])
+def test_an_error_names_the_file_and_not_the_temporary_one(tmp_path, words):
+    with pytest.raises(OSError, match=words[0]) as error, replacing(tmp_path / "a.png") as temporary:
+        raise OSError(errno.ENOSPC, *(word.format(temporary=temporary) for word in words))
+    assert error.value.filename == str(tmp_path / "a.png")
+    with pytest.raises(FileNotFoundError) as error, replacing(tmp_path / "a.png"):
+        raise OSError(errno.ENOENT, "No such file", "other.png")
+    assert error.value.filename == "other.png"
+    assert not list(tmp_path.iterdir())

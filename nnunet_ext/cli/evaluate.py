@@ -112,8 +112,16 @@ def evaluate(
     if target.suffix != ".json":  # save_summary says so too, but after the work
         raise UserError(f"-o {target}: the summary is a .json file.")
     read = [reference, prediction, *(given for given in (dataset_json, ignored) if given)]
-    for file in (target, target.with_suffix(".csv")):
-        check_output(file, read)
+    try:
+        for file in (target, target.with_suffix(".csv")):
+            check_output(file, read)
+    except UserError as error:
+        if output:
+            raise
+        raise UserError(
+            f"{error} Without -o the summary is written into the folder given with -pred: is it that of the "
+            "predictions?"
+        ) from error
     if instances:
         of_classes = {"--connectivity": connectivity, "--containment": containment}
         _refuse(of_classes, "does not go with --instances")

@@ -81,6 +81,15 @@ def test_summary_must_be_json(folders):
     assert "scores.csv" in str(result.exception)
 
 
+def test_a_wrong_folder_of_predictions_is_asked_about(folders):
+    images = folders[0].parent / "Dataset001_A" / "imagesTs"
+    folders[1].rename(images.parent.mkdir() or images)
+    error = str(run("-ref", folders[0], "-pred", images).exception)
+    assert "lies in a folder of an nnU-Net dataset" in error
+    assert error.endswith("the folder given with -pred: is it that of the predictions?")
+    assert "-pred" not in str(run("-ref", folders[0], "-pred", images, "-o", images / "a.json").exception)
+
+
 def test_help_is_quick():
     code = (
         "import sys, nnunet_ext.cli.evaluate, nnunet_ext.cli.compare\n"

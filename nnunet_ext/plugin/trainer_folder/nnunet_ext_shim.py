@@ -5,6 +5,7 @@ longer be pickled. The classes therefore come from the installed package; this m
 """
 
 import os
+import sys
 
 
 def __getattr__(name: str) -> type:
@@ -12,6 +13,7 @@ def __getattr__(name: str) -> type:
         raise AttributeError(name)
     try:
         from nnunet_ext.errors import exit_on_user_error, on_nnunets_command_line
+        from nnunet_ext.plugin.images_to_predict import check_images_to_predict
         from nnunet_ext.plugin.register import listed_folders
         from nnunet_ext.trainers import FAMILIES, family_of, get_trainer, near_miss
     except ModuleNotFoundError as error:
@@ -28,7 +30,9 @@ def __getattr__(name: str) -> type:
             "underscore; 'nnunet_ext trainers' lists them."
         )
     with exit_on_user_error():
-        return get_trainer(name)
+        trainer = get_trainer(name)
+        check_images_to_predict(sys.argv)
+        return trainer
 
 
 def _is_last(folders: list[str]) -> bool:
