@@ -53,9 +53,17 @@ def spacing_files(path: Path) -> list[Path]:
 def _spacing_file(path: Path, ndim: int) -> Spacing | None:
     for file in spacing_files(path):
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            continue  # a json file of that name may be anything
+            text = file.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        try:
+            content = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            if '"spacing"' not in text:
+                continue  # a json file of that name may be anything
+            raise UserError(
+                f'{file} is no valid JSON ({error}). It should be like {{"spacing": [0.3, 0.2, 0.2]}}, z y x.'
+            ) from error
         spacing = content.get("spacing") if isinstance(content, dict) else None
         if not isinstance(spacing, list):
             continue

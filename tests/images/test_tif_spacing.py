@@ -123,6 +123,17 @@ def test_a_spacing_file_that_cannot_be_true(tmp_path, spacing):
         read_header(tmp_path / "a.tif")
 
 
+def test_a_spacing_file_with_a_typing_error_is_not_passed_over(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", STACK, photometric="minisblack", metadata={"spacing": [3, 2, 1]})
+    (tmp_path / "a.json").write_text('{"spacing": [0.5, 0.2, 0.2}')
+    with pytest.raises(
+        UserError, match=r"a.json is no valid JSON .* like \{\"spacing\": \[0.3, 0.2, 0.2\]\}"
+    ):
+        read_header(tmp_path / "a.tif")
+    (tmp_path / "a.json").write_text("{of another program")
+    assert read_header(tmp_path / "a.tif").grid.spacing == (3, 2, 1)
+
+
 @pytest.mark.parametrize("unit", ["INCH", "CENTIMETER", "NONE"])
 def test_the_resolution_of_a_plain_tif_is_that_of_a_printer(tmp_path, unit):
     path = tmp_path / "a.tif"
