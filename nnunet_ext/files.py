@@ -14,6 +14,8 @@ from typing import Any
 from nnunet_ext.errors import UserError
 from nnunet_ext.json_shape import mismatch
 
+_MARK_OF_UTF8 = "\ufeff"  # that some Windows programs put first; nnU-Net refuses it as well
+
 
 def read_json(path: Path, remedy: str = "", schema: Any = None) -> Any:
     """Read a JSON file, and check once that it has the shape its reader relies on.
@@ -39,7 +41,10 @@ def read_json(path: Path, remedy: str = "", schema: Any = None) -> Any:
         text says which entry is wrong.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
+        text = path.read_text(encoding="utf-8")
+        if text.startswith(_MARK_OF_UTF8):
+            raise ValueError("it begins with a byte order mark; save it as UTF-8 without one (without BOM)")
+        content = json.loads(text, object_pairs_hook=_unique)
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}. {remedy}".rstrip()) from error
     except (ValueError, RecursionError) as error:

@@ -24,6 +24,7 @@ _EXPECTED = {
     "dict_type": "an object with keys",
     "none_required": "null",
 }
+_LIMITS = {"greater than or equal to": "a number from", "less than or equal to": "a number up to"}
 
 
 def mismatch(content: Any, schema: Any) -> str:
@@ -67,7 +68,10 @@ def _adapter(schema: Any) -> TypeAdapter[Any]:
 
 
 def _expected(error: Any) -> str:
-    return _EXPECTED.get(error["type"], error["msg"].removeprefix("Input should be "))
+    words = str(error["msg"]).removeprefix("Input should be ")
+    for theirs, ours in _LIMITS.items():
+        words = words.replace(theirs, ours)
+    return _EXPECTED.get(error["type"], words)
 
 
 def _locate(content: Any, location: tuple[int | str, ...]) -> tuple[tuple[int | str, ...], Any]:

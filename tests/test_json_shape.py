@@ -30,7 +30,7 @@ class Table(TypedDict):
         ({"rows": [{"file": 3}], "labels": {}}, "rows.0.file is 3; expected a text"),
         (
             {"rows": [{"file": "a", "size": -1}], "labels": {}},
-            "rows.0.size is -1; expected greater than or equal to 0",
+            "rows.0.size is -1; expected a number from 0",
         ),
         ({"rows": [], "labels": {"a": "x"}}, 'labels.a is "x"; expected a whole number or a list'),
         ({"rows": [], "labels": {"a": 1.5}}, "labels.a is 1.5; expected a whole number or a list"),

@@ -315,4 +315,9 @@ def _differences(earlier: dict[str, Any], now: dict[str, Any]) -> str:
     before = {**earlier.get("parameters", {}), **{k: v for k, v in earlier.items() if k != "parameters"}}
     after = {**now["parameters"], **{k: v for k, v in now.items() if k != "parameters"}}
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    return ", ".join(f"{key} '{before.get(key)}' instead of '{after.get(key)}'" for key in keys)
+    return ", ".join(f"{key} {_shown(before.get(key))} instead of {_shown(after.get(key))}" for key in keys)
+
+
+def _shown(value: Any) -> str:
+    """Return the value of an entry for a message; None is an option that was not given."""
+    return "as by default" if value is None else f"'{value}'"

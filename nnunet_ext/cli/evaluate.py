@@ -110,7 +110,7 @@ def evaluate(
 
     target = output or prediction / "evaluation.json"  # nnU-Net may have left a summary.json there
     if target.suffix != ".json":  # save_summary says so too, but after the work
-        raise UserError(f"-o {target}: the summary is a .json file.")
+        raise UserError(f"-o {target}: the name of the summary has to end in .json.")
     read = [reference, prediction, *(given for given in (dataset_json, ignored) if given)]
     try:
         for file in (target, target.with_suffix(".csv")):

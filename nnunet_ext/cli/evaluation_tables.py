@@ -60,13 +60,13 @@ def ignored_line(summary: Summary) -> str:
     ignored = summary["ignored"]
     if ignored is None:
         return ""
-    share = 100 * ignored["voxels"] / ignored["of_voxels"]
-    text = f"Not judged: {ignored['voxels']} voxels ({share:.3g} %) with the ignore label, {ignored['label']}"
+    share, label = 100 * ignored["voxels"] / ignored["of_voxels"], f"the ignore label ({ignored['label']})"
+    text = f"Not judged: {ignored['voxels']} voxels ({share:.3g} %) with {label}"
     if "left_out" not in ignored:
         return f"{text}. They are not counted."
     missed, predicted = ignored["left_out"]
     return (
-        f"{text} in {ignored['labels']}. They are not counted, and neither are instances mostly in there: "
+        f"{text} of {ignored['labels']}. They are not counted, and neither are instances mostly in there: "
         f"{predicted} predicted, {missed} of the reference."
     )
 

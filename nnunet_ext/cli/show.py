@@ -26,6 +26,7 @@ show_app = typer.Typer(
 )
 # Word on the command line -> the family that trains with the map.
 MAPS = {"balance": "BWM", "unet": "UNetWM", "distance": "DWM", "shape": "SAW", "own": "Weighted"}
+_NOTES = 5  # alike, that are printed
 DEFAULT = ("balance", "unet", "distance", "shape")
 
 
@@ -65,8 +66,7 @@ def dataset_sheet(
         title = f"{raw.folder.name}: {len(rows)} of {len(raw.files)} training cases"
         draw(rows, names, raw.classes.ignore_label, output, title)
         out.print(_facts_table(title, facts, names))
-        for note in (note for case in facts for note in case.notes):
-            say(f"Note: {note}.")
+        _say_notes([note for case in facts for note in case.notes])
         say(f"Wrote {output}")
     if problems:
         listed = "\n  ".join(map(str, problems))
@@ -93,6 +93,13 @@ def _facts_table(title: str, cases: Sequence[CaseFacts], names: Mapping[int, str
     total = {label: sum(facts.voxels[label] for facts in cases) for label in names}
     table.add_row("all shown", "", "", "", *_shares(total))
     return table
+
+
+def _say_notes(notes: Sequence[str]) -> None:
+    for note in notes[:_NOTES]:
+        say(f"Note: {note}.")
+    if len(notes) > _NOTES:
+        say(f"Note: and {len(notes) - _NOTES} more like these.")
 
 
 def _shares(voxels: Mapping[int, int]) -> list[str]:
@@ -149,8 +156,7 @@ def weight_maps(
         "weights relative to their mean",
     )
     out.print(_table(trainers, rows))
-    for note in (row.note for row in rows if row.note):
-        say(f"Note: {note}.")
+    _say_notes([row.note for row in rows if row.note])
     say(f"Wrote {output}")
 
 

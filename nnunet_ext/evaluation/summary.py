@@ -108,7 +108,7 @@ def save_summary(summary: Summary, path: str | os.PathLike[str]) -> tuple[Path, 
     """
     json_file = Path(path)
     if json_file.suffix != ".json":
-        raise UserError(f"The summary is a .json file, got {json_file}.")
+        raise UserError(f"{json_file}: the name of the summary has to end in .json.")
     csv_file = json_file.with_suffix(".csv")
     rows = [
         {

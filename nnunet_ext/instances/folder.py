@@ -217,8 +217,8 @@ def _about_losses(cases: Mapping[str, dict[str, Any]], options: InstanceOptions)
         if options.method == "watershed":
             kind, why = "foreground", "are connected to no seed (--gamma-cell)"
         notes.append(
-            f"{sum(voxels.values())} {kind} voxels {why} and background, "
-            f"in {_some(list(voxels), len(cases))}."
+            f"{sum(voxels.values())} {kind} voxels {why}, in {_some(list(voxels), len(cases))}: they are "
+            "background."
         )
     return notes
 

@@ -42,7 +42,7 @@ class InstanceOptions:
         try:
             check_method(self.method, self.gap, self.gamma_touching, self.gamma_cell)
         except ValueError as error:
-            raise UserError(f"{error}.") from error
+            raise UserError(f"{str(error).replace('gamma_', '--gamma-')}.") from error
         if self.tile is not None and self.method == "watershed":
             raise UserError(f"--tile: {NO_TILES}.")
         if self.tile is not None and self.tile < 1:

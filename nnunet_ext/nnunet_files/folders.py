@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nnunet_ext.errors import UserError
 
+_LISTED = 10  # datasets in an error text
 VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 
 
@@ -39,7 +40,14 @@ def dataset_folder(dataset: str, variable: str, remedy: str) -> Path:
     wanted = f"Dataset{int(dataset):03d}_" if dataset.isdecimal() else dataset
     folders = base.iterdir() if base.is_dir() else ()
     found = [p for p in folders if p.name == wanted or (dataset.isdecimal() and p.name.startswith(wanted))]
-    if len(found) != 1:
-        names = ", ".join(sorted(path.name for path in found)) or "none"
-        raise UserError(f"one dataset '{dataset}' is expected in {base}; found: {names}. {remedy}")
+    if len(found) > 1:
+        names = ", ".join(sorted(path.name for path in found))
+        raise UserError(f"{base} has several datasets '{dataset}': {names}. {remedy}")
+    if not found:
+        there = sorted(path.name for path in base.glob("Dataset*_*")) if base.is_dir() else []
+        more = ", …" if len(there) > _LISTED else ""
+        raise UserError(
+            f"{base} has no dataset '{dataset}': give its number (501) or whole name "
+            f"(Dataset501_TopoMortar). There: {', '.join(there[:_LISTED]) or 'none'}{more}. {remedy}"
+        )
     return found[0]

@@ -185,7 +185,7 @@ def build_trainer(
     except UserError as error:
         first = ", ".join(f"_{word}" for word in wrapped)
         raise UserError(
-            f"{error}\nDirectly after {family.__name__}: {first}" if first else str(error)
+            f"{error}\nOther families go directly after {family.__name__}: {first}" if first else str(error)
         ) from None
     changes = [
         word

@@ -216,7 +216,7 @@ def test_what_was_ignored_and_the_footnotes_are_printed(folders, instance_folder
     assert "Not judged" not in result.output
     result = run("--instances", *instance_folders_with_ignore)
     assert result.exit_code == 0, result.output
-    assert "Not judged: 200 voxels (25 %) with the ignore label, 1 in" in result.output
+    assert "Not judged: 200 voxels (25 %) with the ignore label (1) of" in result.output
     assert "instances mostly in there: 1 predicted, 0 of the reference." in result.output
 
 

@@ -169,7 +169,7 @@ def test_classes_are_found_by_name_in_any_order(folders):
         (["--touching", "cell"], "different classes; got cell, cell"),
         (["--gap-class", "hole"], "no class 'hole' for gap"),
         (["--gamma-cell", "0.4"], "'map' has no parameters"),
-        (["--method", "threshold", "--gamma-cell", "4"], "gamma_cell: expected 0 to 1"),
+        (["--method", "threshold", "--gamma-cell", "4"], "--gamma-cell: expected 0 to 1"),
         (["--method", "watershed", "--tile"], "cannot be computed by tiles"),
         (["--tile-size", "0"], "--tile-size 0"),
         (["--spacing", "1", "0", "1"], "expected positive numbers"),

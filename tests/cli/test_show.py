@@ -64,7 +64,7 @@ def test_several_cases_and_parameters_as_in_the_trainers_name(raw, tmp_path):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["-d", "511", "-o", "a.png"], "one dataset '511' is expected in .* found: none"),
+        (["-d", "511", "-o", "a.png"], "has no dataset '511': .*There: Dataset510_Cells"),
         (["-d", "510", "-o", "a.txt"], "a picture ends in one of"),
         (["-d", "510", "-case", "c0", "c7", "-o", "a.png"], "no training case c7. It has: c0, c1"),
         (

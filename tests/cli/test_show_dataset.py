@@ -119,7 +119,7 @@ def test_as_typed(photographs: Path, volumes: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["-d", "9", "-o", "a.png"], "one dataset '9' is expected in .* found: none"),
+        (["-d", "9", "-o", "a.png"], "has no dataset '9': .*There: "),
         (["-d", "7", "-o", "a.doc"], "-o a.doc: a picture ends in one of"),
     ],
 )

@@ -283,10 +283,10 @@ def test_other_plans_of_that_name_are_not_lost(planned):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"dataset": "8"}, r"one dataset '8' is expected.*found: none.*nnUNetv2_plan_and_preprocess"),
-        ({"dataset": "*"}, r"found: none"),
-        ({"dataset": ""}, r"found: none"),
-        ({"dataset": "/tmp"}, r"found: none"),
+        ({"dataset": "8"}, r"has no dataset '8': give its number.*nnUNetv2_plan_and_preprocess"),
+        ({"dataset": "*"}, r"has no dataset"),
+        ({"dataset": ""}, r"has no dataset"),
+        ({"dataset": "/tmp"}, r"has no dataset"),
         ({"dataset": "7", "plans": "Other"}, r"Other.json does not exist"),
         ({"dataset": "7", "configurations": ["3d"]}, r"no configuration 3d. It has: 2d, 3d_fullres"),
         ({"dataset": "7", "name": "a__b"}, r"cannot be the name"),

@@ -81,7 +81,10 @@ def test_loss_of_a_combination_is_the_base_on_scnp_logits():
         ("nnUNetTrainerSCNP_SCNP_w5", "cannot wrap SCNP: it wraps other families itself"),
         ("nnUNetTrainerJC_SCNP", "nnUNetTrainerJC cannot be combined with SCNP"),
         ("nnUNetTrainerSCNP_MultiLevelMCE", "cannot wrap MultiLevelMCE: a multi-level channel is no logit"),
-        ("nnUNetTrainerSCNP_w5_JC", "(?s)unknown option '_JC'.*Directly after nnUNetTrainerSCNP: .*_JC"),
+        (
+            "nnUNetTrainerSCNP_w5_JC",
+            "(?s)unknown option '_JC'.*directly after nnUNetTrainerSCNP: .*_JC",
+        ),
         ("nnUNetTrainerSCNP_JC_typo", "(?s)unknown option '_typo'.*_w<n>.*_lambda<x>"),
     ],
 )
@@ -233,7 +236,7 @@ def test_nothing_that_would_not_work_is_suggested(name):
 def test_families_that_cannot_be_combined_are_not_listed():
     with pytest.raises(UserError) as error:
         get_trainer("nnUNetTrainerSCNP_typo")
-    listed = str(error.value).rpartition("Directly after nnUNetTrainerSCNP: ")[2].split(", ")
+    listed = str(error.value).rpartition("directly after nnUNetTrainerSCNP: ")[2].split(", ")
     assert listed == [f"_{family.removeprefix('nnUNetTrainer')}" for family in OTHERS]
     for word in listed:
         assert get_trainer(f"nnUNetTrainerSCNP{word}")
