@@ -71,7 +71,7 @@ def semantic_from_instances(
     a few voxels amid others may find no place: `without_core` tells which. The choice of places is nearly
     the best one, not always (see `keep_cores.seeds`). Of 3998 random cells of 10 pixels on average that fill
     an image 18 have none, of 1999 of 20 pixels none. To be recovered well, small instances come first, and
-    no more than 25 moves for each instance (at least 100 000, in 3D 50 000) are tried; the rest keeps the
+    no more than 22 moves for each instance (at least 100 000, in 3D 45 000) are tried; the rest keeps the
     core it has by then.
 
     References
