@@ -445,7 +445,7 @@ def test_all_wrong_files_are_listed(folders, raw) -> None:
     assert text.splitlines()[-1] == "Nothing was converted."
     for line in (
         f"  {labels / 'c0.tif'}: holds -1, but instance ids are whole numbers from 0",
-        f"  {labels / 'c1.tif'}: holds 3.5, but instance ids are whole numbers from 0",
+        f"  {labels / 'c1.tif'}: holds 3.5, but instance ids are whole numbers from 0.",
         f"  {labels / 'c2.tif'}: the labels are 40x44, the image c2.tif 40x40",
         f"  {labels / 'c3.tif'}: labels of one channel are expected, found 3",
         "  c5.tif: pixels are complex64, but real numbers are expected",

@@ -177,7 +177,7 @@ def test_one_folder_for_images_and_labels(save, raw) -> None:
     with pytest.raises(UserError) as caught:
         convert(Instances(labels=images), images, 510)
     assert f"{images} is given for images and labels" in str(caught.value)
-    assert "a_label, a_mask" in str(caught.value)
+    assert "a_label, a_labels, a_mask" in str(caught.value)
 
 
 def test_labels_of_a_grey_image_drawn_on_it(save, raw) -> None:
