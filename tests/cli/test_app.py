@@ -29,6 +29,12 @@ def test_a_users_mistake_is_one_message_and_exit_code_1(tmp_path):
     assert result.stdout == ""
 
 
+def test_an_empty_word_is_not_the_current_folder(tmp_path):
+    result = run("instances", "-i", str(tmp_path), "-o", "")
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: One of the words is empty.")
+
+
 def test_what_the_system_refuses_is_one_message_too(tmp_path):
     result = run("demo", "-o", str(tmp_path / ("x" * 300)))
     assert result.returncode == 1
