@@ -97,7 +97,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a log in plain ASCII must not end the command
     try:
         if "" in sys.argv[1:]:  # a path of no letters would be the current folder
-            raise UserError("One of the words is empty. Is a variable not set, as in -o \"$OUT\"?")
+            raise UserError('One of the words is empty. Is a variable not set, as in -o "$OUT"?')
         app(sys.argv[1:])
     except UserError as error:
         _fail(str(error))
