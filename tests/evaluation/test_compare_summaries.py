@@ -137,5 +137,5 @@ def test_what_is_not_a_summary_is_named(tmp_path, content, message):
 
 
 def test_summary_must_be_json(tmp_path):
-    with pytest.raises(UserError, match=r"\.json file, got .*summary\.txt"):
+    with pytest.raises(UserError, match=r"summary\.txt: the name of the summary has to end in \.json"):
         save_summary(A, tmp_path / "summary.txt")
