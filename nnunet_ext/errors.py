@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -32,6 +32,18 @@ def command(*words: object) -> str:
     "nnunet_ext instances -i 'my predictions' -o cells"
     """
     return shlex.join(map(str, words))
+
+
+def some_of(items: Sequence[object], limit: int = 5, joint: str = ", ") -> str:
+    """Name the first few of many in a message, and say how many more there are.
+
+    Examples
+    --------
+    >>> some_of(["a.tif", "b.tif", "c.tif"], 2)
+    'a.tif, b.tif and 1 more'
+    """
+    more = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return joint.join(map(str, items[:limit])) + more
 
 
 def out_of_memory(subject: object, error: MemoryError, remedy: str = "") -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Generic, TypeAlias, TypeVar
 
-from nnunet_ext.errors import UserError, out_of_memory
+from nnunet_ext.errors import UserError, out_of_memory, some_of
 from nnunet_ext.processes import stoppable, stoppable_pool, without_ctrl_c
 from nnunet_ext.progress import shown
 
@@ -93,11 +93,10 @@ class _Trouble(Generic[T]):
             raise UserError(out_of_memory(self.name(item), error, self.remedy)) from error
 
     def of_death(self, candidates: Sequence[T]) -> UserError:
-        names = ", ".join(str(self.name(item)) for item in candidates[:_LISTED])
-        more = f" and {len(candidates) - _LISTED} more" if len(candidates) > _LISTED else ""
+        names = some_of([self.name(item) for item in candidates], _LISTED)
         one_of = "one of " if len(candidates) > 1 else ""
         return UserError(
-            f"A worker process died at {one_of}{names}{more}, perhaps for lack of memory. {self.remedy}"
+            f"A worker process died at {one_of}{names}, perhaps for lack of memory. {self.remedy}"
         )
 
 

@@ -91,7 +91,7 @@ from nnunet_ext.dataset_conversion.base.polygons import (
 )
 from nnunet_ext.dataset_conversion.base.seeded_split import PAPER_OR_FOLDS, SeededSplit
 from nnunet_ext.dataset_conversion.base.splits import folds, split_cases, split_from_file
-from nnunet_ext.dataset_conversion.base.tables import read_table, some_of
+from nnunet_ext.dataset_conversion.base.tables import read_table
 from nnunet_ext.dataset_conversion.base.volumes import (
     Volume,
     VolumeConverter,
@@ -103,7 +103,7 @@ from nnunet_ext.dataset_conversion.base.volumes import (
     read_volume,
     resample,
 )
-from nnunet_ext.errors import UnusableCase, UserError
+from nnunet_ext.errors import UnusableCase, UserError, some_of
 from nnunet_ext.images.files import read_header, read_image
 from nnunet_ext.images.image import Grid, Header, Hints, Image
 from nnunet_ext.worker_pool import Progress, silent

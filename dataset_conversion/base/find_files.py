@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from nnunet_ext.errors import UserError
+from nnunet_ext.errors import UserError, some_of
 from nnunet_ext.files import composed
 from nnunet_ext.images.files import ending_of
 
@@ -206,5 +206,4 @@ def subfolders(folder: Path) -> list[Path]:
 def listing(folder: Path, limit: int = 10) -> str:
     """Return the names in `folder` for a message; at most `limit` of them."""
     names = [child.name + "/" * child.is_dir() for child in entries(folder)]
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more if names else "nothing"
+    return some_of(names, limit) or "nothing"

@@ -12,7 +12,7 @@ import numpy as np
 
 from nnunet_ext.dataset_conversion.base.case import Case, Note
 from nnunet_ext.dataset_conversion.base.label_maps import size_text
-from nnunet_ext.errors import UnusableCase, UserError
+from nnunet_ext.errors import UnusableCase, UserError, some_of
 from nnunet_ext.images.files import NIFTI_ENDINGS, ending_of
 from nnunet_ext.images.image import Grid, Header, grid_difference
 
@@ -188,8 +188,7 @@ def survey_notes(cases: Sequence[CaseHeaders], spacing: Sequence[float]) -> tupl
 
 def examples(files: Sequence[Path], limit: int = 3) -> str:
     """Return the first few files for a message."""
-    more = f" and {len(files) - limit} more" if len(files) > limit else ""
-    return ", ".join(map(str, files[:limit])) + more
+    return some_of(files, limit)
 
 
 def _check_one_kind(

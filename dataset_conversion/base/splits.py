@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nnunet_ext.dataset_conversion.base.case import PARTS, Case, Part, Split
-from nnunet_ext.errors import UserError
+from nnunet_ext.errors import UserError, some_of
 from nnunet_ext.files import composed, read_json
 
 #: number of folds nnU-Net makes by itself; it fails on fewer cases
@@ -171,5 +171,4 @@ def _fill_parts(members: Mapping[str, int], sizes: Mapping[Part, int]) -> dict[s
 
 def _refuse(file: Path, wrong: Sequence[str], what: str) -> None:
     if wrong:
-        more = f" and {len(wrong) - _LISTED} more" if len(wrong) > _LISTED else ""
-        raise UserError(f"{file}: cases {what}: {', '.join(wrong[:_LISTED])}{more}.")
+        raise UserError(f"{file}: cases {what}: {some_of(wrong, _LISTED)}.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
 from pathlib import Path
 
 from nnunet_ext.errors import UserError
@@ -43,9 +42,3 @@ def read_table(file: Path, key: str, value: str) -> dict[str, str]:
         if table.setdefault(cells[0], cells[1]) != cells[1]:
             raise UserError(f"{file}: {key} {cells[0]} has two values: {table[cells[0]]} and {cells[1]}.")
     return table
-
-
-def some_of(names: Sequence[str], limit: int = 5) -> str:
-    """Return the first few names for a message, and how many more there are."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

@@ -11,9 +11,8 @@ from pathlib import Path
 from nnunet_ext.dataset_conversion.base.case import Case, Note, UnusableCases
 from nnunet_ext.dataset_conversion.base.converter import Converter, Survey
 from nnunet_ext.dataset_conversion.base.find_files import listing
-from nnunet_ext.dataset_conversion.base.tables import some_of
 from nnunet_ext.dataset_conversion.engine.output import Record, fingerprints, problem_record
-from nnunet_ext.errors import UserError
+from nnunet_ext.errors import UserError, some_of
 from nnunet_ext.images.files import stem_of
 from nnunet_ext.worker_pool import Progress
 

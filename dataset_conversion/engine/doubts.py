@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from nnunet_ext.dataset_conversion.base.case import Case, Note
 from nnunet_ext.dataset_conversion.base.instance_headers import examples
 from nnunet_ext.dataset_conversion.base.looks import Look
-from nnunet_ext.errors import UserError
+from nnunet_ext.errors import UserError, some_of
 
+_NAMED = 3  # pairs of files in a text
 _HARDLY = 0.001  # of the voxels are background
 
 
@@ -133,7 +134,7 @@ def _test_images_are_known(seen: Sequence[Seen]) -> Iterable[Doubt]:
         folders = {each.case.images[0].parent for each in both}
         twice = f" {folders.pop()} was given twice." if len(folders) == 1 else ""
         text = (
-            f"{len(found)} of {tests} test images: {_some(pairs)}.{twice} "
+            f"{len(found)} of {tests} test images: {some_of(pairs, _NAMED, '; ')}.{twice} "
             "Scores on images that were trained on say nothing"
         )
         grave = any(each.look.number is not None for each in both)
@@ -172,7 +173,8 @@ def _copies(
             groups[key(each)].append(each)
     same = [group for group in groups.values() if len({differs(each) for each in group}) > 1]
     if same:
-        text = _some([" = ".join(map(name, group[:3])) + ", …" * (len(group) > 3) for group in same])
+        texts = [" = ".join(map(name, group[:3])) + ", …" * (len(group) > 3) for group in same]
+        text = some_of(texts, _NAMED, "; ")
         yield Doubt(kind, text, tuple(each for group in same for each in group))
 
 
@@ -221,11 +223,6 @@ def _cases(found: Sequence[Seen], of: Sequence[Seen], images: bool = False) -> s
     labelled = [each for each in of if images or each.look.number is not None]
     files = [each.case.images[0] if images else (each.case.labels or each.case.images)[0] for each in found]
     return f"{len(found)} of {len(labelled)} cases ({examples(files)})"
-
-
-def _some(texts: Sequence[str], limit: int = 3) -> str:
-    more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
-    return "; ".join(texts[:limit]) + more
 
 
 _RULES: tuple[Callable[[Sequence[Seen]], Iterable[Doubt]], ...] = (

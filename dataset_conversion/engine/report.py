@@ -19,11 +19,11 @@ from nnunet_ext.dataset_conversion.base.case import (
 from nnunet_ext.dataset_conversion.base.converter import Converter
 from nnunet_ext.dataset_conversion.base.description import DatasetDescription
 from nnunet_ext.dataset_conversion.base.splits import NNUNET_FOLDS
-from nnunet_ext.dataset_conversion.base.tables import some_of
 from nnunet_ext.dataset_conversion.engine.discovery import Discovery
 from nnunet_ext.dataset_conversion.engine.formats import format_of
 from nnunet_ext.dataset_conversion.engine.output import Record, shorten_paths
 from nnunet_ext.dataset_conversion.engine.unused import find_unused
+from nnunet_ext.errors import some_of
 
 
 @dataclass(frozen=True)

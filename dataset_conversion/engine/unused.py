@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nnunet_ext.dataset_conversion.base.case import Case, Note
 from nnunet_ext.dataset_conversion.base.find_files import is_system_file
-from nnunet_ext.dataset_conversion.base.tables import some_of
+from nnunet_ext.errors import some_of
 from nnunet_ext.files import composed
 from nnunet_ext.images.files import ending_of
 

@@ -18,10 +18,10 @@ from nnunet_ext.images.files import ending_of, read_image
 from nnunet_ext.images.image import Grid, Hints, grid_difference
 from nnunet_ext.metrics.checks import BoolArray
 from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
+from nnunet_ext.nnunet_files.hierarchy import IGNORE
 from nnunet_ext.nnunet_files.reader_grid import grid_of
 from nnunet_ext.nnunet_files.reading import find_reader, read_segmentation
 
-_NAME = "ignore"  # nnU-Net's name of that label
 _OPTION = "--ignored"
 
 
@@ -140,7 +140,7 @@ def find_ignored(
         if labels_folder or dataset_json:
             raise
         return None, [f"Whether a part of the images is to be ignored is not known. {error}"]
-    label = content["labels"].get(_NAME)
+    label = content["labels"].get(IGNORE)
     if label is None:
         if labels_folder:
             raise UserError(f"{asked}: {file} declares no label 'ignore', so nothing in it is to be ignored.")

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from nnunet_ext.errors import UserError
+from nnunet_ext.errors import UserError, some_of
 from nnunet_ext.nnunet_files import case_files
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
@@ -74,19 +74,17 @@ def find_files(folder: Path, content: dict[str, Any], probabilities: bool) -> di
 
 def _check_pairs(folder: Path, labels: dict[str, Path], arrays: dict[str, Path]) -> None:
     """Raise a `UserError` unless every case has labels and probabilities."""
-    missing = [case for case in labels if case not in arrays]
+    missing = [f"{case}.npz" for case in labels if case not in arrays]
     if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UserError(
-            f"No {missing[0]}.npz{more} in {folder}: this method needs probabilities. Predict again with "
+            f"No {some_of(missing, 1)} in {folder}: this method needs probabilities. Predict again with "
             "--save_probabilities."
         )
     alone = [file.name for case, file in arrays.items() if case not in labels]
     if alone:
-        more = f" and {len(alone) - 1} more" if len(alone) > 1 else ""
         raise UserError(
-            f"{folder}: {alone[0]}{more} has no label file, which nnUNetv2_predict writes beside it. Predict "
-            "again, or move it away."
+            f"{folder}: {some_of(alone, 1)} has no label file, which nnUNetv2_predict writes beside it. "
+            "Predict again, or move it away."
         )
 
 

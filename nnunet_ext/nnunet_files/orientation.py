@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from nnunet_ext.errors import UnusableCase
 from nnunet_ext.images.image import Grid
-
-_RAS = np.array([-1.0, -1.0, 1.0])  # of nibabel -> LPS
+from nnunet_ext.nnunet_files.reader_grid import lps_axes
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,7 @@ def _three_axes(grid: Grid) -> NDArray[np.float64]:
 def _nibabels_axes(file: Path) -> NDArray[np.float64]:
     import nibabel
 
-    axes: NDArray[np.float64] = nibabel.load(file).affine[:3, :3] * _RAS[:, None]  # type: ignore[attr-defined]
-    return axes / np.maximum(np.linalg.norm(axes, axis=0), 1e-30)
+    return lps_axes(nibabel.load(file).affine)  # type: ignore[attr-defined]
 
 
 def _simpleitks_axes(file: Path) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nnunet_ext.errors import UnusableCase
 from nnunet_ext.images.image import Grid
@@ -67,10 +68,14 @@ def _of_simpleitk(stuff: Mapping[str, Any]) -> Grid:
 
 def _of_affine(spacing: tuple[float, ...], affine: Any) -> Grid:
     """From nibabel's matrix of indices (x, y, z) to positions in RAS."""
-    axes = np.asarray(affine, np.float64)[:3, :3] * _LPS[:, None]
-    direction = axes / np.maximum(np.linalg.norm(axes, axis=0), 1e-30)
     origin = np.asarray(affine, np.float64)[:3, 3] * _LPS
-    return Grid(spacing, tuple(origin.tolist()), tuple(direction.ravel().tolist()))
+    return Grid(spacing, tuple(origin.tolist()), tuple(lps_axes(affine).ravel().tolist()))
+
+
+def lps_axes(affine: Any) -> NDArray[np.float64]:
+    """Return the directions of the axes as columns x, y, z, in LPS, from nibabel's matrix."""
+    axes = np.asarray(affine, np.float64)[:3, :3] * _LPS[:, None]
+    return axes / np.maximum(np.linalg.norm(axes, axis=0), 1e-30)
 
 
 def _checked(file: Path, spacing: Any) -> tuple[float, ...]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from nnunet_ext.errors import UserError
+from nnunet_ext.errors import UserError, some_of
 from nnunet_ext.files import read_json
 from nnunet_ext.nnunet_files.folders import dataset_folder
 
@@ -49,10 +49,9 @@ def check_images_to_predict(argv: Sequence[str]) -> None:
     if not images:
         raise UserError(f"No file in {given.i} ends in {ending}, as the images of the training do. {_REMEDY}")
     if without := _without_channel(images, ending):
-        shown = ", ".join(without[:3]) + (f" and {len(without) - 3} more" if len(without) > 3 else "")
         raise UserError(
-            f"{given.i}: {shown} cannot be predicted: a name has to end in the channel, _0000{ending}. "
-            + _REMEDY
+            f"{given.i}: {some_of(without, 3)} cannot be predicted: a name has to end in the channel, "
+            f"_0000{ending}. {_REMEDY}"
         )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from typing_extensions import NotRequired, TypedDict
 
-from nnunet_ext.errors import UserError
+from nnunet_ext.errors import UserError, some_of
 from nnunet_ext.files import read_json
 from nnunet_ext.nnunet_files.case_files import find_files, list_folder
 from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
@@ -144,8 +144,7 @@ class TrainedModel:
         segmentations = [name for name in names if name.endswith(self.file_ending)]
         without = [name for name in segmentations if name.removesuffix(self.file_ending) not in predictions]
         if without or not predictions:
-            more = f" and {len(without) - 1} more" if len(without) > 1 else ""
-            what = f"{without[0]}{more}" if without else "any case"
+            what = some_of(without, 1) or "any case"
             raise UserError(f"{folder} has no probabilities (.npz) of {what}. Make them: {command}")
         references = [self._references / f"{case}{self.file_ending}" for case in predictions]
         missing = [reference for reference in references if not reference.is_file()]

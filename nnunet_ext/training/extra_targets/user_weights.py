@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_ext.errors import UserError
+from nnunet_ext.errors import UserError, some_of
 from nnunet_ext.nnunet_files.folders import environment_folder
 from nnunet_ext.nnunet_files.raw_dataset import RawDataset
 from nnunet_ext.nnunet_files.reading import read_segmentation
 from nnunet_ext.training.extra_targets.target import Case, ExtraTarget
 
 _FOLDER = "weightsTr"
-_NAMED_CASES = 5  # in an error text
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,10 @@ class UserWeights(ExtraTarget):
             return []
         known = {self.path(case).name for case in identifiers}
         unexpected = sorted(path.name for path in self.folder.iterdir() if path.name not in known)
-        hint = f" Of no case are: {_some(unexpected)}." if unexpected else ""
+        hint = f" Of no case are: {some_of(unexpected)}." if unexpected else ""
         return [
             f"{self.folder} has no {self.file_ending} file for {len(missing)} of {len(identifiers)} cases: "
-            f"{_some(missing)}.{hint}"
+            f"{some_of(missing)}.{hint}"
         ]
 
     def compute_case(self, case: Case) -> NDArray[np.float32]:
@@ -154,8 +153,3 @@ def _check_geometry(path: Path, found: Mapping[str, Any], expected: Mapping[str,
     axes = [each["sitk_stuff"]["direction"] for each in (found, expected) if "sitk_stuff" in each]
     if len(axes) == 2 and not np.allclose(axes[0], axes[1], atol=1e-3):
         raise UserError(f"{path}: the axes point to {list(axes[1])} for this case; got {list(axes[0])}")
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED_CASES} more" if len(names) > _NAMED_CASES else ""
-    return ", ".join(names[:_NAMED_CASES]) + more
