@@ -135,7 +135,14 @@ ADAM = Option(
     "above 0, at most 1",
     lambda x: 0 < x <= 1,
 )
-COMMON = (EPOCHS, ITERATIONS, NO_MIRRORING, NO_DEEP_SUPERVISION, ADAM)
+SEED = Option(
+    "seed<n>",
+    "seed",
+    "seed all that is drawn, so that a repetition ends with the same weights, and another <n> with others",
+    "0 or more",
+    lambda n: n >= 0,
+)
+COMMON = (EPOCHS, ITERATIONS, NO_MIRRORING, NO_DEEP_SUPERVISION, ADAM, SEED)
 
 NEIGHBORHOOD = Option(
     "w<n>",

@@ -19,16 +19,16 @@ from nnunet_ext.nnunet_files.checkpoint import load_checkpoint
 from nnunet_ext.nnunet_files.topology import FEWEST_STAGES
 from nnunet_ext.training.augmentation import insert_after_spatial
 from nnunet_ext.training.device import refuse_missing_device
-from nnunet_ext.training.extra_targets.trainer import ExtraTargetTrainer
 from nnunet_ext.training.options import COMMON, NO_DEEP_SUPERVISION, Option
 from nnunet_ext.training.progress import IterationProgress
+from nnunet_ext.training.seeded import SeededTrainer
 
 # nnU-Net validates on 50 batches per 250 training iterations.
 TRAINING_PER_VALIDATION_ITERATION = 5
 _DISTRUST = "Train anew, or get the checkpoint from where it was trained."
 
 
-class ExtTrainer(ExtraTargetTrainer):
+class ExtTrainer(SeededTrainer):
     """nnU-Net's trainer with hooks for a loss and for augmentation, and the options every family takes.
 
     A family is a subclass that declares its `options`, gives each a class attribute with the default, and
@@ -147,6 +147,7 @@ class ExtTrainer(ExtraTargetTrainer):
             f"mirroring {'on' if self.mirroring else 'off'}",
             f"deep supervision {'on' if self.enable_deep_supervision else 'off'}",
             f"{'SGD' if self.adam is None else 'Adam'} from learning rate {self.initial_lr:g}",
+            self.describe_seed(),
         ]
         return f"nnunet-ext {__version__}, {type(self).__name__}: {', '.join(settings)}"
 

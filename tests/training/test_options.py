@@ -24,6 +24,13 @@ def test_words_become_attribute_values():
     assert values == {"neighborhood": 7, "joint": True, "epochs": 50, "iterations": 10, "mirroring": False}
 
 
+@pytest.mark.parametrize("word", ["seed", "seed01", "seed-1", "seed1.5", "Seed1", "seeds1"])
+def test_a_seed_is_a_whole_number(word):
+    assert parse_options("T", ["joint", "seed0"], OPTIONS) == {"joint": True, "seed": 0}
+    with pytest.raises(UserError, match=rf"unknown option '_{word}'. Did you mean _seed<n>.*: 0 or more"):
+        parse_options("T", [word], OPTIONS)
+
+
 def test_no_words_no_values():
     assert parse_options("T", [], OPTIONS) == {}
 
