@@ -134,7 +134,8 @@ def youden_j_loss(logits: Tensor, target: Tensor, weight: Weight = 0.5, mask: Te
 
 def _cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor:
     labels = known_labels(labels, logits.shape[1], mask, NO_LABEL)
-    total = F.cross_entropy(logits, labels[:, 0], ignore_index=NO_LABEL, reduction="sum")
+    # Not reduction="sum", which on a GPU adds up in any order.
+    total = F.cross_entropy(logits, labels[:, 0], ignore_index=NO_LABEL, reduction="none").sum()
     return pooled_mean(total, (labels != NO_LABEL).sum())
 
 

@@ -142,7 +142,13 @@ SEED = Option(
     "0 or more",
     lambda n: n >= 0,
 )
-COMMON = (EPOCHS, ITERATIONS, NO_MIRRORING, NO_DEEP_SUPERVISION, ADAM, SEED)
+DETERMINISTIC = Option(
+    "deterministic",
+    "deterministic",
+    "with _seed<n>: deterministic algorithms alone, for a GPU; slower, and an operation that has none ends "
+    "the training",
+)
+COMMON = (EPOCHS, ITERATIONS, NO_MIRRORING, NO_DEEP_SUPERVISION, ADAM, SEED, DETERMINISTIC)
 
 NEIGHBORHOOD = Option(
     "w<n>",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
 
 import torch
 from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
+from torch import nn
 from torch.backends import cudnn
 
+from nnunet_ext.errors import UserError, exit_on_user_error
+from nnunet_ext.training.deterministic import WORD, deterministic_algorithms, with_deterministic_sums
 from nnunet_ext.training.extra_targets.trainer import ExtraTargetTrainer
 from nnunet_ext.training.numbered_batches import NumberedBatches, in_order
 from nnunet_ext.training.random_numbers import Use, seed_all
@@ -25,13 +28,28 @@ class SeededTrainer(ExtraTargetTrainer):
     """
 
     seed: ClassVar[int | None] = None
+    deterministic: ClassVar[bool] = False
+
+    def refuse_determinism_without_seed(self) -> None:
+        """Raise if repetitions could not be alike."""
+        if self.deterministic and self.seed is None:
+            name = type(self).__name__
+            raise UserError(
+                f"{name}: without a seed, two trainings differ all the same. Add one: -tr {name}_seed0"
+            )
 
     def describe_seed(self) -> str:
         """What decides whether a repetition ends with the same weights, for the training log."""
         if self.seed is None:
             return "no seed"
         threads = f", PyTorch threads: {torch.get_num_threads()}" if self.device.type == "cpu" else ""
-        return f"seed {self.seed}{threads}"
+        algorithms = f", {WORD} algorithms" if self.deterministic else ""
+        return f"seed {self.seed}{algorithms}{threads}"
+
+    def _build_loss(self) -> nn.Module:
+        """nnU-Net's loss, whose cross-entropy PyTorch would refuse on a GPU as it is."""
+        loss: nn.Module = super()._build_loss()
+        return with_deterministic_sums(loss) if self.deterministic else loss
 
     def initialize(self) -> None:
         """nnU-Net's way, with seeded first weights."""
@@ -79,7 +97,7 @@ class SeededTrainer(ExtraTargetTrainer):
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """Predict the validation cases as nnU-Net does, under the same conditions."""
-        with self._repeatable():
+        with exit_on_user_error(), self._repeatable():
             super().perform_actual_validation(save_probabilities)
 
     @contextmanager
@@ -89,8 +107,10 @@ class SeededTrainer(ExtraTargetTrainer):
             return
         before = cudnn.benchmark
         cudnn.benchmark = False
+        name = type(self).__name__
         try:
-            yield
+            with deterministic_algorithms(name, self.device) if self.deterministic else nullcontext():
+                yield
         finally:
             cudnn.benchmark = before
 

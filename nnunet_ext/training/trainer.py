@@ -79,6 +79,7 @@ class ExtTrainer(SeededTrainer):
                 f"{type(self).__name__} is the same training as {self.same_as}, but its results would go to "
                 f"a second folder. Leave out the options that are the default: -tr {self.same_as}"
             )
+        self.refuse_determinism_without_seed()
         if dist.is_available() and dist.is_initialized() and not self.deep_supervision:
             # nnU-Net's decoder keeps its lower heads, and DDP stops at parameters that get no gradient.
             raise NotImplementedError(

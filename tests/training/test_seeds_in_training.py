@@ -65,6 +65,8 @@ def make(trainer, go_on=False, nesting=None):
     if nesting:
         content["nesting"] = nesting
     plans = toy_plans(DATASET) | {"continue_training": go_on}
+    architecture = plans["configurations"]["2d"]["architecture"]
+    architecture["arch_kwargs"] |= {"dropout_op": "torch.nn.Dropout2d", "dropout_op_kwargs": {"p": 0.2}}
     return trainer(plans, "2d", 0, content, torch.device("cpu"))
 
 
@@ -116,6 +118,13 @@ def test_a_seed_ends_with_the_same_weights(name, train):
     train(seeded, 4, stop_after=2)
     assert train(seeded, 1, go_on=True) == alone
     assert train(f"{name}_3epochs_4iters_seed8", 0) != alone
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["nnUNetTrainerSCNP_joint", "nnUNetTrainerJC", "nnUNetTrainerMultiLevelMCE"])
+def test_nothing_on_the_cpu_refuses_to_be_deterministic(name, train):
+    full = f"{name}_1epochs_4iters_seed7_deterministic"
+    assert train(full, 0) == train(full, 2)
 
 
 class Stock(nnUNetTrainer):
