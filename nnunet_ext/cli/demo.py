@@ -98,15 +98,16 @@ def _evaluate(run: Demo, trainer: str) -> Summary:
 
 
 def _report(baseline: Summary, scnp: Summary) -> None:
-    from nnunet_ext.cli.compare import comparison_table
+    from nnunet_ext.cli.compare import difference_tables, mean_tables
     from nnunet_ext.demo.outcome import MEANING, METRICS, verdict
-    from nnunet_ext.metrics import compare_summaries
+    from nnunet_ext.metrics import compare_models
 
-    rows = compare_summaries(baseline, scnp, METRICS)
+    result = compare_models({"A": [baseline], "B": [scnp]}, METRICS)
     out.print("\nA: nnU-Net's own loss, B: SCNP joint. Both trained equally long, on the same cases:")
-    out.print(comparison_table(rows))
+    for table in (*mean_tables(result.means), *difference_tables(result.differences)):
+        out.print(table)
     say(MEANING)
-    say(verdict(rows))
+    say(verdict(result.differences))
     say(
         "Trainings this short vary from run to run: this shows that all of it works, not how much SCNP gains."
     )

@@ -43,10 +43,10 @@ def verdict(rows: Sequence[ComparisonRow]) -> str:
     numbers = sorted((row.mean_a, row.mean_b))
     chance = (
         f"more than chance over these {row.n_pairs} images"
-        if row.p_permutation < _ALPHA
+        if row.p < _ALPHA
         else f"over {row.n_pairs} images no more than chance could bring"
     )
     return (
         f"Here {better} is wrong by {numbers[0]:.1f} pieces per image, {worse} by {numbers[1]:.1f}: "
-        f"{chance} (permutation p = {row.p_permutation:.2g})."
+        f"{chance} (permutation p = {row.p:.2g})."
     )

@@ -13,9 +13,11 @@ from nnunet_ext.evaluation.summary import Summary
 _TRUTH = ("n_ref", "n_true")  # voxels, or instances, of the reference: the same whatever was predicted
 _LISTED = 5
 _BOTH = "Evaluate both in the same way."
+_AB = ("A", "B")
+Names = tuple[str, str]
 
 
-def check_comparable(a: Summary, b: Summary, metrics: Iterable[str]) -> None:
+def check_comparable(a: Summary, b: Summary, metrics: Iterable[str], names: Names = _AB) -> None:
     """Raise `UserError` if the summaries, of the same cases and classes, are of different truth or ways.
 
     Parameters
@@ -24,29 +26,34 @@ def check_comparable(a: Summary, b: Summary, metrics: Iterable[str]) -> None:
         As `load_summary` returns.
     metrics : iterable of str
         Those to be compared: what has no influence on them may differ.
+    names : (str, str)
+        What the errors call the two.
     """
-    _check_names(a, b)
-    _check_ignored(a, b)
-    _check_references(a, b)
+    _check_names(a, b, names)
+    _check_ignored(a, b, names)
+    _check_references(a, b, names)
     chosen = tuple(metrics)
     if any(metric.startswith("Beta") for metric in chosen) and "connectivity" in a and "connectivity" in b:
         ways = [1 if summary["connectivity"] == 1 else "full" for summary in (a, b)]
         if ways[0] != ways[1]:
-            raise UserError(f"The β errors of A are of connectivity {ways[0]}, of B {ways[1]}. {_BOTH}")
+            raise UserError(
+                f"The β errors of {names[0]} are of connectivity {ways[0]}, of {names[1]} {ways[1]}. {_BOTH}"
+            )
     contours = any(metric.startswith("ContourF1") for metric in chosen)
     for key in ("unit", "spacing") if contours else ():
         values = [summary.get("settings", {}).get(key) for summary in (a, b)]
         if values[0] != values[1]:
             raise UserError(
-                f"The contours of the summaries were measured differently: {key} {_words(values[0])} in A, "
-                f"{_words(values[1])} in B. {_BOTH} Or compare without contours: --metric PQ"
+                f"The contours of the summaries were measured differently: {key} {_words(values[0])} "
+                f"in {names[0]}, {_words(values[1])} in {names[1]}. {_BOTH} Or compare without contours: "
+                "--metric PQ"
             )
 
 
-def comparison_notes(a: Summary, b: Summary) -> list[str]:
+def comparison_notes(a: Summary, b: Summary, names: Names = _AB) -> list[str]:
     """What the user has to know about two summaries that can be compared, in sentences."""
     notes = []
-    for name, mine, other in (("A", a, b), ("B", b, a)):
+    for name, mine, other in ((names[0], a, b), (names[1], b, a)):
         only = [metric for metric in _metrics_of(mine) if metric not in _metrics_of(other)]
         if only:
             notes.append(f"Only in {name}, so not compared: {_listed(only)}.")
@@ -54,11 +61,19 @@ def comparison_notes(a: Summary, b: Summary) -> list[str]:
     for name, file in references[0].items():
         other_file = references[1].get(name, file)
         if _elsewhere(file, other_file):
-            notes.append(f"The reference of {name} is {file} in A, {other_file} in B. Are they the same?")
+            notes.append(
+                f"The reference of {name} is {file} in {names[0]}, {other_file} in {names[1]}. Are they the "
+                "same?"
+            )
             break
-    if _numbers(a) == _numbers(b):
-        notes.append("All numbers of A and B are the same. Are they of the same predictions?")
     return notes
+
+
+def same_numbers_note(a: Summary, b: Summary, names: Names = _AB) -> list[str]:
+    """A text if two summaries cannot well be of different predictions."""
+    if _numbers(a) != _numbers(b):
+        return []
+    return [f"All numbers of {names[0]} and {names[1]} are the same. Are they of the same predictions?"]
 
 
 def stale_notes(file: Path, summary: Summary) -> list[str]:
@@ -78,17 +93,18 @@ def stale_notes(file: Path, summary: Summary) -> list[str]:
     return notes
 
 
-def _check_names(a: Summary, b: Summary) -> None:
-    names = a.get("class_names", {}), b.get("class_names", {})
-    for key in names[0]:
-        pair = [name.get(key) for name in names]
+def _check_names(a: Summary, b: Summary, names: Names) -> None:
+    classes = a.get("class_names", {}), b.get("class_names", {})
+    for key in classes[0]:
+        pair = [of.get(key) for of in classes]
         if all(pair) and pair[0] != pair[1]:
             raise UserError(
-                f"Class {key} is {pair[0]!r} in A and {pair[1]!r} in B: these are different datasets."
+                f"Class {key} is {pair[0]!r} in {names[0]} and {pair[1]!r} in {names[1]}: these are "
+                "different datasets."
             )
 
 
-def _check_ignored(a: Summary, b: Summary) -> None:
+def _check_ignored(a: Summary, b: Summary, names: Names) -> None:
     """What is not counted has to be the same; nnU-Net's own summaries do not say what it is."""
     if not all("ignored" in summary or "settings" in summary for summary in (a, b)):
         return
@@ -98,11 +114,11 @@ def _check_ignored(a: Summary, b: Summary) -> None:
         name = differing[0]
         raise UserError(
             f"What is not counted because nobody judged it differs in {len(differing)} cases: in {name} "
-            f"{ignored[0][name]} voxels in A and {ignored[1].get(name)} in B. {_BOTH}"
+            f"{ignored[0][name]} voxels in {names[0]} and {ignored[1].get(name)} in {names[1]}. {_BOTH}"
         )
 
 
-def _check_references(a: Summary, b: Summary) -> None:
+def _check_references(a: Summary, b: Summary, names: Names) -> None:
     if any(((summary.get("ignored") or {}).get("left_out") or [0])[0] for summary in (a, b)):
         return  # which reference instances count then also depends on the predictions
     truths = [_by_name(summary, _truth) for summary in (a, b)]
@@ -114,7 +130,8 @@ def _check_references(a: Summary, b: Summary) -> None:
         what = "voxels" if key[1] == "n_ref" else "instances"
         raise UserError(
             f"The references differ in {len(differing)} cases: class {key[0]} of {name} has {one[key]:g} "
-            f"{what} in A and {other[key]:g} in B. Both must be evaluated against the same references."
+            f"{what} in {names[0]} and {other[key]:g} in {names[1]}. Both must be evaluated against the same "
+            "references."
         )
 
 

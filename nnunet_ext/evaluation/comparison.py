@@ -1,23 +1,35 @@
-"""Two evaluations of the same cases, compared metric by metric and class by class."""
+"""Evaluations of the same cases compared: several models, and of each one or more trainings."""
 
 from __future__ import annotations
 
 import math
 import os
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.evaluation.comparability import check_comparable
+from nnunet_ext.evaluation.comparability import check_comparable, comparison_notes, same_numbers_note
 from nnunet_ext.evaluation.nested_classes import SHARES
 from nnunet_ext.evaluation.summary import Summary, nan_mean, to_csv
 from nnunet_ext.files import write_texts
-from nnunet_ext.metrics.statistics import PairedTest, paired_test
+from nnunet_ext.metrics.repeated import (
+    FloatArray,
+    RepeatedMean,
+    RepeatedTest,
+    holm,
+    repeated_mean,
+    repeated_test,
+)
 from nnunet_ext.worker_pool import Progress, silent
 
-_FOREGROUND = "foreground_mean"
+FOREGROUND = "foreground_mean"
+POOLED = "pooled"
 _DEFAULT_METRICS = (
     *("Dice", "clDice", "Beta0Error", "Beta1Error"),
     *SHARES,  # of nested classes
@@ -31,18 +43,20 @@ _HIGHER_IS_BETTER = {
     **dict.fromkeys(("fp", "fn"), False),
 }
 Values = dict[str, dict[str, float]]
+Tables = dict[str, FloatArray]  # model -> (trainings, cases)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComparisonRow(PairedTest):
-    """The paired test of one metric and class, with what it is about.
+class Row:
+    """What a mean or a test is about.
 
     Attributes
     ----------
     metric : str
         Key of the metric in the summaries, such as ``"Dice"``.
     class_key : str
-        ``"1"``, ``"(1, 2)"``, or ``"foreground_mean"`` for the mean of the classes within each case.
+        ``"1"``, ``"(1, 2)"``; ``"foreground_mean"`` for the mean of the classes within each case;
+        ``"pooled"`` for instance metrics of all cases counted together.
     class_name : str
         Name in dataset.json; empty if the summaries do not tell.
     higher_is_better : bool or None
@@ -55,75 +69,233 @@ class ComparisonRow(PairedTest):
     higher_is_better: bool | None
 
 
-def compare_summaries(
-    a: Summary,
-    b: Summary,
+@dataclass(frozen=True, kw_only=True)
+class MeanRow(Row, RepeatedMean):
+    """What one model reaches in one metric and class; `n_dropped` cases have no number in some training."""
+
+    model: str
+    n_dropped: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonRow(Row, RepeatedTest):
+    """The test of two models in one metric and class; `p_holm` is `p` corrected for all tests made."""
+
+    a: str
+    b: str
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Methods side by side.
+
+    Attributes
+    ----------
+    means : list of MeanRow
+        Per metric the foreground mean, then each class (of containment: each that lies in another), then the
+        pooled value of instances; for each of these every model.
+    differences : list of ComparisonRow
+        In the same order for every pair of models that was compared, without the pooled values: nobody knows
+        from one number how much it depends on the cases.
+    notes : list of str
+        What the user has to know, in sentences.
+    """
+
+    means: list[MeanRow]
+    differences: list[ComparisonRow]
+    notes: list[str]
+
+
+def compare_models(
+    models: Mapping[str, Sequence[Summary]],
     metrics: Sequence[str] | None = None,
     *,
+    baseline: str | None = None,
+    all_pairs: bool = False,
     n_resamples: int = 10_000,
     seed: int = 0,
     progress: Progress = silent,
-) -> list[ComparisonRow]:
-    """Compare two summaries of the same cases, paired by the file name of the prediction.
+) -> Comparison:
+    """Compare models, each trained once or several times, on the same cases.
 
     Parameters
     ----------
-    a, b : dict
-        As `load_summary` or `evaluate_folders` returns; nnU-Net's own will do.
+    models : mapping
+        Name -> one summary for each training, as `load_summary` or `evaluate_folders` returns; nnU-Net's own
+        will do. Cases are paired by the file name of the prediction.
     metrics : sequence of str, optional
-        Default: the main ones of classes, nested classes and instances, as far as both summaries have them;
+        Default: the main ones of classes, nested classes and instances, as far as all summaries have them;
         all, if they have none of these.
+    baseline : str, optional
+        The model that the others are compared with; the first, if not given.
+    all_pairs : bool
+        Compare every model with every other.
     n_resamples, seed : int
-        As in `paired_test`.
+        As in `repeated_test`.
     progress : callable, optional
-        Called with (tests, number of tests, what is being done); yields the tests, drawing a progress bar.
+        Called with (rows, number of rows, what is being done); yields the rows, drawing a progress bar.
 
     Returns
     -------
-    list of ComparisonRow
-        Per metric the foreground mean, then each class (of containment: each that lies in another).
+    Comparison
 
     Raises
     ------
     UserError
-        Naming every case, class or metric that is in one summary only; or if they are of different references
-        or datasets, or were measured in different ways.
+        Naming every case, class or metric that is in some summaries only; or if they are of different
+        references or datasets, or were measured in different ways; or if there are not two models.
     """
-    values_a, values_b = _by_case(a, "A"), _by_case(b, "B")
-    _check_same("cases", set(values_a), set(values_b))
-    cases = sorted(values_a)
-    keys = sorted(values_a[cases[0]], key=_class_order)
-    _check_same("classes", set(keys), set(values_b[cases[0]]))
-    chosen = _choose_metrics(metrics, values_a[cases[0]][keys[0]], values_b[cases[0]][keys[0]])
-    check_comparable(a, b, chosen)
-    names = {**b.get("class_names", {}), **a.get("class_names", {})}
-    tests = [(metric, key) for metric in chosen for key in (_FOREGROUND, *keys)]
-    rows = []
-    for metric, key in progress(tests, len(tests), "Testing"):
-        in_a = [_value(values_a[case], metric, key) for case in cases]
-        in_b = [_value(values_b[case], metric, key) for case in cases]
-        if metric.removesuffix("_ref") in SHARES and key != _FOREGROUND and _no_number(in_a + in_b):
-            continue  # a class that lies in no other
-        test = paired_test(in_a, in_b, n_resamples, seed)
-        rows.append(
-            ComparisonRow(
+    names = _check_models(models, baseline)
+    labels, summaries = _labelled(models)
+    notes: list[str] = []
+    by_case = [_by_case(summary, label) for summary, label in zip(summaries, labels, strict=True)]
+    cases = sorted(by_case[0])
+    keys = sorted(by_case[0][cases[0]], key=_class_order)
+    for label, values in zip(labels[1:], by_case[1:], strict=True):
+        _check_same("cases", set(by_case[0]), set(values), (labels[0], label))
+        _check_same("classes", set(keys), set(values[cases[0]]), (labels[0], label))
+    chosen = _choose_metrics(metrics, [values[cases[0]][keys[0]] for values in by_case])
+    for label, summary in zip(labels[1:], summaries[1:], strict=True):
+        check_comparable(summaries[0], summary, chosen, (labels[0], label))
+        notes += comparison_notes(summaries[0], summary, (labels[0], label))
+    for (label, one), (other_label, other) in combinations(zip(labels, summaries, strict=True), 2):
+        notes += same_numbers_note(one, other, (label, other_label))
+    pairs = list(combinations(names, 2)) if all_pairs else [(names[0], other) for other in names[1:]]
+
+    means, differences = [], []
+    rows = list(_rows(chosen, keys, by_case, summaries[0]))
+    for row in progress(rows, len(rows), "Comparing"):
+        tables = _tables(models, by_case, cases, row)
+        usable = np.logical_and.reduce([np.isfinite(table).all(0) for table in tables.values()])
+        for name, table in tables.items():
+            mean = repeated_mean(table[:, usable], n_resamples, seed)
+            means.append(MeanRow(model=name, n_dropped=int((~usable).sum()), **asdict(row), **asdict(mean)))
+        for a, b in pairs:
+            test = repeated_test(tables[a][:, usable], tables[b][:, usable], n_resamples, seed)
+            test = replace(test, n_dropped=int((~usable).sum()))
+            differences.append(ComparisonRow(a=a, b=b, p_holm=math.nan, **asdict(row), **asdict(test)))
+    corrected = holm([each.p for each in differences])
+    return Comparison(
+        means=[*means, *_pooled(models, chosen)],
+        differences=[replace(each, p_holm=p) for each, p in zip(differences, corrected, strict=True)],
+        notes=[*dict.fromkeys([*notes, *_training_notes(models)])],
+    )
+
+
+def compare_summaries(
+    a: Summary, b: Summary, metrics: Sequence[str] | None = None, **settings: Any
+) -> list[ComparisonRow]:
+    """Compare two summaries, A and B, of one training each; see `compare_models`, also for `settings`."""
+    return compare_models({"A": [a], "B": [b]}, metrics, **settings).differences
+
+
+def save_comparison(rows: Sequence[Row], path: str | os.PathLike[str]) -> Path:
+    """Write the means or the differences as CSV, whole or not at all; raise `UserError` if that fails."""
+    file = Path(path)
+    first = ("metric", "class_key", "class_name", "higher_is_better", "model", "a", "b")
+    records = [asdict(row) for row in rows]
+    ordered = [{**{key: record[key] for key in first if key in record}, **record} for record in records]
+    write_texts({file: to_csv(ordered)})
+    return file
+
+
+def _check_models(models: Mapping[str, Sequence[Summary]], baseline: str | None) -> list[str]:
+    """Return the names, the baseline first."""
+    if len(models) < 2 or not all(models.values()):
+        raise UserError("A comparison takes two models or more, with one evaluation at least for each.")
+    first = next(iter(models)) if baseline is None else baseline
+    if first not in models:
+        raise UserError(f"There is no model {first!r} to compare with. There are: {', '.join(models)}.")
+    return [first, *(name for name in models if name != first)]
+
+
+def _labelled(models: Mapping[str, Sequence[Summary]]) -> tuple[list[str], list[Summary]]:
+    """Every summary with what an error calls it: the model, with a number if it was trained several times."""
+    labels = [
+        name if len(trainings) == 1 else f"{name} ({number})"
+        for name, trainings in models.items()
+        for number in range(1, len(trainings) + 1)
+    ]
+    return labels, [summary for trainings in models.values() for summary in trainings]
+
+
+def _rows(
+    chosen: Iterable[str], keys: list[str], by_case: list[dict[str, Values]], first: Summary
+) -> Iterator[Row]:
+    for metric in chosen:
+        for key in (FOREGROUND, *keys):
+            of_nesting = metric.removesuffix("_ref") in SHARES and key != FOREGROUND
+            if of_nesting and all(
+                math.isnan(case[key][metric]) for each in by_case for case in each.values()
+            ):
+                continue  # a class that lies in no other
+            yield Row(
                 metric=metric,
                 class_key=key,
-                class_name=names.get(key, ""),
+                class_name=first.get("class_names", {}).get(key, ""),
                 higher_is_better=_HIGHER_IS_BETTER.get(metric.split("@")[0]),  # PQ@0.75
-                **asdict(test),
             )
+
+
+def _tables(
+    models: Mapping[str, Sequence[Summary]], by_case: list[dict[str, Values]], cases: list[str], row: Row
+) -> Tables:
+    remaining = iter(by_case)
+    return {
+        name: np.array(
+            [
+                [_value(values[case], row.metric, row.class_key) for case in cases]
+                for values in (next(remaining) for _ in trainings)
+            ],
+            dtype=np.float64,
         )
+        for name, trainings in models.items()
+    }
+
+
+def _pooled(models: Mapping[str, Sequence[Summary]], chosen: Iterable[str]) -> list[MeanRow]:
+    """What the cases give if they are counted together, for each model that has it."""
+    rows = []
+    for metric in chosen:
+        for name, trainings in models.items():
+            values = [_pooled_value(summary, metric) for summary in trainings]
+            if any(value is None for value in values):
+                continue
+            table = np.array(values, dtype=np.float64)
+            rows.append(
+                MeanRow(
+                    metric=metric,
+                    class_key=POOLED,
+                    class_name="",
+                    higher_is_better=_HIGHER_IS_BETTER.get(metric.split("@")[0]),
+                    model=name,
+                    n_trainings=len(table),
+                    n_cases=len(trainings[0]["metric_per_case"]),
+                    n_dropped=0,
+                    mean=float(table.mean()),
+                    sd=float(table.std(ddof=1)) if len(table) > 1 else math.nan,
+                    low=math.nan,
+                    high=math.nan,
+                )
+            )
     return rows
 
 
-def save_comparison(rows: Sequence[ComparisonRow], path: str | os.PathLike[str]) -> Path:
-    """Write the rows as CSV, whole or not at all; a place that cannot be written is a `UserError`."""
-    file = Path(path)
-    first = ("metric", "class_key", "class_name", "higher_is_better")
-    records = [asdict(row) for row in rows]
-    write_texts({file: to_csv([{**{key: record[key] for key in first}, **record} for record in records])})
-    return file
+def _pooled_value(summary: Summary, metric: str) -> float | None:
+    value = summary.get("pooled", {}).get(metric)
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _training_notes(models: Mapping[str, Sequence[Summary]]) -> list[str]:
+    single = [name for name, trainings in models.items() if len(trainings) == 1]
+    if not single:
+        return []
+    return [
+        f"One training of {', '.join(single)}: p says whether these trainings differ, not whether the "
+        "methods do, since nobody knows how much two trainings of one method differ. Train three or more, "
+        "with _seed1, _seed2, _seed3 in the trainer's name."
+    ]
 
 
 def _by_case(summary: Summary, name: str) -> dict[str, Values]:
@@ -137,33 +309,29 @@ def _class_order(key: str) -> tuple[list[int], str]:
     return [int(label) for label in re.findall(r"\d+", key)], key  # "2" before "10"
 
 
-def _check_same(what: str, in_a: set[str], in_b: set[str]) -> None:
+def _check_same(what: str, in_a: set[str], in_b: set[str], names: tuple[str, str]) -> None:
     problems = [
         f"{len(only)} {what} only in {name}: {', '.join(sorted(only))}"
-        for name, only in (("A", in_a - in_b), ("B", in_b - in_a))
+        for name, only in zip(names, (in_a - in_b, in_b - in_a), strict=True)
         if only
     ]
     if problems:
         raise UserError(
-            f"The summaries have different {what}; both must be of the same.\n" + "\n".join(problems)
+            f"The summaries have different {what}; all must be of the same.\n" + "\n".join(problems)
         )
 
 
-def _choose_metrics(wanted: Sequence[str] | None, a: Iterable[str], b: Iterable[str]) -> list[str]:
-    common = [metric for metric in a if metric in set(b)]
+def _choose_metrics(wanted: Sequence[str] | None, of_each: Sequence[Iterable[str]]) -> list[str]:
+    common = [metric for metric in of_each[0] if all(metric in set(others) for others in of_each)]
     if wanted is None:
         return [metric for metric in _DEFAULT_METRICS if metric in common] or common
     unknown = [metric for metric in wanted if metric not in common]
     if unknown:
-        raise UserError(f"Not in both summaries: {', '.join(unknown)}. In both: {', '.join(common)}.")
+        raise UserError(f"Not in all summaries: {', '.join(unknown)}. In all: {', '.join(common)}.")
     return list(wanted)
 
 
-def _no_number(values: Iterable[float]) -> bool:
-    return all(math.isnan(value) for value in values)
-
-
 def _value(classes: Values, metric: str, key: str) -> float:
-    if key == _FOREGROUND:
+    if key == FOREGROUND:
         return nan_mean(values[metric] for values in classes.values())
     return classes[key][metric]

@@ -16,12 +16,16 @@ from nnunet_ext.metrics.contingency import InstanceOverlap, instance_overlap
 from nnunet_ext.metrics.contours import contour_f1, instance_contours
 from nnunet_ext.metrics.overlap import Confusion, cl_dice, confusion, dice
 from nnunet_ext.metrics.panoptic import Matching, match_instances, panoptic_quality
+from nnunet_ext.metrics.repeated import RepeatedMean, RepeatedTest, holm, repeated_mean, repeated_test
 from nnunet_ext.metrics.statistics import PairedTest, paired_test
 from nnunet_ext.metrics.topology import betti_0_error, betti_1_error, betti_numbers
 
 if TYPE_CHECKING:
     from nnunet_ext.evaluation import (
+        Comparison,
         ComparisonRow,
+        MeanRow,
+        compare_models,
         compare_summaries,
         evaluate_folders,
         evaluate_instance_folders,
@@ -31,17 +35,22 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Comparison",
     "ComparisonRow",
     "Confusion",
     "Containment",
     "InstanceOverlap",
     "Matching",
+    "MeanRow",
     "PairedTest",
+    "RepeatedMean",
+    "RepeatedTest",
     "aggregated_jaccard_index",
     "betti_0_error",
     "betti_1_error",
     "betti_numbers",
     "cl_dice",
+    "compare_models",
     "compare_summaries",
     "confusion",
     "containment",
@@ -49,12 +58,15 @@ __all__ = [
     "dice",
     "evaluate_folders",
     "evaluate_instance_folders",
+    "holm",
     "instance_contours",
     "instance_overlap",
     "load_summary",
     "match_instances",
     "paired_test",
     "panoptic_quality",
+    "repeated_mean",
+    "repeated_test",
     "save_comparison",
     "save_summary",
 ]

@@ -51,7 +51,7 @@ def test_table(summaries, tmp_path, monkeypatch):
     with open(tmp_path / "table.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["metric"] for row in rows} == {"Dice", "Beta0Error"}
-    assert rows[1]["p_permutation"] == "0.25"  # all three differences are positive: 2 of 8 sign flips
+    assert rows[1]["p"] == "0.25"  # all three differences are positive: 2 of 8 sign flips
 
 
 def test_equal_methods_have_p_1(summaries, tmp_path):
@@ -59,7 +59,7 @@ def test_equal_methods_have_p_1(summaries, tmp_path):
     assert result.exit_code == 0, result.output
     with open(tmp_path / "t.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["metric"], row["p_wilcoxon"], row["p_permutation"]) for row in rows] == [
+    assert [(row["metric"], row["p_wilcoxon"], row["p"]) for row in rows] == [
         (metric, "1.0", "1.0") for metric in ("Dice", "Dice", "FP", "FP")
     ]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.evaluation.comparability import comparison_notes, stale_notes
+from nnunet_ext.evaluation.comparability import comparison_notes, same_numbers_note, stale_notes
 from nnunet_ext.images.instance_files import write_instances
 from nnunet_ext.metrics import compare_summaries, evaluate_instance_folders, load_summary, save_summary
 
@@ -64,11 +64,13 @@ def test_what_is_odd_is_said():
         "The reference of x.png is /data/Dataset1_X/labelsTs/x.png in A, /mnt/Dataset1_X/labelsTr/x.png in "
         "B. Are they the same?",
     ]
-    (copied,) = comparison_notes(same, summary("b", reference="/other/machine/Dataset1_X/labelsTs"))
+    elsewhere = summary("b", reference="/other/machine/Dataset1_X/labelsTs")
+    assert comparison_notes(same, elsewhere) == []
+    (copied,) = same_numbers_note(same, elsewhere)
     assert copied.startswith("All numbers of A and B are the same.")
     changed = summary("b", reference="labelsTs")
     changed["metric_per_case"][0]["metrics"]["1"]["Dice"] = float("nan")
-    assert comparison_notes(same, changed) == []
+    assert comparison_notes(same, changed) == same_numbers_note(same, changed) == []
 
 
 def make_evaluation(root, name, cell, **options):

@@ -48,8 +48,8 @@ def test_metrics_can_be_chosen():
     rows = compare_summaries(A, B, ["n_pred"])
     assert {row.metric for row in rows} == {"n_pred"}
     assert rows[0].higher_is_better is None
-    assert rows[0].p_wilcoxon == rows[0].p_permutation == 1
-    with pytest.raises(UserError, match=r"clDice. In both: Dice, Beta0Error, n_pred"):
+    assert rows[0].p_wilcoxon == rows[0].p == 1
+    with pytest.raises(UserError, match=r"clDice. In all: Dice, Beta0Error, n_pred"):
         compare_summaries(A, B, ["clDice"])
 
 
