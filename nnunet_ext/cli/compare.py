@@ -211,6 +211,12 @@ def p_text(p: float) -> str:
     return "<0.0001" if p < 0.0001 else decimal(p)
 
 
+def alike(*values: float) -> list[str]:
+    """Numbers with as many decimals as the largest of them has in a table."""
+    largest = max(map(abs, values))
+    return [decimal(value) if largest < 10 else f"{value:.2f}" for value in values]
+
+
 def signed(value: float) -> str:
     """A difference for a table, with its sign."""
     return f"+{decimal(value)}" if value > 0 else decimal(value)
@@ -218,19 +224,16 @@ def signed(value: float) -> str:
 
 def interval(row: MeanRow | ComparisonRow) -> str:
     """The interval for a table; nothing if there is none."""
-    return "" if row.low != row.low else f"[{decimal(row.low)}, {decimal(row.high)}]"
+    return "" if row.low != row.low else "[{}, {}]".format(*alike(row.low, row.high))
 
 
 def _mean_cell(row: MeanRow) -> str:
-    spread = f" ± {decimal(row.sd)}" if row.sd == row.sd else ""
-    return "\n".join(filter(None, (decimal(row.mean) + spread, interval(row))))
+    mean = " ± ".join(alike(row.mean, row.sd)) if row.sd == row.sd else decimal(row.mean)
+    return "\n".join(filter(None, (mean, interval(row))))
 
 
 def _by_metric(rows: Sequence[R]) -> Iterator[tuple[str, list[R]]]:
-    """Heading and rows of each metric. With one class the foreground mean says the same, and is left out."""
-    classes = {row.class_key for row in rows} - {"foreground_mean", "pooled"}
-    if len(classes) == 1:
-        rows = [row for row in rows if row.class_key != "foreground_mean"]
+    """Heading and rows of each metric."""
     for metric in dict.fromkeys(row.metric for row in rows):
         of_metric = [row for row in rows if row.metric == metric]
         yield metric + _DIRECTIONS[of_metric[0].higher_is_better], of_metric

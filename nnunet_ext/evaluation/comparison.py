@@ -93,8 +93,8 @@ class Comparison:
     Attributes
     ----------
     means : list of MeanRow
-        Per metric the foreground mean, then each class (of containment: each that lies in another), then the
-        pooled value of instances; for each of these every model.
+        Per metric the foreground mean (if there are several classes), then each class (of containment: each
+        that lies in another); at the end the pooled values of instances; for each of these every model.
     differences : list of ComparisonRow
         In the same order for every pair of models that was compared, without the pooled values: nobody knows
         from one number how much it depends on the cases.
@@ -224,7 +224,7 @@ def _rows(
     chosen: Iterable[str], keys: list[str], by_case: list[dict[str, Values]], first: Summary
 ) -> Iterator[Row]:
     for metric in chosen:
-        for key in (FOREGROUND, *keys):
+        for key in (FOREGROUND, *keys) if len(keys) > 1 else keys:
             of_nesting = metric.removesuffix("_ref") in SHARES and key != FOREGROUND
             if of_nesting and all(
                 math.isnan(case[key][metric]) for each in by_case for case in each.values()

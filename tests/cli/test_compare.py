@@ -60,7 +60,7 @@ def test_equal_methods_have_p_1(summaries, tmp_path):
     with open(tmp_path / "t.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["metric"], row["p_wilcoxon"], row["p"]) for row in rows] == [
-        (metric, "1.0", "1.0") for metric in ("Dice", "Dice", "FP", "FP")
+        (metric, "1.0", "1.0") for metric in ("Dice", "FP")
     ]
 
 
@@ -121,3 +121,41 @@ def test_an_infinite_value_is_no_pair(tmp_path):
     assert result.exit_code == 0
     assert "6 of 7" in result.output
     assert "<0.0001" not in result.output
+
+
+def test_models_by_name_and_pattern(tmp_path, monkeypatch):
+    monkeypatch.setattr("nnunet_ext.cli.compare.out", Console(width=80))
+    for name, shift in (("ext", 0.0), ("scnp", 0.2), ("joint", 0.1)):
+        for seed in (1, 2, 3):
+            dices = {case: 0.1 * i + shift + 0.01 * seed * i for i, case in enumerate("uvwxyz")}
+            write_summary(tmp_path / f"{name}_{seed}.json", dices)
+    models = [f"{name}={tmp_path}/{name.lower()}_*.json" for name in ("Ext", "SCNP", "joint")]
+    result = run(*models, "-o", tmp_path / "table.csv")
+    assert result.exit_code == 0, result.output
+    assert "SCNP − Ext" in result.output
+    assert "joint − Ext" in result.output
+    assert "joint − SCNP" not in result.output
+    assert "0.2500 ± 0.0250" not in result.output.replace("\n", " ")  # of 1 class: no foreground mean
+    assert "0.3000 ± 0.0250" in result.output
+    assert "corrected for the 2 tests" in " ".join(result.output.split())
+    with open(tmp_path / "table_means.csv", newline="") as file:
+        assert {row["model"]: row["n_trainings"] for row in csv.DictReader(file)} == dict.fromkeys(
+            ("Ext", "SCNP", "joint"), "3"
+        )
+    assert "joint − SCNP" in run(*models, "--all-pairs").output
+    assert "Ext − joint" in run(*models, "--baseline", "joint").output
+
+
+def test_names_that_cannot_be_read(summaries, tmp_path):
+    a, b = summaries
+    for words, message in (
+        ([a], "give two summaries, or a name for each"),
+        ([a, f"B={b}"], "give two summaries, or a name for each"),
+        ([f"A={a}", f"B={tmp_path}/no*.json"], "there is no such file"),
+        ([f"A={a}", f"B={a}"], "given twice"),
+        ([f"={a}", f"B={b}"], "expected NAME=FILE"),
+        ([f"A={a}"], "two models or more"),
+    ):
+        error = run(*words).exception
+        assert isinstance(error, UserError), words
+        assert message in str(error)

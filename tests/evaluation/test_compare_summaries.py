@@ -7,7 +7,16 @@ import pytest
 from nnunet_ext.errors import UserError
 from nnunet_ext.evaluation.summary import nan_mean, summarize
 from nnunet_ext.files import write_texts
-from nnunet_ext.metrics import compare_summaries, load_summary, save_comparison, save_summary
+from nnunet_ext.metrics import (
+    compare_models,
+    compare_summaries,
+    holm,
+    load_summary,
+    repeated_mean,
+    repeated_test,
+    save_comparison,
+    save_summary,
+)
 
 NAN = math.nan
 
@@ -139,3 +148,72 @@ def test_what_is_not_a_summary_is_named(tmp_path, content, message):
 def test_summary_must_be_json(tmp_path):
     with pytest.raises(UserError, match=r"summary\.txt: the name of the summary has to end in \.json"):
         save_summary(A, tmp_path / "summary.txt")
+
+
+def trainings(dices, folder):
+    """One summary for each training, of three cases and one class."""
+    return [
+        summary({case: {"1": dice} for case, dice in zip("xyz", values, strict=True)}, f"{folder}{number}")
+        for number, values in enumerate(dices)
+    ]
+
+
+MODELS = {
+    "Ext": trainings([(0.5, 0.6, 0.7), (0.6, 0.7, 0.8)], "e"),
+    "SCNP": trainings([(0.7, 0.8, 0.9), (0.7, 0.9, 0.8), (0.8, 0.8, 0.8)], "s"),
+    "Dice": trainings([(0.1, 0.2, 0.3)], "d"),
+}
+
+
+def test_several_models_with_several_trainings():
+    result = compare_models(MODELS, ["Dice"])
+    assert [(row.model, row.n_trainings, row.n_cases) for row in result.means] == [
+        ("Ext", 2, 3),
+        ("SCNP", 3, 3),
+        ("Dice", 1, 3),
+    ]
+    first = repeated_mean([[0.5, 0.6, 0.7], [0.6, 0.7, 0.8]])
+    assert (result.means[0].mean, result.means[0].sd) == (first.mean, first.sd)
+    assert [(row.a, row.b) for row in result.differences] == [("Ext", "SCNP"), ("Ext", "Dice")]
+    test = repeated_test([[0.5, 0.6, 0.7], [0.6, 0.7, 0.8]], [[0.7, 0.8, 0.9], [0.7, 0.9, 0.8], [0.8] * 3])
+    assert (result.differences[0].p, result.differences[0].low) == (test.p, test.low)
+    assert [row.p_holm for row in result.differences] == holm([row.p for row in result.differences])
+    assert any(note.startswith("One training of Dice:") for note in result.notes)
+
+
+def test_the_baseline_or_all_pairs():
+    pairs = [(row.a, row.b) for row in compare_models(MODELS, ["Dice"], baseline="Dice").differences]
+    assert pairs == [("Dice", "Ext"), ("Dice", "SCNP")]
+    pairs = [(row.a, row.b) for row in compare_models(MODELS, ["Dice"], all_pairs=True).differences]
+    assert pairs == [("Ext", "SCNP"), ("Ext", "Dice"), ("SCNP", "Dice")]
+    with pytest.raises(UserError, match=r"no model 'JC' to compare with\. There are: Ext, SCNP, Dice"):
+        compare_models(MODELS, baseline="JC")
+    with pytest.raises(UserError, match="two models or more"):
+        compare_models({"Ext": MODELS["Ext"]})
+
+
+def test_a_training_given_twice_or_of_other_cases_is_said():
+    same = {"Ext": [MODELS["Ext"][0]] * 2, "SCNP": MODELS["SCNP"]}
+    assert any(note.startswith("All numbers of Ext (1) and Ext (2)") for note in compare_models(same).notes)
+    other = {"Ext": MODELS["Ext"], "SCNP": [MODELS["SCNP"][0], summary({"x": {"1": 0.5}}, "o")]}
+    with pytest.raises(UserError, match=r"cases only in Ext \(1\): y.png, z.png"):
+        compare_models(other)
+
+
+def test_a_case_that_one_training_has_no_number_for_is_in_no_mean():
+    models = {"A": trainings([(0.5, 0.6, NAN)], "a"), "B": trainings([(0.7, 0.8, 0.1)], "b")}
+    result = compare_models(models, ["Dice"])
+    assert [(row.mean, row.n_cases, row.n_dropped) for row in result.means] == [
+        (pytest.approx(0.55), 2, 1),
+        (pytest.approx(0.75), 2, 1),
+    ]
+    assert result.differences[0].n_dropped == 1
+
+
+def test_pooled_values_of_instances_are_given_without_a_test():
+    models = {name: [{**each, "pooled": {"Dice": 0.5}} for each in of] for name, of in MODELS.items()}
+    result = compare_models(models, ["Dice"])
+    pooled = [row for row in result.means if row.class_key == "pooled"]
+    assert [(row.model, row.mean) for row in pooled] == [("Ext", 0.5), ("SCNP", 0.5), ("Dice", 0.5)]
+    assert (pooled[0].sd, math.isnan(pooled[2].sd)) == (0, True)
+    assert {row.class_key for row in result.differences} == {"1"}
