@@ -181,3 +181,21 @@ def test_processes_of_one_training_have_the_same_first_weights_and_other_batches
         batches.append(next(trainer.get_dataloaders()[0])["data"])
     assert torch.equal(*weights)
     assert not torch.equal(*batches)
+
+
+def test_trainers_of_one_seed_begin_alike(dataset, monkeypatch):
+    """So that their difference is that of the method."""
+    monkeypatch.setenv("nnUNet_n_proc_DA", "0")
+    names = [
+        "Ext_seed1", "SCNP_joint_9epochs_seed1", "JC_notouchaug_adam1e-3_seed1", "DWM_percase_dice_seed1",
+        "Ext_seed2",
+    ]  # fmt: skip
+    weights, images = [], []
+    for name in names:
+        trainer = make(get_trainer(f"nnUNetTrainer{name}"))
+        trainer.initialize()
+        weights.append(next(trainer.network.parameters()))
+        training, validation = trainer.get_dataloaders()
+        images.append(torch.cat([next(each)["data"][:, :1] for each in (training, training, validation)]))
+    for found in (weights, images):
+        assert [torch.equal(each, found[0]) for each in found] == [True, True, True, True, False]
