@@ -100,7 +100,7 @@ def evaluate_folders(
     refuse_for_classes(reference, prediction)
     json_file = Path(dataset_json) if dataset_json else find_dataset_json(prediction, reference)
     content = read_dataset_json(json_file)
-    references, predictions = (_label_maps(f, content["file_ending"]) for f in (reference, prediction))
+    references, predictions = (label_maps(f, content["file_ending"]) for f in (reference, prediction))
     files = match_cases(references, predictions, chill)
 
     @cache
@@ -197,7 +197,8 @@ class _CaseEvaluator:
         return _ClassCase(entry, reference.size, difference, are_equal(reference, prediction))
 
 
-def _label_maps(folder: Path, file_ending: str) -> dict[str, Path]:
+def label_maps(folder: Path, file_ending: str) -> dict[str, Path]:
+    """Case -> its label map, of a folder that has at least one."""
     found = find_files(folder, (file_ending,), "label map")
     if not found:
         raise UserError(f"No file ending in {file_ending} in {folder}. Is it the right folder?")

@@ -66,7 +66,7 @@ class InstanceCaseEvaluator:
             return problem
 
     def _evaluate(self, files: Files) -> InstanceCase:
-        (reference, at), (prediction, pred_at) = _read(files[0]), _read(files[1])
+        (reference, at), (prediction, pred_at) = read_instance_map(files[0]), read_instance_map(files[1])
         check_shapes(files, (reference.shape, prediction.shape))
         difference = compare_grids(files, (at, pred_at), reference.shape, self.ignore_headers)
         spacing = self._distance_unit(files[0], self.spacing or at.spacing, reference.shape)
@@ -76,7 +76,7 @@ class InstanceCaseEvaluator:
             counted = self.ignored.counted(stem_of(files[0]), reference.shape, place)
         overlap = instance_overlap(reference, prediction, counted)
         if not self.ignore_headers and not are_placed((at, pred_at)):
-            _check_orientation(files, (reference, prediction))
+            check_orientation(files, (reference, prediction))
         return InstanceCase(
             files,
             tuple(match_instances(overlap, iou) for iou in self.ious),
@@ -114,7 +114,8 @@ class InstanceCaseEvaluator:
         return spacing
 
 
-def _check_orientation(files: Files, maps: Maps) -> None:
+def check_orientation(files: Files, maps: Maps) -> None:
+    """Raise `UnusableCase` if the prediction fits its reference only when it is turned."""
     turned = better_orientation(*maps)
     if turned:
         raise UnusableCase(
@@ -139,7 +140,8 @@ def _pieces(instances: NDArray[Any]) -> tuple[int, int] | None:
     return int(np.count_nonzero(ids)), label_components(labels)[1]
 
 
-def _read(file: Path) -> tuple[NDArray[Any], Grid]:
+def read_instance_map(file: Path) -> tuple[NDArray[Any], Grid]:
+    """Read instance ids and where they lie; an `UnusableCase` names a file that holds something else."""
     try:
         instances, grid = _read_file(file)
         check_instances(instances, str(file))

@@ -135,14 +135,21 @@ def evaluate_instance_folders(
     }
 
 
+def instance_maps(reference: Path, prediction: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Case -> its instance map, of each folder; of several formats the first, if possible the same one."""
+    of_reference, available = _formats_in(reference)[0], _formats_in(prediction)
+    of_prediction = of_reference if of_reference in available else available[0]
+    return (
+        find_files(reference, of_reference, "instance map"),
+        find_files(prediction, of_prediction, "instance map"),
+    )
+
+
 def _find_cases(reference: Path, prediction: Path, chill: bool) -> tuple[list[Files], list[str]]:
     """The files of each case, and notes on files that are left out."""
-    formats = _formats_in(reference), _formats_in(prediction)
-    of_reference = formats[0][0]
-    of_prediction = of_reference if of_reference in formats[1] else formats[1][0]
-    references = find_files(reference, of_reference, "instance map")
-    predictions = find_files(prediction, of_prediction, "instance map")
-    others = tuple(ending for other in formats[0] if other != of_reference for ending in other)
+    references, predictions = instance_maps(reference, prediction)
+    of_reference, *rest = _formats_in(reference)
+    others = tuple(ending for other in rest for ending in other)
     further = sorted(
         path.name
         for path in list_folder(reference)

@@ -226,13 +226,13 @@ def _image_panels(read: RawCase, drawn: Sequence[int], names: Sequence[str], cas
     """Return the image as it is, and with contours."""
     channels, aspect = read.channels, read.spacing[0] / read.spacing[1]
     is_colour = [name.upper() for name in names] == ["R", "G", "B"]
-    pixels = _colours(channels) if is_colour else channels[0]
+    pixels = whole_colours(channels) if is_colour else channels[0]
     what = "" if is_colour or len(channels) == 1 else f", {names[0]}"
     outlined = Panel("labels", pixels, _masks(read.labels, drawn), aspect)
     return Panel(f"{case}{what}", pixels, {}, aspect), outlined
 
 
-def _colours(channels: NDArray[Any]) -> NDArray[np.uint8]:
+def whole_colours(channels: NDArray[Any]) -> NDArray[np.uint8]:
     """Return (y, x, 3) from 0 to 255; what goes beyond is scaled down."""
     pixels = np.nan_to_num(np.moveaxis(channels, 0, -1), nan=0.0, posinf=0.0, neginf=0.0)
     most = pixels.max(initial=0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -38,7 +39,8 @@ def save(figure: Figure, path: Path, dpi: int = 110) -> None:
     """Write a figure, whole or not at all; the folder is made, an existing file replaced."""
     for text in _names(figure):
         text.set_parse_math(False)  # with dollars it is no formula
-    with replacing(path) as temporary, warnings.catch_warnings():
+    as_text = rc_context({"pdf.fonttype": 42, "svg.fonttype": "none"})  # can be searched and edited
+    with replacing(path) as temporary, warnings.catch_warnings(), as_text:
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a name in a script without font
         figure.savefig(temporary, dpi=dpi, format=path.suffix.lower().removeprefix("."))
 
@@ -64,13 +66,15 @@ def grey_range(pixels: NDArray[Any]) -> tuple[float, float]:
     return float(low), float(max(high, low + 1e-6))
 
 
-def show(axes: Axes, pixels: NDArray[Any], title: str, **style: Any) -> Any:
+def show(
+    axes: Axes, pixels: NDArray[Any], title: str, interpolation: str = "nearest", **style: Any
+) -> Any:
     """Show (y, x) or (y, x, 3) pixels without ticks; NaN is grey; long titles take several lines."""
     axes.set_facecolor(IGNORED)  # what is NaN stays empty
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_title("\n".join(piece for line in title.split("\n") for piece in pieces(line)), fontsize=10)
-    return axes.imshow(pixels, interpolation="nearest", **style)
+    return axes.imshow(pixels, interpolation=interpolation, **style)
 
 
 def legend(figure: Figure, handles: Sequence[Artist], names: Sequence[str]) -> None:

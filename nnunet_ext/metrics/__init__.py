@@ -14,6 +14,7 @@ from nnunet_ext.metrics.aggregated_jaccard import aggregated_jaccard_index
 from nnunet_ext.metrics.containment import Containment, containment
 from nnunet_ext.metrics.contingency import InstanceOverlap, instance_overlap
 from nnunet_ext.metrics.contours import contour_f1, instance_contours
+from nnunet_ext.metrics.mistakes import InstanceMark, Mark, locate_class_mistakes, locate_instance_mistakes
 from nnunet_ext.metrics.overlap import Confusion, cl_dice, confusion, dice
 from nnunet_ext.metrics.panoptic import Matching, match_instances, panoptic_quality
 from nnunet_ext.metrics.repeated import RepeatedMean, RepeatedTest, holm, repeated_mean, repeated_test
@@ -39,7 +40,9 @@ __all__ = [
     "ComparisonRow",
     "Confusion",
     "Containment",
+    "InstanceMark",
     "InstanceOverlap",
+    "Mark",
     "Matching",
     "MeanRow",
     "PairedTest",
@@ -62,6 +65,8 @@ __all__ = [
     "instance_contours",
     "instance_overlap",
     "load_summary",
+    "locate_class_mistakes",
+    "locate_instance_mistakes",
     "match_instances",
     "paired_test",
     "panoptic_quality",
