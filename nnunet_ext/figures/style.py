@@ -37,12 +37,17 @@ def check_picture(path: Path, inputs: Iterable[Path] = ()) -> None:
 
 def save(figure: Figure, path: Path, dpi: int = 110) -> None:
     """Write a figure, whole or not at all; the folder is made, an existing file replaced."""
-    for text in _names(figure):
-        text.set_parse_math(False)  # with dollars it is no formula
+    plain_text(figure)
     as_text = rc_context({"pdf.fonttype": 42, "svg.fonttype": "none"})  # can be searched and edited
     with replacing(path) as temporary, warnings.catch_warnings(), as_text:
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a name in a script without font
         figure.savefig(temporary, dpi=dpi, format=path.suffix.lower().removeprefix("."))
+
+
+def plain_text(figure: Figure) -> None:
+    """Take every text as it is: a name with dollars is no formula."""
+    for text in _names(figure):
+        text.set_parse_math(False)
 
 
 def _names(figure: Figure) -> Iterator[Text]:
@@ -66,9 +71,7 @@ def grey_range(pixels: NDArray[Any]) -> tuple[float, float]:
     return float(low), float(max(high, low + 1e-6))
 
 
-def show(
-    axes: Axes, pixels: NDArray[Any], title: str, interpolation: str = "nearest", **style: Any
-) -> Any:
+def show(axes: Axes, pixels: NDArray[Any], title: str, interpolation: str = "nearest", **style: Any) -> Any:
     """Show (y, x) or (y, x, 3) pixels without ticks; NaN is grey; long titles take several lines."""
     axes.set_facecolor(IGNORED)  # what is NaN stays empty
     axes.set_xticks([])
