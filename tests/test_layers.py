@@ -14,7 +14,7 @@ LAYERS = """
     errors processes progress
     json_shape
     files worker_pool
-    outputs
+    outputs commands
     arrays
     images
     nnunet_files
@@ -29,7 +29,7 @@ LAYERS = """
     dataset_conversion.DATASETS
     dataset_conversion.engine
     plugin
-    demo
+    demo experiment
     cli
 """
 HEIGHT = {package: height for height, line in enumerate(LAYERS.split("\n")) for package in line.split()}

@@ -40,6 +40,10 @@ VERBS = {
         "compare:compare",
         "Means, differences and paired tests of two methods on the same cases.",
     ),
+    "experiment": (
+        "experiment:experiment",
+        "Plan, train, predict, evaluate and compare: every model of a plan, with every seed and fold.",
+    ),
     "demo": (
         "demo:demo",
         "Train nnU-Net's own loss and SCNP on synthetic vessels, and compare them on held-out images.",

@@ -15,7 +15,7 @@ from typer.main import get_command
 MARKUP: Final = "markdown"  # of all help texts
 _EXAMPLE = "Example: "
 _CTRL_C = 130  # exit code, as of any command that ends by it
-_GO_ON = ("instances", "convert", "demo")  # keep what is finished
+_GO_ON = ("instances", "convert", "demo", "experiment")  # keep what is finished
 
 
 class WholeExamples:
@@ -45,12 +45,12 @@ class Command(WholeExamples, TyperCommand):
 
     click gives an option a fixed number of values, so that a list option has to be repeated. Here an option
     declared as a list takes every word up to the next one with a dash; ``-c 2d -c 3d_fullres`` works, too. In
-    a command with arguments (`compare`) it has to be repeated: the words after a value may be the arguments.
+    a command that needs arguments (`compare`) it is repeated: words after a value may be the arguments.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words after the command's name; called by click."""
-        if all(parameter.param_type_name == "option" for parameter in self.params):
+        if all(parameter.param_type_name == "option" or not parameter.required for parameter in self.params):
             lists = [option for option in self.params if getattr(option, "multiple", False)]
             args = repeat_flags(args, {flag for option in lists for flag in option.opts})
         return super().parse_args(ctx, args)

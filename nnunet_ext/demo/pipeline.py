@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from nnunet_ext.errors import UserError
+from nnunet_ext.commands import quiet_threads, run_logged, was_run
 
 DATASET = "Dataset999_Vessels"
 CONFIGURATION = "2d"
@@ -27,8 +19,6 @@ TRAINING_CASES, TEST_CASES = 24, 12
 # Each worker process of nnU-Net imports torch first: more of them would cost more than they bring. Prediction
 # does without any.
 WORKERS = "1"
-_EPOCH_DONE = re.compile(r"Epoch time: [\d.]+ s")  # nnU-Net's last line of an epoch
-_LOOK_EVERY, _GRACE = 0.5, 10.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -46,6 +36,11 @@ class Step:
     epochs: int = 0
     cost: float = 1.2
     start: float = 0.7
+
+    @property
+    def words(self) -> list[str]:
+        """The command and all its arguments."""
+        return [*self.command.split(), *self.paths]
 
 
 @dataclass(frozen=True)
@@ -73,18 +68,14 @@ class Demo:
         return self.folder / "predictions" / trainer
 
     def environment(self) -> dict[str, str]:
-        """The environment of nnU-Net's commands: its three folders, few workers, threads that wait quietly.
-
-        nnU-Net takes a thread per core. Where another program needs a core, its threads would spin while they
-        wait for each other, and an epoch takes four times as long.
-        """
+        """The environment of nnU-Net's commands: its three folders, few workers, quiet threads."""
         folders = {
             name: str(self.folder / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
         }
         for path in folders.values():
             Path(path).mkdir(parents=True, exist_ok=True)
         few = {"nnUNet_n_proc_DA": WORKERS, "nnUNet_def_n_proc": WORKERS}
-        return {"OMP_WAIT_POLICY": "passive", **os.environ, **few, **folders}
+        return {**quiet_threads(), **few, **folders}
 
     def steps(self) -> Iterator[Step]:
         """Plan, shrink the plans, train both, predict with both."""
@@ -105,85 +96,16 @@ class Demo:
 
     def is_done(self, step: Step) -> bool:
         """Whether a step's log says that this very command was completed before."""
-        log = self._log(step)
-        return log.exists() and log.read_text().startswith(_headline(step))
+        return was_run(step.words, self._log(step))
 
     def run(self, step: Step, on_epoch: Callable[[int], None] = lambda done: None) -> None:
-        """Run a step, unless it is done.
+        """Run a step, unless it is done; its output goes to its log.
 
-        Parameters
-        ----------
-        step : Step
-            What to run; its output goes to its log.
-        on_epoch : callable
-            Called with the number of finished epochs whenever there is one more.
-
-        Raises
-        ------
-        UserError
-            If the command fails; the text ends with the last lines of its log.
+        `on_epoch` is called with the number of finished epochs whenever there is one more. If the command
+        fails, the `UserError` ends with the last lines of its log.
         """
-        if self.is_done(step):
-            return
-        log = self._log(step)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = log.with_suffix(".unfinished")
-        program, *arguments = step.command.split()
-        command = (_executable(program), *arguments, *step.paths)
-        with unfinished.open("w") as stream:
-            stream.write(_headline(step))
-            stream.flush()
-            code = _watched(command, self.environment(), unfinished, stream, on_epoch)
-        if code:
-            tail = "\n".join(unfinished.read_text().splitlines()[-8:])
-            raise UserError(f"'{step.title}' failed with exit code {code}. The end of {unfinished}:\n{tail}")
-        unfinished.replace(log)
+        if not self.is_done(step):
+            run_logged(step.words, self._log(step), self.environment(), on_epoch, step.title)
 
     def _log(self, step: Step) -> Path:
         return self.folder / "logs" / f"{step.name}.txt"
-
-
-def _headline(step: Step) -> str:
-    return f"$ {step.command}\n"
-
-
-def _watched(
-    command: tuple[str, ...],
-    environment: dict[str, str],
-    log: Path,
-    stream: IO[str],
-    on_epoch: Callable[[int], None],
-) -> int:
-    """Run a command that writes to `log`, telling of the epochs it reports there; return its exit code."""
-    seen = 0
-    with subprocess.Popen(command, env=environment, stdout=stream, stderr=stream) as process:
-        try:
-            code = None
-            while code is None:
-                with suppress(subprocess.TimeoutExpired):
-                    code = process.wait(_LOOK_EVERY)
-                done = len(_EPOCH_DONE.findall(log.read_text(errors="replace")))
-                if done > seen:
-                    seen = done
-                    on_epoch(done)
-        except BaseException:  # an interruption as well: no training goes on without its demo
-            _end(process)
-            raise
-    return code
-
-
-def _end(process: subprocess.Popen) -> None:
-    """Interrupt a command, upon which nnU-Net ends its workers, too; where that does nothing, kill it."""
-    process.send_signal(signal.SIGTERM if os.name == "nt" else signal.SIGINT)
-    try:
-        process.wait(_GRACE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-
-
-def _executable(name: str) -> str:
-    """A command of this Python's environment, even where that is not activated."""
-    found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
-    if found is None:
-        raise UserError(f"{name} was not found. Install nnunet-ext again in this environment.")
-    return found

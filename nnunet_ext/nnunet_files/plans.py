@@ -19,7 +19,7 @@ from nnunet_ext.files import read_json, write_texts
 from nnunet_ext.nnunet_files.folders import dataset_folder
 from nnunet_ext.nnunet_files.topology import shrink_network, with_architecture
 
-_SMALL_PLANS = "nnUNetPlansSmall"
+SMALL_PLANS = "nnUNetPlansSmall"
 _PLAN_FIRST = "Run 'nnUNetv2_plan_and_preprocess -d ID' first, and give -d that id."
 _MARK = "small_plans_of"  # key by which our plans are told from nnU-Net's own files
 _TAKEN = ("dataset", "dataset_fingerprint", "splits_final")  # names of nnU-Net's other files there
@@ -47,7 +47,7 @@ def write_small_plans(
     batch: int | None = None,
     features: int = 8,
     plans: str = "nnUNetPlans",
-    name: str = _SMALL_PLANS,
+    name: str = SMALL_PLANS,
     overwrite: bool = False,
 ) -> tuple[Path, dict[str, Any]]:
     """Write small plans beside the plans they are made from.

@@ -20,7 +20,7 @@ def test_a_failed_step_shows_the_end_of_its_log_and_is_run_again(demo):
         demo.run(step)
     assert not (demo.folder / "logs" / "bad.txt").exists()
     demo.run(Step("bad", "fix it", "python -c", ("print('fine')",)))
-    assert (demo.folder / "logs" / "bad.txt").read_text() == "$ python -c\nfine\n"
+    assert (demo.folder / "logs" / "bad.txt").read_text() == "$ python -c 'print('\"'\"'fine'\"'\"')'\nfine\n"
 
 
 def test_a_done_step_is_not_repeated(demo):
@@ -43,7 +43,7 @@ for i in range(3):
 
 @pytest.mark.slow
 def test_every_epoch_is_told_while_the_command_runs(demo, monkeypatch):
-    monkeypatch.setattr(pipeline, "_LOOK_EVERY", 0.05)
+    monkeypatch.setattr(commands, "_LOOK_EVERY", 0.05)
     told = []
     demo.run(
         Step("train", "train", "python -c", (EPOCHS,), epochs=3),

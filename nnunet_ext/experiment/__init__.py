@@ -1,0 +1,1 @@
+"""Many trainings of several models, from a plan to one table: what is finished is not done again."""

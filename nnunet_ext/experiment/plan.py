@@ -1,0 +1,319 @@
+"""What an experiment is to train and to compare, as its plan says it; checked before anything runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from typing_extensions import NotRequired, TypedDict
+
+from nnunet_ext import trainers
+from nnunet_ext.errors import UserError
+from nnunet_ext.files import read_json, write_json
+from nnunet_ext.json_shape import mismatch
+from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
+from nnunet_ext.nnunet_files.folders import dataset_folder
+from nnunet_ext.nnunet_files.plans import SMALL_PLANS
+
+PREFIX = "nnUNetTrainer"
+_CONVERT_FIRST = "Convert it first (nnunet_ext convert), or mend 'dataset' in the plan."
+_FOLDER_NAME = re.compile(r"[^A-Za-z0-9.+=-]+")
+_PER_MODEL = ("dataset", "configuration", "plans")
+
+_Positive = Annotated[int, Field(ge=1)]
+_Natural = Annotated[int, Field(ge=0)]
+_Fold = _Natural | Literal["all"]
+
+
+class _ModelYaml(TypedDict):
+    trainer: str
+    name: NotRequired[str]
+    dataset: NotRequired[int | str]
+    configuration: NotRequired[str]
+    plans: NotRequired[str]
+
+
+class PlanYaml(TypedDict):
+    """A plan as it is written; docs/experiments.md explains each key."""
+
+    models: Annotated[list[str | _ModelYaml], Field(min_length=1)]
+    dataset: NotRequired[int | str]
+    configuration: NotRequired[str]
+    plans: NotRequired[str]
+    folds: NotRequired[Annotated[list[_Fold], Field(min_length=1)]]
+    seeds: NotRequired[Annotated[list[_Natural], Field(min_length=1)]]
+    epochs: NotRequired[_Positive]
+    iterations: NotRequired[_Positive]
+    options: NotRequired[str]
+    device: NotRequired[Literal["cuda", "cpu", "mps"]]
+    on: NotRequired[Literal["test", "validation"]]
+    reference: NotRequired[int | str]
+    baseline: NotRequired[str]
+    groups: NotRequired[dict[str, str]]
+    metrics: NotRequired[list[str]]
+
+
+_KEYS = {"the plan": set(PlanYaml.__annotations__), "a model": set(_ModelYaml.__annotations__)}
+
+
+@dataclass(frozen=True)
+class Model:
+    """One row of the table: a trainer on a dataset, trained once for each seed and fold.
+
+    Attributes
+    ----------
+    name : str
+        In tables and on the command line of `report`.
+    dataset : str
+        The whole name, such as ``Dataset501_TopoMortar``.
+    configuration, plans : str
+        As nnU-Net's ``-c`` and ``-p``.
+    trainers : dict
+        Seed -> trainer; of a trainer that takes no seed there is one, under the first seed.
+    """
+
+    name: str
+    dataset: str
+    configuration: str
+    plans: str
+    trainers: Mapping[int, str]
+
+    @property
+    def folder(self) -> str:
+        """Its name as that of a folder."""
+        return _FOLDER_NAME.sub("_", self.name).strip("_.")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An experiment.
+
+    Attributes
+    ----------
+    models : list of Model
+    folds : list
+        Numbers, or ``"all"``.
+    device : str
+        "cuda", "cpu" or "mps".
+    on : str
+        ``"test"`` or ``"validation"``: the cases that are evaluated.
+    reference : str
+        The dataset whose labels (and dataset.json) all models are evaluated against.
+    instances : bool
+        Whether these are instances, made from predicted classes.
+    small : set of str
+        Datasets for which `small-plans` is run.
+    baseline : str
+        The model that the others are compared with.
+    groups : dict
+        Name -> pattern of file names, of cases that get a table of their own.
+    metrics : list of str
+        Those of the table; empty for the main ones.
+    notes : list of str
+        What the user should know before it starts.
+    """
+
+    models: Sequence[Model]
+    folds: Sequence[int | str]
+    device: str
+    on: str
+    reference: str
+    instances: bool
+    baseline: str
+    groups: Mapping[str, str] = field(default_factory=dict)
+    metrics: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+    @property
+    def raw(self) -> Path:
+        """The raw dataset that the predictions are compared with."""
+        return dataset_folder(self.reference, "nnUNet_raw", _CONVERT_FIRST)
+
+    @property
+    def references(self) -> Path:
+        """Folder of the labels or instances that the predictions are compared with."""
+        return (
+            self.raw / f"{'instances' if self.instances else 'labels'}{'Ts' if self.on == 'test' else 'Tr'}"
+        )
+
+    @property
+    def images(self) -> Path:
+        """Folder of the images of these cases."""
+        return self.raw / ("imagesTs" if self.on == "test" else "imagesTr")
+
+
+def read_plan(file: Path) -> PlanYaml:
+    """Read a plan in YAML.
+
+    Raises
+    ------
+    UserError
+        If it is missing, is no YAML, or has a key or a value that no plan has; the text says which.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"Cannot read {file}: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = " ".join(str(error).split())
+        raise UserError(f"{file} is no YAML: {where}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: expected 'models:' and so on; docs/experiments.md has an example.")
+    return check_plan(content, str(file))
+
+
+def check_plan(content: Mapping[str, Any], where: str) -> PlanYaml:
+    """Return the plan, or raise `UserError` for a key or a value that no plan has."""
+    models = content.get("models")
+    of_models = [model for model in models if isinstance(model, dict)] if isinstance(models, list) else []
+    for what, keys in (("the plan", content), *(("a model", model) for model in of_models)):
+        unknown = [key for key in keys if key not in _KEYS[what]]
+        if unknown:
+            known = ", ".join(sorted(_KEYS[what]))
+            raise UserError(f"{where}: unknown key {unknown[0]!r} in {what}. Known: {known}.")
+    if problem := mismatch(dict(content), PlanYaml):
+        raise UserError(f"{where}: {problem.replace('the file has', 'the plan has')}.")
+    return content  # type: ignore[return-value]
+
+
+def save_plan(plan: Plan, file: Path) -> None:
+    """Write what was looked up, for people."""
+    write_json(file, {**asdict(plan), "models": [asdict(model) for model in plan.models]})
+
+
+def make_plan(content: PlanYaml) -> Plan:
+    """Look up everything that a plan names.
+
+    Raises
+    ------
+    UserError
+        If a trainer, dataset, fold or name is not there, is given twice, or does not fit.
+    """
+    notes: list[str] = []
+    seeds, folds = content.get("seeds", []), content.get("folds", [0])
+    for key, values in (("seeds", seeds), ("folds", folds)):
+        twice = next((value for value in values if values.count(value) > 1), None)
+        if twice is not None:
+            raise UserError(f"{key}: {twice} is there twice.")
+    models = [_model(each, content, seeds, notes) for each in content["models"]]
+    _check_names(models)
+    reference = str(content.get("reference", models[0].dataset))
+    raw = dataset_folder(reference, "nnUNet_raw", _CONVERT_FIRST)
+    on = content.get("on") or ("test" if (raw / "labelsTs").is_dir() else "validation")
+    instances = (raw / ("instancesTs" if on == "test" else "instancesTr")).is_dir()
+    for folder in ("imagesTs", "instancesTs" if instances else "labelsTs") if on == "test" else ():
+        if not (raw / folder).is_dir():
+            raise UserError(f"on: test, but {raw} has no {folder}. Use on: validation.")
+    if on == "validation":
+        _check_validation(models, folds)
+    baseline = content.get("baseline", models[0].name)
+    if baseline not in [model.name for model in models]:
+        raise UserError(f"baseline: there is no model {baseline!r}.")
+    return Plan(
+        models=models,
+        folds=folds,
+        device=content.get("device", "cuda"),
+        on=on,
+        reference=raw.name,
+        instances=instances,
+        baseline=baseline,
+        groups=content.get("groups", {}),
+        metrics=content.get("metrics", ()),
+        notes=notes,
+    )
+
+
+def _model(given: str | _ModelYaml, content: PlanYaml, seeds: Sequence[int], notes: list[str]) -> Model:
+    entry: _ModelYaml = {"trainer": given} if isinstance(given, str) else given
+    settings = {key: entry.get(key, content.get(key)) for key in _PER_MODEL}
+    if settings["dataset"] is None:
+        raise UserError(
+            f"{entry['trainer']}: no dataset. Give 'dataset: 501' for all models, or for this one."
+        )
+    raw = dataset_folder(str(settings["dataset"]), "nnUNet_raw", _CONVERT_FIRST)
+    read_dataset_json(raw / "dataset.json")
+    plans = settings["plans"] or "nnUNetPlans"
+    family = entry["trainer"].removeprefix(PREFIX)
+    return Model(
+        name=entry.get("name", family),
+        dataset=raw.name,
+        configuration=str(settings["configuration"] or "2d"),
+        plans=SMALL_PLANS if plans == "small" else str(plans),
+        trainers=_trainers(PREFIX + family, content, seeds, notes),
+    )
+
+
+def _trainers(name: str, content: PlanYaml, seeds: Sequence[int], notes: list[str]) -> dict[int, str]:
+    """Seed -> the whole name of the trainer; the length of the training is an option in it, too."""
+    if trainers.family_of(name) is None:
+        _check_stock(name)
+        if len(seeds) > 1 or "epochs" in content or "iterations" in content:
+            notes.append(f"{name} is nnU-Net's own: it takes no seed and no length, and is trained once.")
+        return {seeds[0] if seeds else 0: name}
+    length = [
+        f"{content[key]}{word}"
+        for key, word in (("epochs", "epochs"), ("iterations", "iters"))
+        if key in content
+    ]  # type: ignore[literal-required]
+    extra = content.get("options", "").strip("_").split("_") if content.get("options") else []
+    found = {}
+    for seed in seeds or [0]:
+        of_seed = [f"seed{seed}"] if seeds else []
+        trainer = trainers.get_trainer("_".join([name, *extra, *length, *of_seed]))
+        found[seed] = trainer.same_as or trainer.__name__
+    return found
+
+
+def _check_stock(name: str) -> None:
+    """Raise unless nnU-Net has a trainer of that name itself."""
+    import nnunetv2
+    from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
+
+    folder = Path(nnunetv2.__path__[0]) / "training" / "nnUNetTrainer"
+    if recursive_find_python_class(str(folder), name, "nnunetv2.training.nnUNetTrainer") is None:
+        trainers.get_trainer(name)  # raises, with the trainers there are
+
+
+def _check_names(models: Sequence[Model]) -> None:
+    names = [model.folder for model in models]
+    for model, name in zip(models, names, strict=True):
+        if not name:
+            raise UserError(f"{model.name!r} is no name: it needs a letter or a digit.")
+        if names.count(name) > 1:
+            raise UserError(
+                f"Two models are called {model.name!r}. Give them names: 'name: …' beside 'trainer: …'."
+            )
+    seen: dict[tuple[Any, ...], str] = {}
+    for model in models:
+        key = (model.dataset, model.configuration, model.plans, *model.trainers.values())
+        if key in seen:
+            raise UserError(f"{seen[key]!r} and {model.name!r} are the same training.")
+        seen[key] = model.name
+
+
+def _check_validation(models: Sequence[Model], folds: Sequence[int | str]) -> None:
+    if "all" in folds:
+        raise UserError(
+            "folds: [all] trains on every case, so there is nothing to validate on. Use on: test."
+        )
+    for model in models:
+        file = dataset_folder(model.dataset, "nnUNet_raw", _CONVERT_FIRST).name
+        splits = _splits(file)
+        for fold in folds if splits else ():
+            if int(fold) >= len(splits):
+                raise UserError(f"folds: {file} has {len(splits)} folds, from 0; there is no fold {fold}.")
+
+
+def _splits(dataset: str) -> list[Any]:
+    """The folds of a dataset; none if it was not preprocessed yet."""
+    from nnunet_ext.nnunet_files.folders import environment_folder
+
+    base = environment_folder("nnUNet_preprocessed")
+    file = base / dataset / "splits_final.json" if base else None
+    return read_json(file, "Plan the dataset again.", list[dict[str, Any]]) if file and file.is_file() else []
