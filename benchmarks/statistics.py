@@ -2,10 +2,10 @@
 
     python benchmarks/statistics.py > benchmarks/results/statistics.md
 
-1000 simulated experiments for each number: two models that do not differ, each trained several times, on the same
-cases. Cases differ with standard deviation 1, cases within a model with .5, voxel noise and the like with .5,
-trainings as the column says. "Dice": the same numbers bent as near 1; "β0 error": as counts, many of them 0. The
-last column is the usual test over cases alone, on the means of the trainings.
+1000 simulated experiments for each number: two models that do not differ, each trained several times, on the
+same cases. Cases differ with standard deviation 1, cases within a model with .5, the rest with .5, trainings
+as the column says. "Dice": the same numbers bent as near 1; "β0 error": as counts, many of them 0. The last
+table is of the usual test over cases alone, on the means of the trainings.
 """
 
 import numpy as np
@@ -55,7 +55,8 @@ def over_cases(cases, spread):
 
 def main():
     """Print the tables."""
-    print("Significant at .05 without an effect, in % of 1000 simulated experiments: `python benchmarks/statistics.py`")
+    print("Significant at .05 without an effect, in % of 1000 simulated experiments:")
+    print("`python benchmarks/statistics.py`")
     for shape in SHAPES:
         spreads = SPREADS if shape == "normal" else SPREADS[:-1]
         print(f"\n{shape}: trainings of a model differ by a standard deviation of\n")

@@ -18,8 +18,13 @@ from nnunet_ext.errors import UserError, command
 _EPOCH_DONE = re.compile(r"Epoch time: [\d.]+ s")  # nnU-Net's last line of an epoch
 _LOOK_EVERY, _GRACE = 0.5, 10.0  # seconds
 _TAIL = 8  # lines of a log in an error
-# prctl(PR_SET_PDEATHSIG, SIGINT), then the command in place of this one
-_INTERRUPTED = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 2); os.execv(sys.argv[1], sys.argv[1:])"
+# prctl(PR_SET_PDEATHSIG, SIGINT), which background jobs ignore unless told; then the command in place of this
+_INTERRUPTED = """
+import ctypes, os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+ctypes.CDLL(None).prctl(1, signal.SIGINT)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 def run_logged(

@@ -3,6 +3,7 @@ from time import monotonic
 import pytest
 from typer.testing import CliRunner
 
+from nnunet_ext import commands
 from nnunet_ext.cli.app import app
 from nnunet_ext.demo import pipeline
 from nnunet_ext.demo.pipeline import Demo, Step
