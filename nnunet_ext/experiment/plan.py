@@ -177,6 +177,9 @@ def check_plan(content: Mapping[str, Any], where: str) -> PlanYaml:
         if unknown:
             known = ", ".join(sorted(_KEYS[what]))
             raise UserError(f"{where}: unknown key {unknown[0]!r} in {what}. Known: {known}.")
+    without = next((model for model in of_models if "trainer" not in model), None)
+    if without is not None:
+        raise UserError(f"{where}: a model has no 'trainer': {without}.")
     if problem := mismatch(dict(content), PlanYaml):
         raise UserError(f"{where}: {problem.replace('the file has', 'the plan has')}.")
     return content  # type: ignore[return-value]

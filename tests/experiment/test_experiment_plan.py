@@ -1,0 +1,90 @@
+"""What a plan may say, and what is refused before anything runs."""
+
+import json
+
+import pytest
+
+from nnunet_ext.errors import UserError
+from nnunet_ext.experiment.plan import check_plan, make_plan, read_plan
+
+PLAN = {"dataset": 501, "models": ["Ext", "SCNP_joint"], "seeds": [1, 2], "epochs": 10}
+
+
+def make(**changes):
+    content = {key: value for key, value in {**PLAN, **changes}.items() if value is not None}
+    return make_plan(check_plan(content, "plan.yaml"))
+
+
+def test_trainers_have_the_length_and_the_seed_in_their_names(dataset):
+    plan = make(models=["Ext", "nnUNetTrainerSCNP_w5", {"trainer": "JC", "name": "J", "plans": "small"}])
+    assert [model.name for model in plan.models] == ["Ext", "SCNP_w5", "J"]
+    assert plan.models[1].trainers == {seed: f"nnUNetTrainerSCNP_w5_10epochs_seed{seed}" for seed in (1, 2)}
+    assert (plan.models[0].plans, plan.models[2].plans) == ("nnUNetPlans", "nnUNetPlansSmall")
+    assert plan.models[0].dataset == "Dataset501_Lines"
+    assert (plan.on, plan.instances, plan.baseline) == ("test", False, "Ext")
+
+
+def test_without_seeds_there_is_one_training_and_a_length_that_is_the_default_is_left_out(dataset):
+    plan = make(seeds=None, epochs=1000)
+    assert plan.models[0].trainers == {0: "nnUNetTrainerExt"}
+
+
+def test_options_for_all(dataset):
+    plan = make(options="_adam1e-3")
+    assert plan.models[0].trainers[1] == "nnUNetTrainerExt_adam1e-3_10epochs_seed1"
+
+
+@pytest.mark.slow
+def test_nnunets_own_trainers_are_trained_once(dataset):
+    plan = make(models=["Ext", "nnUNetTrainerDiceCELoss_noSmooth"])
+    assert plan.models[1].trainers == {1: "nnUNetTrainerDiceCELoss_noSmooth"}
+    assert "takes no seed" in plan.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"models": ["Ext", "SNCP"]}, "Did you mean nnUNetTrainerSCNP"),
+        ({"models": ["Ext", "SCNP_w4"]}, "odd, 3 to 31"),
+        ({"models": ["Ext", "Ext"]}, "Two models are called 'Ext'"),
+        ({"models": ["Ext", {"trainer": "Ext", "name": "E"}]}, "'Ext' and 'E' are the same training"),
+        ({"models": ["Ext", {"trainer": "JC", "name": "/"}]}, "is no name"),
+        ({"models": ["Ext", {"name": "a"}]}, "no 'trainer'"),
+        ({"models": []}, "models"),
+        ({"models": None}, "no 'models'"),
+        ({"models": [{"trainer": "Ext", "seed": 1}]}, "unknown key 'seed' in a model"),
+        ({"seed": [1]}, "unknown key 'seed' in the plan"),
+        ({"seeds": [1, 2, 1]}, "seeds: 1 is there twice"),
+        ({"seeds": ["a"]}, 'seeds.0 is "a"; expected a whole number'),
+        ({"seeds": [-1]}, "seeds.0"),
+        ({"folds": [0, 0]}, "folds: 0 is there twice"),
+        ({"folds": ["all"], "on": "validation"}, "nothing to validate on"),
+        ({"folds": [3], "on": "validation"}, "there is no fold 3"),
+        ({"dataset": 502}, "has no dataset '502'"),
+        ({"dataset": None}, "no dataset"),
+        ({"baseline": "JC"}, "there is no model 'JC'"),
+        ({"device": "gpu"}, "device"),
+        ({"epochs": 0}, "epochs"),
+    ],
+)
+def test_refused(dataset, changes, message):
+    folder = dataset / "preprocessed" / "Dataset501_Lines"
+    folder.mkdir()
+    (folder / "splits_final.json").write_text(json.dumps([{"train": ["a"], "val": ["b"]}] * 2))
+    with pytest.raises(UserError) as error:
+        make(**changes)
+    assert message in str(error.value)
+
+
+def test_a_file_that_is_no_plan(tmp_path):
+    file = tmp_path / "plan.yaml"
+    with pytest.raises(UserError, match="Cannot read"):
+        read_plan(file)
+    for text, message in (
+        ("models: [Ext", "is no YAML"),
+        ("- Ext", "expected 'models:'"),
+        ("models: [Ext]\nseed: 1", "unknown key 'seed'"),
+    ):
+        file.write_text(text)
+        with pytest.raises(UserError, match=message):
+            read_plan(file)

@@ -1,0 +1,223 @@
+"""An experiment with nnU-Net's commands replaced by a stub: order, failures, interruptions, jobs."""
+
+import csv
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from experiments import MAIN, make_dataset
+
+pytestmark = pytest.mark.slow  # each step is a process
+
+WORDS = shlex.split("experiment -d 501 -tr Ext SCNP --seeds 1 2 -device cpu -f 0 1 -o out")
+TABLES = ("means.csv", "differences.csv")
+
+
+def start(dataset, words=WORDS, **variables):
+    environment = {**os.environ, **variables}
+    return subprocess.Popen(
+        [sys.executable, "-c", MAIN, *words],
+        cwd=dataset,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(dataset, words=WORDS, code=0, **variables):
+    process = start(dataset, words, **variables)
+    text, _ = process.communicate(timeout=300)
+    assert process.returncode == code, text
+    return text
+
+
+def calls(dataset, what=""):
+    """Calls of nnU-Net since the last time."""
+    file = dataset / "calls"
+    found = [line for line in file.read_text().splitlines() if what in line]
+    file.write_text("")
+    return found
+
+
+def tables(folder):
+    return [(folder / name).read_text() for name in TABLES]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The tables and the calls of a run that nothing disturbed."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = make_dataset(tmp_path_factory.mktemp("undisturbed"), patch)
+        text = run(folder)
+        return {"tables": tables(folder / "out"), "calls": calls(folder), "text": text, "folder": folder}
+
+
+def test_every_model_fold_and_seed_in_order(undisturbed):
+    words = [call.split()[0] for call in undisturbed["calls"]]
+    assert words == [
+        "nnUNetv2_plan_and_preprocess",
+        *["nnUNetv2_train", "nnUNetv2_train", "nnUNetv2_predict"] * 4,
+    ]
+    trained = [call.split("-tr ")[1].split()[0] for call in undisturbed["calls"] if "_train" in call]
+    assert trained[::2] == [f"nnUNetTrainer{name}_seed{seed}" for seed in (1, 2) for name in ("Ext", "SCNP")]
+    predictions = [call for call in undisturbed["calls"] if "_predict" in call]
+    assert all("-f 0 1 " in call for call in predictions)
+    rows = list(csv.DictReader(undisturbed["tables"][0].splitlines()))
+    dice = {row["model"]: row for row in rows if row["metric"] == "Dice"}
+    assert {name: row["n_trainings"] for name, row in dice.items()} == {"Ext": "2", "SCNP": "2"}
+    assert {row["n_cases"] for row in rows} == {"8"}
+    assert float(dice["SCNP"]["mean"]) > float(dice["Ext"]["mean"])
+    assert "SCNP − Ext" in undisturbed["text"]
+
+
+def test_nothing_is_done_twice(undisturbed):
+    assert "16 were done before" in run(undisturbed["folder"])
+    assert calls(undisturbed["folder"]) == []
+
+
+STAGES = ("planning", "training Ext_seed1", "validating SCNP_seed1", "predicting SCNP_seed2")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_and_started_again_it_ends_with_the_same_tables(dataset, undisturbed, stage):
+    process = start(dataset, STUB_STOP=stage)
+    deadline = time.monotonic() + 240
+    while not (dataset / "stopped").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    run(dataset)
+    assert tables(dataset / "out") == undisturbed["tables"]
+    goes_on = {"training Ext_seed1": "--c", "validating SCNP_seed1": "--val"}.get(stage)
+    if goes_on:
+        assert [call for call in calls(dataset) if call.endswith(goes_on)]
+
+
+def test_a_failure_is_reported_at_the_end_while_the_others_go_on(dataset):
+    text = run(dataset, code=1, STUB_FAIL="training Ext_seed2")
+    assert "Failed: train Ext, seed 2, fold 0." in text
+    assert "the reason why it failed" in text
+    assert "predictions of Ext, seed 2: left out" in text
+    assert "Not in the table, since there is no evaluation: Ext, seed 2." in text
+    assert "SCNP − Ext" in text  # of what there is
+    shown = next(line for line in text.splitlines() if line.startswith("Its command:"))
+    words = shlex.split(shown.removeprefix("Its command: "))
+    assert words[:4] == ["nnUNetv2_train", "501", "2d", "0"]
+    calls(dataset)
+    run(dataset)
+    again = calls(dataset, "train")
+    assert {call.split("-tr ")[1].split()[0] for call in again} == {"nnUNetTrainerExt_seed2"}
+
+
+def test_a_seed_added_later_is_all_that_is_trained(dataset):
+    words = shlex.split("experiment -d 501 -tr Ext SCNP --seeds 1 -device cpu -o out")
+    run(dataset, words)
+    calls(dataset)
+    words.insert(words.index("1") + 1, "7")
+    run(dataset, words)
+    assert all("_seed7" in call for call in calls(dataset))
+    assert '"n_trainings"' not in tables(dataset / "out")[0]
+    rows = list(csv.DictReader(tables(dataset / "out")[0].splitlines()))
+    assert {row["n_trainings"] for row in rows} == {"2"}
+
+
+SHORT = shlex.split("experiment -d 501 -tr Ext SCNP -device cpu -o out")
+
+
+def test_what_is_gone_or_newer_is_done_again(dataset):
+    run(dataset, SHORT)
+    before = tables(dataset / "out")
+    calls(dataset)
+    (dataset / "out/predictions/Ext/seed0/even_Ts0.png").unlink()
+    assert "2 steps done" in run(dataset, SHORT)
+    assert [call.split()[0] for call in calls(dataset)] == ["nnUNetv2_predict"]
+    model = dataset / "results/Dataset501_Lines/nnUNetTrainerExt__nnUNetPlans__2d"
+    (model / "fold_0/checkpoint_final.pth").write_bytes(b"cut off")
+    assert "3 steps done" in run(dataset, SHORT)  # train, predict, evaluate
+    assert (model / "fold_0/checkpoint_final.damaged").exists()
+    assert tables(dataset / "out") == before
+
+
+def test_other_plans_than_those_of_a_begun_training_are_refused(dataset):
+    run(dataset, SHORT, code=1, STUB_FAIL="training Ext")
+    (dataset / "preprocessed/Dataset501_Lines/nnUNetPlans.json").write_text(
+        '{"configurations": {"2d": {"data_identifier": "nnUNetPlans_2d"}}, "other": 1}'
+    )
+    assert "was begun with another nnUNetPlans.json" in " ".join(run(dataset, SHORT, code=1).split())
+
+
+def test_two_at_once_are_refused(dataset, monkeypatch):
+    first = start(dataset, SHORT, STUB_STOP="training Ext")
+    while not (dataset / "stopped").exists():
+        time.sleep(0.1)
+    text = run(dataset, SHORT, code=1)
+    assert "Another run of this experiment" in text
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=60)
+    run(dataset, SHORT)
+
+
+def test_a_folder_of_something_else_is_left_alone(dataset):
+    (dataset / "out").mkdir()
+    (dataset / "out" / "thesis.tex").touch()
+    assert "holds other files" in run(dataset, SHORT, code=1)
+
+
+def test_several_jobs_give_the_same_tables(dataset, undisturbed):
+    run(dataset, [*WORDS, "--jobs", "3"])
+    assert tables(dataset / "out") == undisturbed["tables"]
+
+
+def test_validation_cases_of_all_folds_and_groups(dataset):
+    (dataset / "plan.yaml").write_text(
+        "dataset: 501\ndevice: cpu\nfolds: [0, 1]\non: validation\nmodels: [Ext, SCNP]\n"
+        "groups:\n  even ones: even_*\nmetrics: [Dice]\n"
+    )
+    text = run(dataset, ["experiment", "plan.yaml", "-o", "out"])
+    assert not calls(dataset, "predict")
+    assert "even ones:" in text
+    for name, cases in (("means.csv", "4"), ("means_even_ones.csv", "2")):
+        with (dataset / "out" / name).open(newline="") as file:
+            assert {row["n_cases"] for row in csv.DictReader(file)} == {cases}
+
+
+def test_a_dry_run_prints_commands_to_copy_and_runs_nothing(dataset):
+    text = run(dataset, [*WORDS, "--dry-run"])
+    assert calls(dataset) == []
+    assert not (dataset / "out").exists()
+    commands = [shlex.split(line) for line in text.splitlines() if line.startswith(("nnUNet", "nnunet"))]
+    assert len(commands) == 1 + 4 * 4
+    assert commands[1][:4] == ["nnUNetv2_train", "501", "2d", "0"]
+
+
+def test_a_job_array_does_the_same(dataset, undisturbed):
+    text = run(dataset, [*WORDS, "--submit", "slurm", "--sbatch=--gres=gpu:1"])
+    folder = dataset / "out" / "slurm"
+    assert f"Next: bash {folder / 'submit.sh'}" in text
+    array = (folder / "train.sh").read_text()
+    assert "#SBATCH --array=1-8\n" in array
+    assert "#SBATCH --gres=gpu:1\n" in array
+    for script in folder.iterdir():
+        subprocess.run(["bash", "-n", script], check=True)
+    # what the scheduler would start, with the stub in place of nnU-Net
+    program = dataset / "bin" / "nnunet_ext"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -c {shlex.quote(MAIN)} "$@"\n')
+    program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    for name, tasks in (("prepare", [0]), ("train", range(1, 9)), ("finish", [0])):
+        for task in tasks:
+            variables = {**environment, "SLURM_ARRAY_TASK_ID": str(task)}
+            subprocess.run(["bash", folder / f"{name}.sh"], cwd=dataset, env=variables, check=True)
+    assert tables(dataset / "out") == undisturbed["tables"]
+
+
+def test_wrong_parts_and_gpus(dataset):
+    assert "expected prepare, finish or a number from 1 to 2" in run(dataset, [*SHORT, "--only", "3"], 1)
+    assert "there is only slurm" in run(dataset, [*SHORT, "--submit", "pbs"], 1)
