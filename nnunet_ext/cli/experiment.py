@@ -56,7 +56,7 @@ def experiment(
     device: Annotated[
         str | None, typer.Option("-device", help="cuda, cpu or mps.", rich_help_panel=_IN_PLACE)
     ] = None,
-    on: Annotated[
+    cases: Annotated[
         str | None,
         typer.Option(
             help="test or validation: which cases are compared. Default: the test set, if there is one.",
@@ -117,7 +117,7 @@ def experiment(
         "epochs": epochs,
         "iterations": iterations,
         "device": device,
-        "on": on,
+        "cases": cases,
     }
     content |= {key: value for key, value in given.items() if value is not None}
     if "models" not in content:

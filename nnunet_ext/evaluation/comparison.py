@@ -113,6 +113,7 @@ def compare_models(
     *,
     baseline: str | None = None,
     all_pairs: bool = False,
+    single: bool = False,
     n_resamples: int = 10_000,
     seed: int = 0,
     progress: Progress = silent,
@@ -131,6 +132,8 @@ def compare_models(
         The model that the others are compared with; the first, if not given.
     all_pairs : bool
         Compare every model with every other.
+    single : bool
+        Accept a single model: there are no differences then.
     n_resamples, seed : int
         As in `repeated_test`.
     progress : callable, optional
@@ -146,7 +149,7 @@ def compare_models(
         Naming every case, class or metric that is in some summaries only; or if they are of different
         references or datasets, or were measured in different ways; or if there are not two models.
     """
-    names = _check_models(models, baseline)
+    names = _check_models(models, baseline, 1 if single else 2)
     labels, summaries = _labelled(models)
     notes: list[str] = []
     by_case = [_by_case(summary, label) for summary, label in zip(summaries, labels, strict=True)]
@@ -155,7 +158,7 @@ def compare_models(
     for label, values in zip(labels[1:], by_case[1:], strict=True):
         _check_same("cases", set(by_case[0]), set(values), (labels[0], label))
         _check_same("classes", set(keys), set(values[cases[0]]), (labels[0], label))
-    chosen = _choose_metrics(metrics, [values[cases[0]][keys[0]] for values in by_case])
+    chosen = choose_metrics(metrics, summaries)
     for label, summary in zip(labels[1:], summaries[1:], strict=True):
         check_comparable(summaries[0], summary, chosen, (labels[0], label))
         notes += comparison_notes(summaries[0], summary, (labels[0], label))
@@ -200,9 +203,31 @@ def save_comparison(rows: Sequence[Row], path: str | os.PathLike[str]) -> Path:
     return file
 
 
-def _check_models(models: Mapping[str, Sequence[Summary]], baseline: str | None) -> list[str]:
+def choose_metrics(wanted: Sequence[str] | None, summaries: Sequence[Summary]) -> list[str]:
+    """The wanted metrics, or the main ones that all summaries have; a `UserError` names one that is missing."""
+    of_each = [list(next(iter(each["metric_per_case"][0]["metrics"].values()))) for each in summaries]
+    common = [metric for metric in of_each[0] if all(metric in others for others in of_each)]
+    if wanted is None:
+        return [metric for metric in _DEFAULT_METRICS if metric in common] or common
+    unknown = [metric for metric in wanted if metric not in common]
+    if unknown:
+        raise UserError(f"Not in all summaries: {', '.join(unknown)}. In all: {', '.join(common)}.")
+    return list(wanted)
+
+
+def is_higher_better(metric: str) -> bool | None:
+    """Whether more of a metric is better; None if neither is."""
+    return _HIGHER_IS_BETTER.get(metric.split("@")[0])  # PQ@0.75
+
+
+def case_values(summary: Summary, metric: str, key: str) -> dict[str, float]:
+    """File name of a prediction -> the metric of a class, or of their mean (`FOREGROUND`)."""
+    return {case: _value(values, metric, key) for case, values in _by_case(summary, "").items()}
+
+
+def _check_models(models: Mapping[str, Sequence[Summary]], baseline: str | None, fewest: int) -> list[str]:
     """Return the names, the baseline first."""
-    if len(models) < 2 or not all(models.values()):
+    if len(models) < fewest or not all(models.values()):
         raise UserError("A comparison takes two models or more, with one evaluation at least for each.")
     first = next(iter(models)) if baseline is None else baseline
     if first not in models:
@@ -234,7 +259,7 @@ def _rows(
                 metric=metric,
                 class_key=key,
                 class_name=first.get("class_names", {}).get(key, ""),
-                higher_is_better=_HIGHER_IS_BETTER.get(metric.split("@")[0]),  # PQ@0.75
+                higher_is_better=is_higher_better(metric),
             )
 
 
@@ -268,7 +293,7 @@ def _pooled(models: Mapping[str, Sequence[Summary]], chosen: Iterable[str]) -> l
                     metric=metric,
                     class_key=POOLED,
                     class_name="",
-                    higher_is_better=_HIGHER_IS_BETTER.get(metric.split("@")[0]),
+                    higher_is_better=is_higher_better(metric),
                     model=name,
                     n_trainings=len(table),
                     n_cases=len(trainings[0]["metric_per_case"]),
@@ -319,16 +344,6 @@ def _check_same(what: str, in_a: set[str], in_b: set[str], names: tuple[str, str
         raise UserError(
             f"The summaries have different {what}; all must be of the same.\n" + "\n".join(problems)
         )
-
-
-def _choose_metrics(wanted: Sequence[str] | None, of_each: Sequence[Iterable[str]]) -> list[str]:
-    common = [metric for metric in of_each[0] if all(metric in set(others) for others in of_each)]
-    if wanted is None:
-        return [metric for metric in _DEFAULT_METRICS if metric in common] or common
-    unknown = [metric for metric in wanted if metric not in common]
-    if unknown:
-        raise UserError(f"Not in all summaries: {', '.join(unknown)}. In all: {', '.join(common)}.")
-    return list(wanted)
 
 
 def _value(classes: Values, metric: str, key: str) -> float:

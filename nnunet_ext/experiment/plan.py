@@ -50,7 +50,7 @@ class PlanYaml(TypedDict):
     iterations: NotRequired[_Positive]
     options: NotRequired[str]
     device: NotRequired[Literal["cuda", "cpu", "mps"]]
-    on: NotRequired[Literal["test", "validation"]]
+    cases: NotRequired[Literal["test", "validation"]]
     reference: NotRequired[int | str]
     baseline: NotRequired[str]
     groups: NotRequired[dict[str, str]]
@@ -208,11 +208,11 @@ def make_plan(content: PlanYaml) -> Plan:
     _check_names(models)
     reference = str(content.get("reference", models[0].dataset))
     raw = dataset_folder(reference, "nnUNet_raw", _CONVERT_FIRST)
-    on = content.get("on") or ("test" if (raw / "labelsTs").is_dir() else "validation")
+    on = content.get("cases") or ("test" if (raw / "labelsTs").is_dir() else "validation")
     instances = (raw / ("instancesTs" if on == "test" else "instancesTr")).is_dir()
     for folder in ("imagesTs", "instancesTs" if instances else "labelsTs") if on == "test" else ():
         if not (raw / folder).is_dir():
-            raise UserError(f"on: test, but {raw} has no {folder}. Use on: validation.")
+            raise UserError(f"cases: test, but {raw} has no {folder}. Use cases: validation.")
     if on == "validation":
         _check_validation(models, folds)
     baseline = content.get("baseline", models[0].name)
@@ -303,7 +303,7 @@ def _check_names(models: Sequence[Model]) -> None:
 def _check_validation(models: Sequence[Model], folds: Sequence[int | str]) -> None:
     if "all" in folds:
         raise UserError(
-            "folds: [all] trains on every case, so there is nothing to validate on. Use on: test."
+            "folds: [all] trains on every case, so there is nothing to validate on. Use cases: test."
         )
     for model in models:
         file = dataset_folder(model.dataset, "nnUNet_raw", _CONVERT_FIRST).name

@@ -102,7 +102,7 @@ def write_record(plan: Plan, of: Steps, commands: Mapping[str, Sequence[str]]) -
         dataset_json=plan.raw / "dataset.json",
         baseline=plan.baseline,
         groups=dict(plan.groups),
-        versions=_versions(),
+        versions=package_versions(),
         models=models,
     )
     file = of.folder / RECORD
@@ -198,7 +198,8 @@ def _only(summary: Summary, pattern: str, group: str) -> Summary:
     return {**{key: value for key, value in summary.items() if key != "pooled"}, "metric_per_case": cases}
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Version of Python and of the packages that results depend on."""
     found = {"Python": platform.python_version()}
     for package in _PACKAGES:
         try:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from skimage.io import imsave
 
+from nnunet_ext import commands
+
 HERE = Path(__file__).parent
 #: the command line, with the stub in place of nnU-Net's commands
 MAIN = f"""
@@ -21,12 +23,9 @@ main()
 
 
 def use_stub():
-    """Let every command of nnU-Net be the stub; our own stay what they are."""
-    from nnunet_ext import commands
-
-    found = commands._executable
+    """Let every command be the stub."""
     stub = Path(os.environ["STUB_CALLS"]).parent / "bin"
-    commands._executable = lambda name: str(stub / name) if name.startswith("nnUNet") else found(name)
+    commands._executable = lambda name: str(stub / name)
 
 
 def make_dataset(tmp_path, monkeypatch):
@@ -35,10 +34,13 @@ def make_dataset(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
         monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
     monkeypatch.setenv("STUB_CALLS", str(tmp_path / "calls"))
+    monkeypatch.setattr(commands, "_executable", lambda name: str(tmp_path / "bin" / name))
+    monkeypatch.setattr(commands, "_LOOK_EVERY", 0.02)
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "calls").touch()
     write_dataset(tmp_path / "raw" / "Dataset501_Lines")
     (tmp_path / "bin").mkdir()
-    for name in ("nnUNetv2_plan_and_preprocess", "nnUNetv2_train", "nnUNetv2_predict"):
+    for name in ("nnUNetv2_plan_and_preprocess", "nnUNetv2_train", "nnUNetv2_predict", "nnunet_ext"):
         file = tmp_path / "bin" / name
         file.write_text(f'#!/bin/sh\nexec {sys.executable} {HERE / "nnunet_stub.py"} {name} "$@"\n')
         file.chmod(0o755)
