@@ -235,7 +235,9 @@ def verdicts(comparison: Comparison, alpha: float = 0.05) -> list[str]:
         for row in found:
             better = row.higher_is_better is not None and (row.difference > 0) == row.higher_is_better
             word = "differs" if row.higher_is_better is None else ("is better" if better else "is worse")
-            parts.append(f"{row.metric} {word} than with {a} by {abs(row.difference):.3g} (p = {row.p_holm:.2g})")
+            parts.append(
+                f"{row.metric} {word} than with {a} by {abs(row.difference):.3g} (p = {row.p_holm:.2g})"
+            )
         if unclear:
             parts.append(f"no difference to {a} can be shown in {', '.join(unclear)}")
         sentences.append(f"{b}: {'; '.join(parts)}.")

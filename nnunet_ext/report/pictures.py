@@ -69,7 +69,9 @@ def draw_pictures(
     wanted = [(case, why) for why, cases in chosen.items() for case in cases]
     pictures: list[Picture] = []
     for case, why in progress(wanted, len(wanted), "Drawing"):
-        left = (_MOST_BYTES - sum(len(picture.address) for picture in pictures)) / (len(wanted) - len(pictures))
+        left = (_MOST_BYTES - sum(len(picture.address) for picture in pictures)) / (
+            len(wanted) - len(pictures)
+        )
         try:
             view = folders.view(stem_of(Path(case)))
             found = find_mistakes(view)
@@ -86,7 +88,9 @@ def _picture(case: str, why: str, figure: Figure, words: dict[str, str], most_by
     with Image.open(buffer) as image:
         pixels = image.convert("RGB")
     if pixels.width > _WIDEST:
-        pixels = pixels.resize((_WIDEST, round(pixels.height * _WIDEST / pixels.width)), Image.Resampling.LANCZOS)
+        pixels = pixels.resize(
+            (_WIDEST, round(pixels.height * _WIDEST / pixels.width)), Image.Resampling.LANCZOS
+        )
     for quality in _QUALITIES:
         content = io.BytesIO()
         pixels.save(content, format="webp", quality=quality)
