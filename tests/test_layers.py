@@ -30,6 +30,7 @@ LAYERS = """
     dataset_conversion.engine
     plugin
     demo experiment
+    report
     cli
 """
 HEIGHT = {package: height for height, line in enumerate(LAYERS.split("\n")) for package in line.split()}

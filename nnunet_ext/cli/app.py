@@ -40,6 +40,10 @@ VERBS = {
         "compare:compare",
         "Means, differences and paired tests of two methods on the same cases.",
     ),
+    "report": (
+        "report:report",
+        "One page with tables, tests, plots and the cases that matter, their mistakes marked in pictures.",
+    ),
     "experiment": (
         "experiment:experiment",
         "Plan, train, predict, evaluate and compare: every model of a plan, with every seed and fold.",

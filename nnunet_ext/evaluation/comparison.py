@@ -204,7 +204,7 @@ def save_comparison(rows: Sequence[Row], path: str | os.PathLike[str]) -> Path:
 
 
 def choose_metrics(wanted: Sequence[str] | None, summaries: Sequence[Summary]) -> list[str]:
-    """The wanted metrics, or the main ones that all summaries have; a `UserError` names one that is missing."""
+    """The wanted metrics, or the main ones that all summaries have; `UserError` if one is missing."""
     of_each = [list(next(iter(each["metric_per_case"][0]["metrics"].values()))) for each in summaries]
     common = [metric for metric in of_each[0] if all(metric in others for others in of_each)]
     if wanted is None:

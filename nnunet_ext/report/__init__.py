@@ -1,1 +1,1 @@
-"""A page to look at: tables, plots, the cases in pictures, and how it was made. One HTML file, nothing else."""
+"""A page to look at: tables, plots, the cases in pictures, how it was made. One HTML file."""

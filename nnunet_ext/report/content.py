@@ -79,7 +79,7 @@ class Subject:
     versions: dict[str, str] = field(default_factory=package_versions)
 
     def evaluate(self, processes: int = 1, progress: Progress = silent) -> None:
-        """Evaluate every folder of predictions that has no summary yet; errors are those of the evaluation."""
+        """Evaluate the predictions of every model without a summary; errors are those of the evaluation."""
         for model in self.models.values():
             if model.summaries:
                 continue
@@ -187,9 +187,9 @@ def case_tables(subject: Subject, metrics: Sequence[str] | None) -> list[CaseTab
 def choose_cases(table: CaseTable) -> dict[str, list[str]]:
     """Why a case is shown -> the cases, by the metric of the table; each case once.
 
-    The worst are those of the worst mean over the models, the median ones those in the middle of that order. The
-    most different are those on which a model differs most from the first. Cases without a number, and then the
-    alphabet, come last.
+    The worst are those of the worst mean over the models, the median ones those in the middle of that order.
+    The most different are those on which a model differs most from the first. Cases without a number come
+    last; of equal ones the first in the alphabet comes first.
     """
     sign = -1 if table.higher_is_better is False else 1
 

@@ -195,7 +195,7 @@ def test_validation_cases_of_all_folds_and_groups(dataset):
         "groups:\n  even ones: even_*\nmetrics: [Dice]\n"
     )
     text = run(dataset, ["experiment", "plan.yaml", "-o", "out"])
-    assert not calls(dataset, "predict")
+    assert not calls(dataset, "nnUNetv2_predict")
     assert "even ones:" in text
     for name, cases in (("means.csv", "4"), ("means_even_ones.csv", "2")):
         with (dataset / "out" / name).open(newline="") as file:
