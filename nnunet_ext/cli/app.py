@@ -38,7 +38,7 @@ VERBS = {
     ),
     "compare": (
         "compare:compare",
-        "Means, differences and paired tests of two methods on the same cases.",
+        "Means, differences and paired tests of models on the same cases.",
     ),
     "report": (
         "report:report",

@@ -42,6 +42,7 @@ _HIGHER_IS_BETTER = {
     **dict.fromkeys(("AJI", "ContourF1", "mean_true_score", "mean_matched_dice", "mean_true_dice"), True),
     **dict.fromkeys(("fp", "fn"), False),
 }
+_COUNTS = ("TP", "TN", "FP", "FN", "tp", "fp", "fn", "Beta0Error", "Beta1Error")  # from 0 on; scores end at 1
 Values = dict[str, dict[str, float]]
 Tables = dict[str, FloatArray]  # model -> (trainings, cases)
 
@@ -172,7 +173,7 @@ def compare_models(
         tables = _tables(models, by_case, cases, row)
         usable = np.logical_and.reduce([np.isfinite(table).all(0) for table in tables.values()])
         for name, table in tables.items():
-            mean = repeated_mean(table[:, usable], n_resamples, seed)
+            mean = _within_range(row.metric, repeated_mean(table[:, usable], n_resamples, seed))
             means.append(MeanRow(model=name, n_dropped=int((~usable).sum()), **asdict(row), **asdict(mean)))
         for a, b in pairs:
             test = repeated_test(tables[a][:, usable], tables[b][:, usable], n_resamples, seed)
@@ -201,6 +202,15 @@ def save_comparison(rows: Sequence[Row], path: str | os.PathLike[str]) -> Path:
     ordered = [{**{key: record[key] for key in first if key in record}, **record} for record in records]
     write_texts({file: to_csv(ordered)})
     return file
+
+
+def _within_range(metric: str, mean: RepeatedMean) -> RepeatedMean:
+    """The mean with an interval that ends where the metric does."""
+    if metric.split("@")[0] not in _HIGHER_IS_BETTER:
+        return mean
+    highest = math.inf if metric.split("@")[0] in _COUNTS else 1.0
+    low, high = (float(np.clip(end, 0, highest)) for end in (mean.low, mean.high))
+    return replace(mean, low=low, high=high)
 
 
 def choose_metrics(wanted: Sequence[str] | None, summaries: Sequence[Summary]) -> list[str]:

@@ -200,8 +200,9 @@ def make_plan(content: PlanYaml) -> Plan:
     """
     notes: list[str] = []
     seeds, folds = content.get("seeds", []), content.get("folds", [0])
-    for key, values in (("seeds", seeds), ("folds", folds)):
-        twice = next((value for value in values if values.count(value) > 1), None)
+    given: dict[str, Sequence[int | str]] = {"seeds": seeds, "folds": folds}
+    for key, values in given.items():
+        twice = next((value for value in values if list(values).count(value) > 1), None)
         if twice is not None:
             raise UserError(f"{key}: {twice} is there twice.")
     models = [_model(each, content, seeds, notes) for each in content["models"]]
@@ -259,11 +260,8 @@ def _trainers(name: str, content: PlanYaml, seeds: Sequence[int], notes: list[st
         if len(seeds) > 1 or "epochs" in content or "iterations" in content:
             notes.append(f"{name} is nnU-Net's own: it takes no seed and no length, and is trained once.")
         return {seeds[0] if seeds else 0: name}
-    length = [
-        f"{content[key]}{word}"
-        for key, word in (("epochs", "epochs"), ("iterations", "iters"))
-        if key in content
-    ]  # type: ignore[literal-required]
+    length = [f"{content['epochs']}epochs"] if "epochs" in content else []
+    length += [f"{content['iterations']}iters"] if "iterations" in content else []
     extra = content.get("options", "").strip("_").split("_") if content.get("options") else []
     found = {}
     for seed in seeds or [0]:

@@ -137,11 +137,19 @@ def load_results(folder: Path) -> Results:
             ]
             for name, repeats in content["models"].items()
         }
-        paths = {key: Path(content[key]) for key in ("references", "images", "dataset_json")}
-        rest = {key: content[key] for key in ("on", "instances", "baseline", "groups", "versions")}
+        return Results(
+            on=content["on"],
+            instances=content["instances"],
+            references=Path(content["references"]),
+            images=Path(content["images"]),
+            dataset_json=Path(content["dataset_json"]),
+            baseline=content["baseline"],
+            groups=content["groups"],
+            versions=content["versions"],
+            models=models,
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{file} is not whole ({error}). Run the experiment again.") from error
-    return Results(**paths, **rest, models=models)
 
 
 def evaluated(plan: Plan, of: Steps) -> dict[str, list[Summary]]:

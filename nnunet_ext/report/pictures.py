@@ -58,12 +58,11 @@ def draw_pictures(
     subject: Subject, chosen: Mapping[str, Sequence[str]], progress: Progress = silent
 ) -> list[Picture]:
     """Draw the chosen cases, with the predictions of each model's first training."""
-    kind = "instances" if subject.instances else "classes"
     folders = CaseFolders(
         subject.reference,
         {name: model.predictions[0] for name, model in subject.models.items()},
         subject.images,
-        kind=kind,
+        kind="instances" if subject.instances else "classes",
         dataset_json=subject.dataset_json,
     )
     wanted = [(case, why) for why, cases in chosen.items() for case in cases]

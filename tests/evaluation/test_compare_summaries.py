@@ -217,3 +217,21 @@ def test_pooled_values_of_instances_are_given_without_a_test():
     assert [(row.model, row.mean) for row in pooled] == [("Ext", 0.5), ("SCNP", 0.5), ("Dice", 0.5)]
     assert (pooled[0].sd, math.isnan(pooled[2].sd)) == (0, True)
     assert {row.class_key for row in result.differences} == {"1"}
+
+
+def test_an_interval_ends_where_the_metric_does():
+    models = {
+        "A": trainings([(0.9, 0.99, 1.0), (0.2, 0.1, 0.3)], "a"),
+        "B": trainings([(0.7, 0.8, 0.9)], "b"),
+    }
+    row = compare_models(models, ["Dice"]).means[0]
+    assert (row.low, row.high) == (0, 1)
+    of_errors = compare_models(models, ["Beta0Error"]).means[0]
+    assert of_errors.low == 0
+    assert of_errors.high > 1
+
+
+def test_a_single_model_has_means_alone():
+    result = compare_models({"A": MODELS["Ext"]}, ["Dice"], single=True)
+    assert [row.model for row in result.means] == ["A"]
+    assert result.differences == []
