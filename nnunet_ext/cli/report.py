@@ -52,6 +52,9 @@ def report(
             "--metric", help="Metrics to show; cases are chosen by the first. Default: the main ones."
         ),
     ] = None,
+    chill: Annotated[
+        bool, typer.Option("--chill", help="Accept references without a prediction, as evaluate does.")
+    ] = False,
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "",
     processes: Annotated[int, typer.Option("-np", min=1, help="Number of processes.")] = 1,
 ) -> None:
@@ -79,6 +82,7 @@ def report(
         subject = _of_experiment(experiment)
     else:
         subject = _of_folders(reference, predictions or [], images, dataset_json, instances, trainings or [])
+        subject.chill = chill
     subject.evaluate(processes, track)
     comparison = compare(subject, metrics or None, track)
     tables = case_tables(subject, metrics or None)

@@ -67,6 +67,8 @@ class Subject:
     images : Path or None
     dataset_json : Path or None
     instances : bool
+    chill : bool
+        Accept references without a prediction.
     versions : dict
         Package -> version.
     """
@@ -76,6 +78,7 @@ class Subject:
     images: Path | None
     dataset_json: Path | None
     instances: bool
+    chill: bool = False
     versions: dict[str, str] = field(default_factory=package_versions)
 
     def evaluate(self, processes: int = 1, progress: Progress = silent) -> None:
@@ -90,7 +93,7 @@ class Subject:
                     folder,
                     dataset_json=self.dataset_json,
                     processes=processes,
-                    chill=True,
+                    chill=self.chill,
                     progress=progress,
                 )
                 model.summaries.append(summary)
@@ -137,7 +140,12 @@ def of_experiment(results: Results) -> Subject:
         raise UserError("This experiment has no evaluation yet. Run it first; the same command goes on.")
     images = results.images if results.images.is_dir() else None
     return Subject(
-        models, results.references, images, results.dataset_json, results.instances, results.versions
+        models,
+        results.references,
+        images,
+        results.dataset_json,
+        results.instances,
+        versions=results.versions,
     )
 
 
