@@ -14,6 +14,7 @@ from nnunet_ext.evaluation.classes import evaluate_folders
 from nnunet_ext.evaluation.comparison import (
     FOREGROUND,
     Comparison,
+    ComparisonRow,
     case_values,
     choose_metrics,
     compare_models,
@@ -237,19 +238,22 @@ def verdicts(comparison: Comparison, alpha: float = 0.05) -> list[str]:
         of_pair = [row for row in rows if (row.a, row.b) == (a, b)]
         keys = {row.class_key for row in of_pair}
         main = [row for row in of_pair if row.class_key == FOREGROUND or len(keys) == 1]
-        found = [row for row in main if row.p_holm < alpha]
-        unclear = [row.metric for row in main if row.p_holm >= alpha]
         parts = []
-        for row in found:
-            better = row.higher_is_better is not None and (row.difference > 0) == row.higher_is_better
-            word = "differs" if row.higher_is_better is None else ("is better" if better else "is worse")
-            parts.append(
-                f"{row.metric} {word} than with {a} by {abs(row.difference):.3g} (p = {row.p_holm:.2g})"
-            )
-        if unclear:
-            parts.append(f"no difference to {a} can be shown in {', '.join(unclear)}")
-        sentences.append(f"{b}: {'; '.join(parts)}.")
+        for word, better in (("better", True), ("worse", False), ("other", None)):
+            found = [
+                f"{row.metric} (by {abs(row.difference):.3g}, p = {row.p_holm:.2g})"
+                for row in main
+                if row.p_holm < alpha and _is_better(row) is better
+            ]
+            parts += [f"{word} in {', '.join(found)}"] if found else []
+        unclear = [row.metric for row in main if row.p_holm >= alpha]
+        parts += [f"no difference can be shown in {', '.join(unclear)}"] if unclear else []
+        sentences.append(f"{b} against {a}: {'; '.join(parts)}.")
     return sentences
+
+
+def _is_better(row: ComparisonRow) -> bool | None:
+    return None if row.higher_is_better is None else (row.difference > 0) == row.higher_is_better
 
 
 def name_models(pairs: Sequence[tuple[str, Path]]) -> dict[str, list[Path]]:

@@ -52,9 +52,11 @@ def test_verdicts_say_what_is_known_and_what_is_not():
     high = [values + 0.3 for values in low]
     comparison = compare_models({"Ext": summaries(*low), "SCNP": summaries(*high), "Same": summaries(*low)})
     better, same = verdicts(comparison)
-    assert better.startswith("SCNP: Dice is better than with Ext by 0.3 (p = ")
-    assert "Beta0Error is better than with Ext by 0.3" in better
-    assert same == "Same: no difference to Ext can be shown in Dice, Beta0Error."
+    assert better.startswith("SCNP against Ext: better in Dice (by 0.3, p = ")
+    assert "Beta0Error (by 0.3, p = " in better
+    assert same == "Same against Ext: no difference can be shown in Dice, Beta0Error."
+    (worse,) = verdicts(compare_models({"SCNP": summaries(*high), "Ext": summaries(*low)}))
+    assert worse.startswith("Ext against SCNP: worse in Dice (by 0.3")
 
 
 def write_predictions(folder, cases, share, seed=0):
