@@ -15,6 +15,7 @@ from torch import nn
 
 from nnunet_ext import __version__
 from nnunet_ext.errors import UserError, exit_on_ctrl_c, exit_on_user_error
+from nnunet_ext.files import replacing
 from nnunet_ext.nnunet_files.checkpoint import load_checkpoint
 from nnunet_ext.nnunet_files.topology import FEWEST_STAGES
 from nnunet_ext.training.augmentation import insert_after_spatial
@@ -169,6 +170,14 @@ class ExtTrainer(SeededTrainer):
             return super().configure_optimizers()
         optimizer = torch.optim.Adam(self.network.parameters(), self.initial_lr)
         return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+
+    def save_checkpoint(self, filename: str) -> None:
+        """nnU-Net's way, but whole or not at all: who is killed meanwhile goes on from the one before."""
+        if self.local_rank != 0 or self.disable_checkpointing:
+            super().save_checkpoint(filename)  # which writes nothing
+            return
+        with replacing(Path(filename)) as temporary:
+            super().save_checkpoint(str(temporary))
 
     def load_checkpoint(self, filename_or_checkpoint: Any) -> None:
         """nnU-Net's way, which runs what is hidden in a file; but first the file is looked at."""
