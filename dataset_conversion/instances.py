@@ -89,7 +89,7 @@ class Instances(Hdf5Instances):
         test = self._test_pairs(*self.test, channels_apart=apart) if self.test else []
         if self.test and not test:
             raise UserError(f"{self.test[0]} holds no images. Give a folder of test images with --test.")
-        clash = {case_id(pair.name) for pair in train} & {case_id(pair.name) for pair in test}
+        clash = _folded(train) & _folded(test)
         prefix = "test_" if clash else ""
         return [_case(pair, "train") for pair in train] + [_case(pair, "test", prefix) for pair in test]
 
@@ -122,6 +122,11 @@ class Instances(Hdf5Instances):
 
     def _own_labels(self, image: Path) -> Path | None:
         return image if _is_hdf5(image) and self.label_key in datasets(image) else None
+
+
+def _folded(pairs: Sequence[Pair]) -> set[str]:
+    """Return the ids without regard to upper and lower case."""
+    return {case_id(pair.name).casefold() for pair in pairs}
 
 
 def _pairs(images: Path, labels: Path) -> list[Pair]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -113,8 +113,9 @@ def discover(converter: Converter, root: Path, overwrite: bool, skip: bool, prog
             f"No training cases of {converter.name} were found in {root}. Found there: {listing(root)}."
         )
     nothing = f"Nothing was {'overwritten' if overwrite else 'converted'}."
-    problems = _records(_check_files(cases), cases, root)
-    if overwrite and problems and not skip:
+    letters = _check_letters(cases)
+    problems = _records({**_check_files(cases), **letters}, cases, root)
+    if (overwrite or letters) and problems and not skip:
         raise DiscoveryError(problems, f"{describe_problems(problems, root)}\n{nothing}")
     while sound := [case for case in cases if case.id not in problems]:
         try:
@@ -155,6 +156,26 @@ def _check_files(cases: Sequence[Case]) -> dict[str, list[str]]:
         if lines:
             problems[case_id] = lines
     return problems
+
+
+def _check_letters(cases: Sequence[Case]) -> dict[str, list[str]]:
+    """Return a line per case that is called as another but for upper and lower case, as some disks see it."""
+    alike: dict[str, dict[str, Case]] = {}
+    for case in cases:
+        alike.setdefault(case.id.casefold(), {})[case.id] = case
+    return {
+        case.id: [
+            f"{case.images[0]}: '{case.id}' differs from {_others(case, same.values())} only in upper and "
+            "lower case: on Windows and macOS one would overwrite the other. Rename one of them"
+        ]
+        for same in alike.values()
+        if len(same) > 1
+        for case in same.values()
+    }
+
+
+def _others(case: Case, alike: Iterable[Case]) -> str:
+    return some_of([f"'{other.id}' ({other.images[0]})" for other in alike if other.id != case.id])
 
 
 def _telling(cases: Sequence[Case]) -> list[Path]:

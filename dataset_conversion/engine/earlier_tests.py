@@ -52,7 +52,13 @@ def keep_earlier_tests(folder: DatasetFolder, discovery: Discovery, records: Map
 
 def _refuse_replacing(earlier: Mapping[str, Record], now: Mapping[str, Case], folder: DatasetFolder) -> None:
     """Refuse other files for the same case, unless they are the same files in another place."""
-    lines = []
+    known = {case_id.casefold(): case_id for case_id in earlier}
+    lines = [
+        f"  {case.images[0]}: test case '{case_id}' differs from '{known[case_id.casefold()]}', made from "
+        f"{', '.join(sorted(earlier[known[case_id.casefold()]]['sources']))}, only in upper and lower case"
+        for case_id, case in sorted(now.items())
+        if case_id not in earlier and case_id.casefold() in known
+    ]
     for case_id in sorted(earlier.keys() & now.keys()):
         case, record = now[case_id], earlier[case_id]
         sources, found = record["sources"], fingerprints(case, folder.source)

@@ -135,3 +135,16 @@ def test_overwrite_keeps_what_is_given_only(save, add) -> None:
     result = add(overwrite=True)
     assert contents(result.folder) == {}
     assert result.report["counts"]["test"] == 0
+
+
+def test_a_name_that_differs_in_upper_and_lower_case_only(save, add) -> None:
+    first = add(save("test", "t1", seed=10), save("test_labels", "t1", seed=10))
+    before = contents(first.folder)
+    with pytest.raises(UserError, match=r"T1.tif: test case 'T1' differs from 't1', made from .*t1.tif"):
+        add(save("new", "T1", seed=20))
+    assert contents(first.folder) == before
+
+
+def test_a_training_case_of_that_name_but_for_its_letters(save, add) -> None:
+    result = add(save("new", "A", seed=20))
+    assert set(contents(result.folder)) == {"imagesTs/test_A_0000.png"}

@@ -242,6 +242,17 @@ def test_names_that_become_the_same_id(tmp_path, raw) -> None:
     assert "2 cases with the same id 'a_1'" in refused(tmp_path / "images", tmp_path / "labels")
 
 
+def test_names_that_differ_in_upper_and_lower_case_only(tmp_path, raw) -> None:
+    for folder in ("images", "labels"):
+        for name in ("A", "a", "b"):
+            save(tmp_path / folder, f"{name}.tif")
+    text = refused(tmp_path / "images", tmp_path / "labels")
+    assert "2 cases in " in text
+    assert "A.tif: 'A' differs from 'a' (a.tif) only in upper and lower case: on Windows and macOS" in text
+    assert "a.tif: 'a' differs from 'A' (A.tif) only in upper and lower case" in text
+    assert {path.name for path in raw.rglob("*.*")} <= {"conversion_report.json"}
+
+
 # --- values -------------------------------------------------------------------------------------
 
 
