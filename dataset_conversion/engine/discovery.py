@@ -114,7 +114,10 @@ def discover(converter: Converter, root: Path, overwrite: bool, skip: bool, prog
         )
     nothing = f"Nothing was {'overwritten' if overwrite else 'converted'}."
     letters = _check_letters(cases)
-    problems = _records({**_check_files(cases), **letters}, cases, root)
+    wrong = _check_files(cases)
+    problems = _records(
+        wrong | {id: [*wrong.get(id, ()), *lines] for id, lines in letters.items()}, cases, root
+    )
     if (overwrite or letters) and problems and not skip:
         raise DiscoveryError(problems, f"{describe_problems(problems, root)}\n{nothing}")
     while sound := [case for case in cases if case.id not in problems]:

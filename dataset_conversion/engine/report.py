@@ -47,6 +47,8 @@ class Conversion:
         no report.
     completed : bool
         Whether this call completed the dataset.
+    only_tests : bool
+        Whether it wrote test cases only, beside the training cases of an earlier call.
     """
 
     folder: Path
@@ -56,6 +58,7 @@ class Conversion:
     installed_split: Path | None = None
     waiting: int = 0
     completed: bool = False
+    only_tests: bool = False
 
     @property
     def nothing_to_do(self) -> bool:

@@ -140,7 +140,8 @@ def convert(
             return Conversion(path, {}, converted, kept, waiting=waiting)
         with nullcontext() if is_whole else alone(path):
             done = _complete(folder, converter, discovery, overwrite)
-    return replace(done, converted=converted, kept=kept)
+    only_tests = bool(converted) and all(case.part == "test" for case in todo)
+    return replace(done, converted=converted, kept=kept, only_tests=only_tests)
 
 
 def _open(

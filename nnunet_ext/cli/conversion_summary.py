@@ -68,8 +68,27 @@ def print_conversion(conversion: Conversion) -> None:
         _print_notes(kind, [note["text"] for note in report["notes"] if note["kind"] == kind])
     _print_split(conversion)
     say(f"Report: {folder / 'conversion_report.json'}")
+    _print_next(conversion)
+
+
+def _print_next(conversion: Conversion) -> None:
+    """Print the command for what was converted: planning, or prediction of new test images."""
+    folder = conversion.folder
     dataset_id = int(folder.name[len("Dataset") :].partition("_")[0])
-    say_command("nnUNetv2_plan_and_preprocess", "-d", dataset_id, "--verify_dataset_integrity")
+    if not conversion.only_tests:
+        say_command("nnUNetv2_plan_and_preprocess", "-d", dataset_id, "--verify_dataset_integrity")
+        return
+    from nnunet_ext.nnunet_files.trained_models import trained_models
+    from nnunet_ext.training.device import device_option
+
+    models, label = trained_models(folder.name), "Next"
+    if not models:
+        label = "Next, when a model is trained (-c, -f, -tr and, if you gave it, -p as for the training)"
+    elif len(models) > 1:
+        label = f"Next, with the newest of {len(models)} trained models"
+    model = models[0].options() if models else ("-c", "CONFIGURATION", "-f", "FOLD", "-tr", "TRAINER")
+    folders = ("-i", folder / "imagesTs", "-o", "predicted")
+    say_command("nnUNetv2_predict", "-d", dataset_id, *model, *folders, *device_option(), label=label)
 
 
 def _cases_table(title: str, report: dict[str, Any]) -> Table:

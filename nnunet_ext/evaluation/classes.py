@@ -183,7 +183,8 @@ class _CaseEvaluator:
 
     def _evaluate(self, files: Files) -> _ClassCase:
         reference, at = read_labels(self.reader, files[0], self.classes.reference_labels)
-        prediction, predicted_at = read_labels(self.reader, files[1], self.classes.labels)
+        labels, ignored = self.classes.labels, self.classes.ignore_label
+        prediction, predicted_at = read_labels(self.reader, files[1], labels, ignored)
         check_shapes(files, (reference.shape, prediction.shape))
         difference = compare_grids(files, (at, predicted_at), reference.shape, self.ignore_headers)
         _check_betti_connectivity(self.connectivity, reference.ndim)

@@ -78,7 +78,8 @@ class CaseMaker:
         self, files: list[Path], scratch: Path | None, losses: Losses
     ) -> tuple[NDArray[Any], tuple[float, ...] | None]:
         """Return the instances with the axes of the file, and their spacing, if it is known."""
-        labels, grid = read_labels(self.reader, files[0], range(self.classes.largest + 1))
+        known, ignored = range(self.classes.largest + 1), self.classes.ignored
+        labels, grid = read_labels(self.reader, files[0], known, ignored)
         turn, shape = turn_to_file(self.reader, files[0], grid), labels.shape
         labels = np.ascontiguousarray(turn.array(labels))
         spacing = self._spacing(labels.ndim, grid, turn)

@@ -11,6 +11,7 @@ import numpy as np
 from nnunet_ext.errors import UserError
 from nnunet_ext.instances.from_probabilities import NO_TILES, check_method
 from nnunet_ext.instances.losses import DEFAULT_RADIUS
+from nnunet_ext.nnunet_files.hierarchy import IGNORE
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,13 @@ class CellClasses:
     others : tuple of str
         Foreground classes that are none of the three; background in the instances.
     largest : int
-        The largest label of all.
+        The largest label of all that can be predicted.
     touching_radius : float
         Of the window by which the touching class was made, as dataset.json says; else the usual one.
     radius_in_voxels : bool
         Whether it is in voxels, or in the unit of the spacing.
+    ignored : int or None
+        The ignore label, which nothing predicts.
     """
 
     cell: int
@@ -82,6 +85,7 @@ class CellClasses:
     largest: int
     touching_radius: float = DEFAULT_RADIUS
     radius_in_voxels: bool = True
+    ignored: int | None = None
 
     @property
     def channels(self) -> list[int]:
@@ -112,7 +116,7 @@ def find_cell_classes(
     UserError
         If there are regions, a name is not there, or it is not clear which class is the cell.
     """
-    labels = {name: label for name, label in dataset_json["labels"].items() if name != "ignore"}
+    labels = {name: label for name, label in dataset_json["labels"].items() if name != IGNORE}
     if not all(isinstance(label, int) for label in labels.values()):
         raise UserError(f"{path} describes regions; instances are made from plain classes.")
     foreground = {name: label for name, label in labels.items() if label > 0}
@@ -139,6 +143,7 @@ def find_cell_classes(
         max(labels.values()),
         float(made["radius"]),
         made["unit"] == "voxels",
+        dataset_json["labels"].get(IGNORE),
     )
 
 

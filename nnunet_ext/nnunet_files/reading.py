@@ -58,7 +58,9 @@ def find_reader(dataset_json: dict[str, Any], example: Path) -> Any:
     raise UserError(f"nnU-Net has no reader for the file ending {dataset_json['file_ending']!r}.")
 
 
-def read_labels(reader: Any, file: Path, labels: Collection[int]) -> tuple[NDArray[np.unsignedinteger], Grid]:
+def read_labels(
+    reader: Any, file: Path, labels: Collection[int], ignore_label: int | None = None
+) -> tuple[NDArray[np.unsignedinteger], Grid]:
     """Read a segmentation of known labels.
 
     Parameters
@@ -69,6 +71,8 @@ def read_labels(reader: Any, file: Path, labels: Collection[int]) -> tuple[NDArr
         The segmentation.
     labels : collection of int
         The labels that it may contain, each from 0 to 65 535.
+    ignore_label : int, optional
+        The ignore label of the dataset where it is not among `labels`: the error then says what it is.
 
     Returns
     -------
@@ -90,12 +94,7 @@ def read_labels(reader: Any, file: Path, labels: Collection[int]) -> tuple[NDArr
         raise UnusableCase(f"{file}: expected one channel of labels, got shape {channels.shape}")
     segmentation = _as_labels(channels[0], labels)
     if segmentation is None:  # np.unique is slow on large volumes, so only now
-        if np.isnan(channels).any():
-            raise UnusableCase(f"{file}: contains NaN, which is no label")
-        unknown = sorted(set(np.unique(channels).tolist()) - set(labels))
-        listed = ", ".join(digits(value) for value in unknown[:_LISTED])
-        more = ", …" if len(unknown) > _LISTED else ""
-        raise UnusableCase(f"{file}: contains {listed}{more}, not in the labels of dataset.json")
+        raise UnusableCase(f"{file}: {_wrong_values(channels, labels, ignore_label)}")
     grid = grid_of(reader, file, properties)
     if segmentation.shape[0] == 1:  # as nnU-Net's readers return 2D
         return segmentation[0], grid.plane()
@@ -208,6 +207,22 @@ def _as_labels(data: NDArray[Any], labels: Collection[int]) -> NDArray[np.unsign
         known = sum(int(np.count_nonzero(segmentation == label)) for label in set(labels))
         return segmentation if known == segmentation.size else None
     return segmentation
+
+
+def _wrong_values(values: NDArray[Any], labels: Collection[int], ignore_label: int | None) -> str:
+    """Say what is wrong with values that are not all among `labels`."""
+    if np.isnan(values).any():
+        return "contains NaN, which is no label"
+    unknown = sorted(set(np.unique(values).tolist()) - set(labels))
+    if ignore_label in unknown:
+        return (
+            f"{np.count_nonzero(values == ignore_label)} voxels are {ignore_label}, the dataset's ignore "
+            "label: it marks what nobody judged, in references only, and nnU-Net never predicts it. Give the "
+            "predictions as nnU-Net wrote them, or set these voxels to a class (0 is the background)"
+        )
+    listed = ", ".join(digits(value) for value in unknown[:_LISTED])
+    more = ", …" if len(unknown) > _LISTED else ""
+    return f"contains {listed}{more}, not in the labels of dataset.json"
 
 
 def _is_text(file: Path) -> bool:

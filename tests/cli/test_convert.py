@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io as io_text
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -258,6 +259,45 @@ def test_test_images_and_their_labels(stacks: Path) -> None:
         *("--test", stacks / "new", stacks / "new_labels"),
     )
     assert len(list((stacks / "raw/Dataset510_Instances/instancesTs").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("models", "label", "named"),
+    [
+        ((), "Next, when a model is trained", "-c CONFIGURATION -f FOLD -tr TRAINER"),
+        (
+            ("nnUNetTrainerJC__nnUNetPlans__3d_fullres/fold_1",),
+            "Next:",
+            "-c 3d_fullres -f 1 -tr nnUNetTrainerJC",
+        ),
+        (
+            ("nnUNetTrainerJC__nnUNetPlansSmall__2d/fold_1", "nnUNetTrainerJC__nnUNetPlansSmall__2d/fold_0"),
+            "Next:",
+            "-c 2d -f 0 1 -tr nnUNetTrainerJC -p nnUNetPlansSmall",
+        ),
+        (
+            ("A__nnUNetPlans__2d/fold_0", "B__P__2d/fold_all"),
+            "Next, with the newest of 2",
+            "-f all -tr B -p P",
+        ),
+    ],
+)
+def test_after_new_test_images_comes_prediction(stacks: Path, models, label, named, monkeypatch) -> None:
+    monkeypatch.setattr("nnunet_ext.training.device.gpus", lambda: {"cuda": False, "mps": False})
+    words = ("instances", "-i", stacks / "images", "-l", stacks / "labels", "-d", 510)
+    assert "Next: nnUNetv2_plan_and_preprocess" in run(*words)
+    for age, name in enumerate(models):
+        checkpoint = stacks / "results/Dataset510_Instances" / name / "checkpoint_final.pth"
+        checkpoint.parent.mkdir(parents=True)
+        checkpoint.touch()
+        os.utime(checkpoint, (1000 + age, 1000 + age))
+    text = run(*words, "--test", stacks / "new")
+    assert "1 case converted, 2 kept" in text
+    line = "Next" + text.strip().rpartition("Next")[2]
+    assert line.startswith(label)
+    images = stacks / "raw/Dataset510_Instances/imagesTs"
+    assert line.endswith(f"{named} -i {images} -o predicted -device cpu")
+    assert "nnUNetv2_predict -d 510 -c" in line
 
 
 @pytest.mark.parametrize(

@@ -253,6 +253,14 @@ def test_label_files_that_are_none(folders):
     assert made(out) == ["instances.json"]
 
 
+def test_the_ignore_label_is_none_that_is_predicted(folders):
+    folder, out = folders
+    io.imsave(folder / "a.png", np.full((4, 4), 4, np.uint8), check_contrast=False)
+    result = run("-i", folder, "-o", out)
+    assert result.exit_code == 1
+    assert "a.png: 16 voxels are 4, the dataset's ignore label" in str(result.exception)
+
+
 def test_wrong_folders(folders, tmp_path):
     folder, out = folders
     assert "no folder" in str(run("-i", tmp_path / "nowhere", "-o", out).exception)

@@ -78,6 +78,8 @@ def test_classes_in_3d_with_ignore_label_equal_nnunet_and_can_be_read_by_it(tmp_
 
     labels = {**CLASSES, "ignore": 3}
     reference, prediction = make_folders(tmp_path, (8, 12, 10), ".nii.gz", labels, 4, cases=2)
+    with pytest.raises(UserError, match=r"voxels are 3, the dataset's ignore label: it marks what nobody"):
+        evaluate_folders(reference, prediction)
     for file in prediction.iterdir():  # a network never predicts the ignore label
         array = sitk.GetArrayFromImage(sitk.ReadImage(str(file)))
         write(file, np.where(array == 3, 1, array))

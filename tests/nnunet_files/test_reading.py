@@ -105,6 +105,17 @@ def test_unknown_labels_are_named(tmp_path, known, unknown):
         read_labels(reader_for(file), file, known)
 
 
+def test_the_ignore_label_is_called_what_it_is(tmp_path):
+    file = write(tmp_path / "a.png", LABELS)
+    with pytest.raises(
+        UnusableCase, match=r"a\.png: 2 voxels are 3, the dataset's ignore label: it marks what"
+    ) as e:
+        read_labels(reader_for(file), file, (0, 1, 2), ignore_label=3)
+    assert "set these voxels to a class" in str(e.value)
+    with pytest.raises(UnusableCase, match="contains 2, 3, not in the labels"):
+        read_labels(reader_for(file), file, (0, 1), ignore_label=4)
+
+
 def test_only_some_of_many_unknown_labels_are_listed(tmp_path):
     file = write(tmp_path / "a.png", np.arange(9, dtype=np.uint8)[None])
     with pytest.raises(UnusableCase, match="contains 1, 2, 3, 4, 5, …, not"):
