@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from nnunet_ext.dataset_conversion.base.case import Case, Note
 from nnunet_ext.dataset_conversion.base.label_maps import size_text
 from nnunet_ext.errors import UnusableCase, UserError, some_of
 from nnunet_ext.images.files import NIFTI_ENDINGS, ending_of
-from nnunet_ext.images.image import Grid, Header, grid_difference
+from nnunet_ext.images.image import Grid, Header, grid_difference, unplaced_beside
 
 _SAME_SPACING = 0.01  # relative difference
 _SAME_DIRECTION = 1e-3  # of the components of unit vectors
@@ -51,11 +51,11 @@ class CaseHeaders:
     def grid(self, spacing: Sequence[float] = ()) -> Grid:
         """Return the image's grid; its spacing is `spacing` if given, else the image's, else the label's."""
         known = self.image.grid.spacing or self._label_spacing()
-        return Grid(tuple(spacing) or known, self.image.grid.origin, self.image.grid.direction)
+        return replace(self.image.grid, spacing=tuple(spacing) or known)
 
     def _label_spacing(self) -> tuple[float, ...] | None:
         """Return the spacing the label file states; a NIfTI file that knows none says 1."""
-        spacing = self.label.grid.spacing if self.label else None
+        spacing = self.label.grid.stated().spacing if self.label else None
         is_nifti = spacing and ending_of(self.case.labels[0]) in NIFTI_ENDINGS
         return None if is_nifti and set(spacing or ()) == {1.0} else spacing
 
@@ -74,7 +74,8 @@ def join_channels(headers: Sequence[Header], files: Sequence[Path]) -> Header:
             raise UnusableCase(
                 f"{file}: is {size_text(header.shape)}, the channel {files[0]} {size_text(first.shape)}"
             )
-        if found := grid_difference(header.grid, first.grid, header.shape, first.shape):
+        grids = (replace(grid, assumed=False) for grid in (header.grid, first.grid))  # all must say the same
+        if found := grid_difference(*grids, header.shape, first.shape):
             raise UnusableCase(f"{file}: does not lie on the voxels of the channel {files[0]}: {found}")
     dtype = np.result_type(*(header.dtype for header in headers))
     channels = sum(header.channels for header in headers)
@@ -153,6 +154,7 @@ def check_spacings(cases: Sequence[CaseHeaders], spacing: Sequence[float], neede
 def survey_notes(cases: Sequence[CaseHeaders], spacing: Sequence[float]) -> tuple[Note, ...]:
     """Return what is worth knowing about the files as a whole."""
     alpha, unknown, replaced, differing, unstated, borrowed, moved = [], [], [], [], [], [], []
+    unplaced, bare = [], []
     for each in cases:
         file, own = each.case.images[0], each.grid().spacing
         if each.image.alpha:
@@ -161,12 +163,16 @@ def survey_notes(cases: Sequence[CaseHeaders], spacing: Sequence[float]) -> tupl
             unknown.append(file)
         if own is not None and spacing and not _close(own, spacing):
             replaced.append(file)
-        theirs = each.label.grid.spacing if each.label else None
+        theirs = each.label.grid.stated().spacing if each.label else None
         if own and theirs and not spacing and not _close(own, theirs):
             differing.append(each.case.labels[0])
         if own and not spacing and each.image.grid.spacing is None:
             borrowed.append(each.case.labels[0])
-        if own and not spacing and each.label and theirs is None and _can_state_spacing(each.case):
+        if each.label and unplaced_beside(each.label.grid, each.image.grid):
+            unplaced.append(each.case.labels[0])
+        elif each.label and unplaced_beside(each.image.grid, each.label.grid):
+            bare.append(file)
+        elif own and not spacing and each.label and theirs is None and _can_state_spacing(each.case):
             unstated.append(each.case.labels[0])
         if _moved(each):
             moved.append(each.case.labels[0])
@@ -178,6 +184,14 @@ def survey_notes(cases: Sequence[CaseHeaders], spacing: Sequence[float]) -> tupl
         "labels without spacing": (unstated, "that of the image is taken, none in a known unit is stated in"),
         "spacing of the labels": (borrowed, "the images state none; it is taken from"),
         "position of the labels": (moved, "the image's is taken, the origin is 0 in"),
+        "labels without a position": (
+            unplaced,
+            "they are taken to lie on the voxels of the image; neither sform nor qform says so in",
+        ),
+        "images without a position": (
+            bare,
+            "the labels are taken to lie on their voxels, at the origin; neither sform nor qform is in",
+        ),
     }
     return tuple(
         Note(kind, f"{text} {len(files)} file{'s' * (len(files) > 1)}: {examples(files)}")
@@ -209,7 +223,7 @@ def _close(a: Sequence[float], b: Sequence[float]) -> bool:
 def _moved(headers: CaseHeaders) -> str:
     """Say how the labels lie elsewhere than their image, whatever the spacing; "" if they do not."""
     image, label = headers.image.grid, headers.label.grid if headers.label else Grid()
-    if image.spacing is None or _turned(image, label):
+    if image.spacing is None or image.assumed or label.assumed or _turned(image, label):
         return ""
     there = Grid(image.spacing, label.origin, image.direction if label.direction else None)
     return grid_difference(image, there, headers.image.shape, headers.image.shape)
@@ -221,6 +235,6 @@ def _can_state_spacing(case: Case) -> bool:
 
 
 def _turned(image: Grid, label: Grid) -> bool:
-    if image.direction is None or label.direction is None:
+    if image.direction is None or label.direction is None or image.assumed or label.assumed:
         return False
     return not np.allclose(image.direction, label.direction, atol=_SAME_DIRECTION)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from nnunet_ext.images.files import read_header, read_image
 from nnunet_ext.images.image import Grid, Hints, Image, grid_difference
 
 BEYOND = "labels beyond the image"
+UNPLACED = "files without a position"
 _ROUNDING = 1e-6  # of a voxel: what computing with positions may be off by
 
 
@@ -33,12 +35,15 @@ class Volume:
     label : ndarray or None
         The values of the label file as stored; see `as_labels`.
     grid : Grid
-        That of the first channel, for `Sample.grid`.
+        That of the first file that says where its voxels lie, for `Sample.grid`.
+    notes : tuple of Note
+        Files that do not say it, beside such as do.
     """
 
     channels: tuple[NDArray[Any], ...]
     label: NDArray[Any] | None
     grid: Grid
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,8 @@ class VolumeConverter(Converter):
 def read_volume(case: Case, hints: Hints = Hints(dimension=3)) -> Volume:  # noqa: B008 - it is frozen
     """Read all channels and the label of a case.
 
-    Shape, spacing, origin and direction of all of them must agree, to a tenth of a voxel.
+    Shape, spacing, origin and direction of all of them must agree, to a tenth of a voxel. What a file does
+    not state cannot differ.
 
     Raises
     ------
@@ -78,9 +84,11 @@ def read_volume(case: Case, hints: Hints = Hints(dimension=3)) -> Volume:  # noq
     label = [_one_channel(file, read_image(file, hints)) for file in case.labels]
     if len(label) > 1:
         raise ValueError(f"We expect one label file. Got: {len(label)}")
-    check_grids([*case.images, *case.labels], [*channels, *label])
-    pixels = tuple(image.pixels[0] for image in channels)
-    return Volume(pixels, label[0].pixels[0] if label else None, channels[0].grid)
+    files, images = [*case.images, *case.labels], [*channels, *label]
+    check_grids(files, images)
+    pixels, grids = tuple(image.pixels[0] for image in channels), [image.grid for image in images]
+    grid = next((grid for grid in grids if not grid.assumed), grids[0])
+    return Volume(pixels, label[0].pixels[0] if label else None, grid, _unplaced_notes(files, grids))
 
 
 def read_filled(case: Case) -> tuple[Volume, tuple[Note, ...]]:
@@ -91,7 +99,16 @@ def read_filled(case: Case) -> tuple[Volume, tuple[Note, ...]]:
     volume = read_volume(case)
     filled = [fill(pixels, file) for pixels, file in zip(volume.channels, case.images, strict=True)]
     channels = tuple(pixels for pixels, _ in filled)
-    return replace(volume, channels=channels), tuple(note for _, notes in filled for note in notes)
+    return replace(volume, channels=channels), tuple(chain(volume.notes, *(notes for _, notes in filled)))
+
+
+def _unplaced_notes(files: Sequence[Path], grids: Sequence[Grid]) -> tuple[Note, ...]:
+    """Note each file that does not say where its voxels lie, beside one that does."""
+    if all(grid.assumed for grid in grids):
+        return ()
+    text = "neither sform nor qform; taken to lie on the voxels of the other files"
+    unplaced = (file for file, grid in zip(files, grids, strict=True) if grid.assumed)
+    return tuple(Note(UNPLACED, f"{file}: {text}") for file in unplaced)
 
 
 def read_resampled(case: Case) -> tuple[Volume, tuple[Note, ...]]:
@@ -108,7 +125,13 @@ def read_resampled(case: Case) -> tuple[Volume, tuple[Note, ...]]:
         found, filled = read_filled(replace(case, images=(file,), labels=()))
         pixels = found.channels[0]
         notes += filled
+        notes += _unplaced_notes((file, case.labels[0]), (found.grid, label.grid))
         if words := grid_difference(found.grid, label.grid, pixels.shape, values.shape):
+            if found.grid.assumed or label.grid.assumed:
+                raise UnusableCase(
+                    f"{file}: {words} in {case.labels[0]}, and one of the two has neither sform nor qform, "
+                    "which say where its voxels lie: it cannot be resampled. Save it with one"
+                )
             image, marked = Image(pixels[None], found.grid), np.asarray(values > 0)
             if missed := int(np.count_nonzero(marked & ~_reached(image, label.grid, values.shape))):
                 text = f"{missed} of {np.count_nonzero(marked)} labelled voxels, where it does not reach"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from nnunet_ext.errors import UnusableCase
-from nnunet_ext.images.image import Grid, grid_difference
+from nnunet_ext.images.image import Grid, grid_difference, unplaced_beside
 
+_NO_PLACE = "neither sform nor qform to say where the voxels lie"
 Files = tuple[Path, Path]
 Shape = tuple[int, ...]
 
@@ -23,6 +24,8 @@ def check_shapes(files: Files, shapes: tuple[Shape, Shape]) -> None:
 def compare_grids(files: Files, grids: tuple[Grid, Grid], shape: Shape, ignore_headers: bool) -> str:
     """Say how the voxels of a prediction lie otherwise than those of its reference, or return "".
 
+    A place that only one of the two files states is taken for that of both, which is said.
+
     Raises
     ------
     UnusableCase
@@ -36,12 +39,17 @@ def compare_grids(files: Files, grids: tuple[Grid, Grid], shape: Shape, ignore_h
             f"{files[1]}: {difference} in the reference, so the two lie in different places. If only the "
             "headers are wrong, --ignore-headers compares voxel by voxel"
         )
-    return difference
+    if difference:
+        return f"{difference} in the reference"
+    if unplaced_beside(prediction, reference):
+        return f"{_NO_PLACE}, unlike the reference"
+    return f"{_NO_PLACE} in the reference" if unplaced_beside(reference, prediction) else ""
 
 
 def are_placed(grids: tuple[Grid, Grid]) -> bool:
     """Whether both files say how their axes lie in space."""
-    return all(grid.origin is not None and grid.direction is not None for grid in grids)
+    stated = [grid.stated() for grid in grids]
+    return all(grid.origin is not None and grid.direction is not None for grid in stated)
 
 
 def grid_note(differences: dict[str, str]) -> list[str]:
@@ -51,6 +59,6 @@ def grid_note(differences: dict[str, str]) -> list[str]:
     listed = "; ".join(f"{name}: {text}" for name, text in list(differences.items())[:3])
     more = f"; and {len(differences) - 3} more" if len(differences) > 3 else ""
     return [
-        f"The files of {len(differences)} predictions state another grid than their references, and were "
-        f"compared voxel by voxel ({listed} in the reference{more})."
+        f"The files of {len(differences)} predictions do not state the grid of their references, and were "
+        f"compared voxel by voxel ({listed}{more})."
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,21 @@ class Grid:
         As SimpleITK gives them: position of the first voxel and, row by row, a matrix whose columns are the
         directions of the axes, all in the order (x, y, z) and in LPS coordinates. Medical formats only. A
         slice of a volume has two axes and a place in space: three numbers and a 3 x 2 matrix.
+    assumed : bool
+        Whether origin and direction are what readers take where the file states none: a NIfTI file with
+        neither sform nor qform.
     """
 
     spacing: tuple[float, ...] | None = None
     origin: tuple[float, ...] | None = None
     direction: tuple[float, ...] | None = None
+    assumed: bool = False
+
+    def stated(self) -> Grid:
+        """Return what the file itself says: nothing assumed, nor the spacing of 1 that comes with it."""
+        if not self.assumed:
+            return self
+        return Grid(None if set(self.spacing or ()) == {1.0} else self.spacing)
 
     def affine(self) -> NDArray[np.float64]:
         """Return the matrix from indices of the array, (z, y, x, 1), to positions, (x, y, z, 1).
@@ -60,7 +70,7 @@ class Grid:
         if self.origin is None or self.direction is None:
             return Grid(self.spacing[1:])
         axes = np.reshape(self.direction, (len(self.origin), 3))[:, :2]
-        return Grid(self.spacing[1:], self.origin, tuple(axes.ravel().tolist()))
+        return replace(self, spacing=self.spacing[1:], direction=tuple(axes.ravel().tolist()))
 
 
 @dataclass(frozen=True)
@@ -134,7 +144,7 @@ def grid_difference(
     Parameters
     ----------
     a, b : Grid
-        Where the voxels lie. What one of them does not state is not compared.
+        Where the voxels lie. What one of them does not state, or states as assumed, is not compared.
     shape_a, shape_b : sequence of int
         Spatial shapes.
     tolerance : float
@@ -147,6 +157,7 @@ def grid_difference(
     """
     if tuple(shape_a) != tuple(shape_b):
         return f"{_words(shape_a)} voxels against {_words(shape_b)}"
+    a, b = a.stated(), b.stated()
     if a.spacing is None or b.spacing is None:
         return ""
     step = tolerance * min(a.spacing)
@@ -162,6 +173,11 @@ def grid_difference(
     if np.ptp(away, axis=0).max() <= step:
         return f"origin {_words(a.origin)} against {_words(b.origin)}"
     return f"direction {_words(a.direction)} against {_words(b.direction)}"
+
+
+def unplaced_beside(a: Grid, b: Grid) -> bool:
+    """Tell whether a file states no place for its voxels that another one states."""
+    return a.assumed and b.direction is not None and not b.assumed
 
 
 def unreadable(path: Path, format_name: str, error: Exception | None = None) -> UserError:

@@ -5,9 +5,9 @@ Headers are read and written by nibabel, the values by `nifti_content`, which no
 Values, types and geometry are those that SimpleITK 2.5 (ITK 5.4) reads; the tests compare them over random
 headers. Where a file states two geometries, ITK's rule decides: the sform wins if its axes are at right
 angles and it is the scanner's own (code 1), the only one, or equal to the qform; otherwise the qform wins.
-The spacing is always pixdim's. A file that states neither has its origin at 0 and axes as LPS has them. (Of
-two geometries with the same axes in other directions, neither of them the scanner's, ITK may take either; the
-qform is taken here.)
+The spacing is always pixdim's. A file that states neither has its origin at 0 and axes as LPS has them, which
+`Grid` marks as assumed. (Of two geometries with the same axes in other directions, neither of them the
+scanner's, ITK may take either; the qform is taken here.)
 
 This replaced SimpleITK with a second pass over the bytes that looked for what SimpleITK hides. Of their time
 it takes, for .nii.gz of 128 x 256 x 256 voxels: .6 (int16) and .5 (float32) for reading, .1 for a header,
@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.images.image import Grid, Header, Hints, Image
-from nnunet_ext.images.nifti_content import Layout, check_whole, layout, opened, values
+from nnunet_ext.images.nifti_content import VERSIONS, Layout, check_whole, layout, opened, values
 
-__all__ = ["check_whole", "header", "read", "write"]
+__all__ = ["check_whole", "header", "is_placed", "read", "write"]
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header
@@ -128,7 +128,24 @@ def _grid(path: Path, stored: Nifti1Header, ndim: int) -> Grid:
         tuple((unit * _steps(stored)[:ndim])[::-1].tolist()),
         tuple(origin.tolist()),
         tuple(axes.ravel().tolist()),
+        assumed=not _is_placed(stored),
     )
+
+
+def is_placed(path: Path) -> bool:
+    """Tell whether a file has an sform or a qform, which say where its voxels lie.
+
+    Raises
+    ------
+    UserError
+        If its header cannot be read.
+    """
+    with opened(path, VERSIONS) as (_, stored):
+        return _is_placed(stored)
+
+
+def _is_placed(stored: Nifti1Header) -> bool:
+    return int(stored["sform_code"]) > 0 or int(stored["qform_code"]) > 0
 
 
 def _steps(stored: Nifti1Header) -> NDArray[np.float64]:
@@ -141,7 +158,7 @@ def _affine(stored: Nifti1Header) -> NDArray[np.float64]:
     """Return the geometry that ITK takes, (4, 4) in NIfTI's own axes; all 0 if there is no sound one."""
     sform, qform = stored.get_sform(), _qform(stored)
     has_sform, has_qform = int(stored["sform_code"]) > 0, int(stored["qform_code"]) > 0
-    if not has_sform and not has_qform:
+    if not _is_placed(stored):
         return np.diag([*_LPS, 1.0])
     sound = has_sform and _is_right_angled(sform)
     same = np.allclose(sform, qform, rtol=0, atol=1e-4)

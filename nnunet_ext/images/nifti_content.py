@@ -30,6 +30,7 @@ _BLOCK = 2**22  # bytes
 _VECTOR = 1007  # intent code: the fifth axis holds the components
 _DENSEST = 1032  # times that gzip can make a file smaller
 _MAGIC = {348: b"n+1", 540: b"n+2"}  # size of the header -> how its last field begins
+VERSIONS = tuple(_MAGIC)  # all that nnU-Net's readers know; `nifti.read` knows the first one
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def values(path: Path, file: BinaryIO, stored: Nifti1Header, about: Layout) -> N
 
 def check_whole(path: Path, labels: bool = False) -> None:
     """Raise a `UserError` if the file is not whole; see `files.check_whole`. Takes the memory of a block."""
-    with opened(path, tuple(_MAGIC)) as (file, stored):
+    with opened(path, VERSIONS) as (file, stored):
         about = layout(path, stored)
         if labels and about.components > 1:
             raise UserError(

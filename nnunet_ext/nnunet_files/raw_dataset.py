@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UnusableCase, UserError
-from nnunet_ext.images.image import grid_difference
+from nnunet_ext.images.image import grid_difference, unplaced_beside
 from nnunet_ext.nnunet_files.case_files import list_folder
 from nnunet_ext.nnunet_files.dataset_json import read_classes, read_dataset_json
 from nnunet_ext.nnunet_files.folders import dataset_folder
@@ -131,5 +131,7 @@ class RawDataset:
         note = grid_difference(stated, grid, labels.shape, labels.shape)
         if note:
             note = f"{label}: states another grid than the image ({note}); nnU-Net takes the image's"
+        elif unplaced_beside(stated, grid):
+            note = f"{label}: has neither sform nor qform; nnU-Net takes the grid of the image"
         spacing = grid.spacing or (1.0,) * labels.ndim
         return RawCase(channels, labels, spacing, grid.spacing is not None, note)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.errors import UnusableCase
+from nnunet_ext.images.files import NIFTI_ENDINGS, ending_of
 from nnunet_ext.images.image import Grid
+from nnunet_ext.images.nifti import is_placed
 
 _LPS = np.array([-1.0, -1.0, 1.0])  # nibabel's x and y run the other way
 
@@ -35,20 +38,24 @@ def grid_of(reader: Any, file: Path, properties: Mapping[str, Any], channel: boo
     Grid
         Of two axes for files that know but two, else of three. Readers that turn the array have stated it for
         the turned one. The spacing is None where the reader makes it up: for png and bmp, and for a tif
-        without the file of its spacing.
+        without the file of its spacing. The place is marked as assumed for NIfTI without one, unless the
+        reader has turned the array by what it took for it.
 
     Raises
     ------
     UnusableCase
         If the spacing is not three positive numbers.
     """
-    if "sitk_stuff" in properties:
-        return _of_simpleitk(properties["sitk_stuff"])
+    kind, stuff = type(reader).__name__, properties.get("nibabel_stuff")
+    if "sitk_stuff" in properties or stuff:
+        if stuff:
+            affine = stuff.get("reoriented_affine", stuff["original_affine"])
+            grid = _of_affine(_checked(file, properties["spacing"]), affine)
+        else:
+            grid = _of_simpleitk(properties["sitk_stuff"])
+        is_nifti = ending_of(file) in NIFTI_ENDINGS
+        return replace(grid, assumed=is_nifti and not kind.endswith("WithReorient") and not is_placed(file))
     spacing = _checked(file, properties["spacing"])
-    stuff = properties.get("nibabel_stuff")
-    if stuff:
-        return _of_affine(spacing, stuff.get("reoriented_affine", stuff["original_affine"]))
-    kind = type(reader).__name__
     if kind == "NaturalImage2DIO" or (kind == "Tiff3DIO" and not _spacing_file(file, channel).is_file()):
         return Grid()
     return Grid(spacing)

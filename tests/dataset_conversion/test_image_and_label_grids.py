@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -95,6 +96,60 @@ def test_an_origin_that_was_lost_is_noted(places) -> None:
     assert found == {
         "position of the labels": f"the image's is taken, the origin is 0 in 1 file: {labels / 'a.nii.gz'}"
     }
+
+
+def forget_place(file: Path) -> None:
+    """Save a NIfTI file again with neither sform nor qform, nor a spacing."""
+    image = nibabel.Nifti1Image(np.asarray(nibabel.load(file).dataobj), None)
+    assert (int(image.header["sform_code"]), int(image.header["qform_code"])) == (0, 0)
+    nibabel.save(image, file)
+
+
+@pytest.mark.parametrize("shape", [SHAPE, SHAPE[1:]])
+def test_labels_that_do_not_say_where_they_lie_get_the_grid_of_the_image(places, shape) -> None:
+    images, labels = places
+    step = (0.2, 0.2, 0.5)[: len(shape)]
+    save_nifti(
+        images / "a.nii.gz",
+        grey()[: shape[0]] if len(shape) == 3 else grey()[0],
+        step,
+        (1.0, 2.0, 3.0)[: len(shape)],
+    )
+    save_nifti(labels / "a.nii.gz", ids() if len(shape) == 3 else ids()[0], step, (0,) * len(shape))
+    forget_place(labels / "a.nii.gz")
+    found = notes(images, labels)
+    said = "they are taken to lie on the voxels of the image; neither sform nor qform says so in 1 file"
+    assert found == {"labels without a position": f"{said}: {labels / 'a.nii.gz'}"}
+
+
+def test_labels_without_a_place_are_written_with_that_of_the_image(places, raw) -> None:
+    images, labels = places
+    save_nifti(images / "a.nii.gz", grey())
+    save_nifti(labels / "a.nii.gz", ids())
+    forget_place(labels / "a.nii.gz")
+    notes(images, labels)
+    made = sitk.ReadImage(str(next(raw.rglob("labelsTr/a.nii.gz"))))
+    assert made.GetOrigin() == pytest.approx((1, 2, 3))
+    assert made.GetSpacing() == pytest.approx((0.2, 0.2, 0.5))
+    assert (sitk.GetArrayFromImage(made)[ids() > 0] > 0).all()
+
+
+def test_labels_without_a_place_of_another_shape_are_refused(places, raw) -> None:
+    images, labels = places
+    save_nifti(images / "a.nii.gz", grey())
+    save_nifti(labels / "a.nii.gz", ids()[:, :, :20])
+    forget_place(labels / "a.nii.gz")
+    assert f"{labels / 'a.nii.gz'}: the labels are " in refused(images, labels, raw)
+
+
+def test_an_image_that_does_not_say_where_it_lies(places) -> None:
+    images, labels = places
+    save_nifti(images / "a.nii.gz", grey())
+    save_nifti(labels / "a.nii.gz", ids())
+    forget_place(images / "a.nii.gz")
+    found = notes(images, labels)
+    assert set(found) == {"images without a position", "spacing of image and labels"}
+    assert found["images without a position"].endswith("neither sform nor qform is in 1 file: a.nii.gz")
 
 
 def test_another_direction_is_refused(places, raw) -> None:

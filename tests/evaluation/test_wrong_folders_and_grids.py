@@ -3,6 +3,7 @@
 import json
 import os
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -60,8 +61,56 @@ def test_another_grid_is_refused_by_name(tmp_path, evaluate, changes, message):
     assert message in text
     assert "--ignore-headers" in text
     summary = evaluate(*folders, ignore_headers=True)
-    assert any("1 predictions state another grid" in note and "a.nii.gz" in note for note in summary["notes"])
+    assert any(
+        "1 predictions do not state the grid" in note and "a.nii.gz" in note for note in summary["notes"]
+    )
     assert summary["foreground_mean"]["PQ" if "pooled" in summary else "Dice"] == 1
+
+
+def forget_place(file):
+    """Save a NIfTI file again with neither sform nor qform, nor a spacing."""
+    image = nibabel.Nifti1Image(np.asarray(nibabel.load(file).dataobj), None)
+    assert (int(image.header["sform_code"]), int(image.header["qform_code"])) == (0, 0)
+    nibabel.save(image, file)
+
+
+@pytest.mark.parametrize("evaluate", [evaluate_folders, evaluate_instance_folders])
+@pytest.mark.parametrize("shape", [(4, 12, 16), (1, 12, 16)])
+@pytest.mark.parametrize(("which", "words"), [(0, "in the reference"), (1, "unlike the reference")])
+def test_a_place_that_only_one_file_states_is_that_of_both(tmp_path, evaluate, shape, which, words):
+    folders = make_folders(tmp_path)
+    for case in ("a", "b"):
+        for folder in folders:
+            write_nifti(folder / f"{case}.nii.gz", cells(shape), (0.5, 0.5, 2), (3, 4, 5), FLIPPED)
+    forget_place(folders[which] / "a.nii.gz")
+    summary = evaluate(*folders)
+    note = next(note for note in summary["notes"] if "grid" in note)
+    assert "1 predictions do not state the grid of their references, and were compared voxel by voxel" in note
+    said = f"neither sform nor qform to say where the voxels lie{',' * which} {words}"
+    assert f"(a.nii.gz: {said})" in note
+    assert summary["foreground_mean"]["PQ" if "pooled" in summary else "Dice"] == 1
+
+
+@pytest.mark.parametrize("evaluate", [evaluate_folders, evaluate_instance_folders])
+def test_two_files_without_a_place_are_nothing_to_say(tmp_path, evaluate):
+    folders = make_folders(tmp_path)
+    for folder in folders:
+        write_nifti(folder / "a.nii.gz", cells())
+        forget_place(folder / "a.nii.gz")
+    assert not any("grid" in note for note in evaluate(*folders)["notes"])
+
+
+def test_a_reader_that_turns_makes_two_grids_of_files_with_and_without_a_place(tmp_path):
+    """It has turned each array by its own header: they no longer lie on the same voxels."""
+    folders = make_folders(tmp_path)
+    content = json.loads((tmp_path / "dataset.json").read_text())
+    content["overwrite_image_reader_writer"] = "NibabelIOWithReorient"
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    for folder in folders:
+        write_nifti(folder / "a.nii.gz", cells(), (0.5, 0.5, 2), (3, 4, 5))
+    forget_place(folders[1] / "a.nii.gz")
+    with pytest.raises(UserError, match="so the two lie in different places"):
+        evaluate_folders(*folders)
 
 
 @pytest.mark.parametrize("evaluate", [evaluate_folders, evaluate_instance_folders])

@@ -303,8 +303,8 @@ class _Patch:
     ) -> tuple[_Index, _Index, _Index]:
         """Voxels whose nearest core may change, or its distance, with what these are after `_set`.
 
-        Those that were nearest to a taken voxel are looked at anew, and all around a taken or new one whose core
-        has another first voxel now, because of equally near ones. To the rest only the new voxel matters.
+        Those that were nearest to a taken voxel are looked at anew, and all around a taken or new one whose
+        core has another first voxel now, because of equally near ones. To the rest only the new one matters.
         """
         own, ball = self.own[voxel], voxel + self.ball
         reach, nearest = self.reach[ball], self.nearest[ball]
