@@ -26,7 +26,7 @@ from nnunet_ext.dataset_conversion.base.case import (
     UnusableCases,
 )
 from nnunet_ext.dataset_conversion.base.converter import Converter, Survey, option
-from nnunet_ext.dataset_conversion.base.description import IGNORE, DatasetDescription, Facts
+from nnunet_ext.dataset_conversion.base.description import DatasetDescription, Facts
 from nnunet_ext.dataset_conversion.base.filing import FilesByKey
 from nnunet_ext.dataset_conversion.base.find_files import (
     case_id,
@@ -106,6 +106,7 @@ from nnunet_ext.dataset_conversion.base.volumes import (
 from nnunet_ext.errors import UnusableCase, UserError, some_of
 from nnunet_ext.images.files import read_header, read_image
 from nnunet_ext.images.image import Grid, Header, Hints, Image
+from nnunet_ext.nnunet_files.hierarchy import IGNORE
 from nnunet_ext.worker_pool import Progress, silent
 
 __all__ = [

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nnunet_ext.dataset_conversion.base.case import Part
-
-#: name of nnU-Net's label for voxels of which nothing is known
-IGNORE = "ignore"
+from nnunet_ext.nnunet_files.hierarchy import BACKGROUND, IGNORE
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class DatasetDescription:
                 "We expect background = 0, consecutive labels and 'ignore' as the highest. "
                 f"Got: {dict(self.labels)}"
             )
-        regions = [name for name in self.labels if name not in ("background", IGNORE)]
+        regions = [name for name in self.labels if name not in (BACKGROUND, IGNORE)]
         has_regions = any(isinstance(value, tuple) for value in self.labels.values())
         if len(self.regions_class_order) != len(regions) * has_regions:
             raise ValueError(

@@ -74,8 +74,9 @@ def join_channels(headers: Sequence[Header], files: Sequence[Path]) -> Header:
             raise UnusableCase(
                 f"{file}: is {size_text(header.shape)}, the channel {files[0]} {size_text(first.shape)}"
             )
-        grids = (replace(grid, assumed=False) for grid in (header.grid, first.grid))  # all must say the same
-        if found := grid_difference(*grids, header.shape, first.shape):
+        # assumed or not, all must say the same: nothing tells which of them the labels lie on
+        a, b = replace(header.grid, assumed=False), replace(first.grid, assumed=False)
+        if found := grid_difference(a, b, header.shape, first.shape):
             raise UnusableCase(f"{file}: does not lie on the voxels of the channel {files[0]}: {found}")
     dtype = np.result_type(*(header.dtype for header in headers))
     channels = sum(header.channels for header in headers)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nnunet_ext.arrays.semantic_classes import CLASSES
 from nnunet_ext.dataset_conversion.base.case import Case, Note, Sample, UnusableCases
 from nnunet_ext.dataset_conversion.base.converter import Converter, Survey, option
-from nnunet_ext.dataset_conversion.base.description import IGNORE, DatasetDescription
+from nnunet_ext.dataset_conversion.base.description import DatasetDescription
 from nnunet_ext.dataset_conversion.base.instance_headers import (
     CaseHeaders,
     check_spacings,
@@ -39,6 +39,7 @@ from nnunet_ext.errors import UnusableCase, UserError, out_of_memory
 from nnunet_ext.images.files import HDF5_ENDINGS, ending_of, read_header, read_image
 from nnunet_ext.images.hdf5 import library
 from nnunet_ext.images.image import Grid, Header, Hints
+from nnunet_ext.nnunet_files.hierarchy import IGNORE
 from nnunet_ext.worker_pool import Progress, silent
 
 DEFAULT_RADII = {"touching": 2.0, "gap": 7.0}  # voxels

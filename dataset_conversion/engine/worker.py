@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nnunet_ext.dataset_conversion.base.case import Case, Note, Sample
 from nnunet_ext.dataset_conversion.base.converter import Converter
-from nnunet_ext.dataset_conversion.base.description import IGNORE, DatasetDescription
+from nnunet_ext.dataset_conversion.base.description import DatasetDescription
 from nnunet_ext.dataset_conversion.base.label_maps import size_text
 from nnunet_ext.dataset_conversion.base.looks import Look, digest
 from nnunet_ext.dataset_conversion.engine.formats import ImageFormat, format_of
@@ -36,6 +36,7 @@ from nnunet_ext.dataset_conversion.engine.output import (
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import write_json
 from nnunet_ext.images.instance_files import ENDING, write_instances
+from nnunet_ext.nnunet_files.hierarchy import IGNORE
 from nnunet_ext.targets import without_core
 
 EMPTY = "empty masks"  # kind of the note on a case without foreground

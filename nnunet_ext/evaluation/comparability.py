@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from nnunet_ext.errors import UserError
+from nnunet_ext.errors import UserError, some_of
 from nnunet_ext.evaluation.summary import Summary
 
 _TRUTH = ("n_ref", "n_true")  # voxels, or instances, of the reference: the same whatever was predicted
@@ -56,7 +56,7 @@ def comparison_notes(a: Summary, b: Summary, names: Names = _AB) -> list[str]:
     for name, mine, other in ((names[0], a, b), (names[1], b, a)):
         only = [metric for metric in _metrics_of(mine) if metric not in _metrics_of(other)]
         if only:
-            notes.append(f"Only in {name}, so not compared: {_listed(only)}.")
+            notes.append(f"Only in {name}, so not compared: {some_of(only, _LISTED)}.")
     references = [_by_name(summary, lambda case: Path(case.get("reference_file", ""))) for summary in (a, b)]
     for name, file in references[0].items():
         other_file = references[1].get(name, file)
@@ -88,7 +88,7 @@ def stale_notes(file: Path, summary: Summary) -> list[str]:
             if names:
                 notes.append(
                     f"{file} is from before {len(names)} of its {len(paths)} {what} {happened} "
-                    f"({_listed(names)}). Evaluate again."
+                    f"({some_of(names, _LISTED)}). Evaluate again."
                 )
     return notes
 
@@ -178,10 +178,6 @@ def _where(summary_file: Path, file: str) -> Path:
     path = Path(file)
     beside = summary_file.parent / path.name
     return beside if not path.is_file() and beside.is_file() else path
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
 
 
 def _words(value: Any) -> str:

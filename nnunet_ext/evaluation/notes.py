@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnunet_ext.errors import some_of
 from nnunet_ext.evaluation.grids import grid_note
 from nnunet_ext.evaluation.ignored import IgnoredRegion
 from nnunet_ext.evaluation.instance_case import InstanceCase
 from nnunet_ext.evaluation.wrong_folder import pieces_notes, swapped_note
-
-_LISTED = 3  # cases in a text
 
 
 def case_notes(cases: Sequence[InstanceCase], region: IgnoredRegion | None) -> list[str]:
@@ -52,7 +51,7 @@ def _numbered_background(cases: Sequence[InstanceCase]) -> list[str]:
         ]
         if names:
             notes.append(
-                f"No voxel of {len(names)} {name}s ({_listed(names)}) is 0, the background, which their "
+                f"No voxel of {len(names)} {name}s ({some_of(names)}) is 0, the background, which their "
                 f"{other}s have. If the background has a number there, it counts as an instance: set it to 0."
             )
     return notes
@@ -64,13 +63,9 @@ def _without_spacing(cases: Sequence[InstanceCase]) -> list[str]:
     if not names or all(case.spacing is None or len(set(case.spacing)) == 1 for case in cases):
         return []
     return [
-        f"{len(names)} of {len(cases)} references ({_listed(names)}) state no spacing: their voxels are "
+        f"{len(names)} of {len(cases)} references ({some_of(names)}) state no spacing: their voxels are "
         "taken for cubes, which those of the others are not. For one contour F1 of all give --spacing."
     ]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
 
 
 def _without_labels(cases: Sequence[InstanceCase], region: IgnoredRegion | None) -> list[str]:
@@ -79,5 +74,5 @@ def _without_labels(cases: Sequence[InstanceCase], region: IgnoredRegion | None)
         return []
     return [
         f"{region.folder} has no label map, which would say what to ignore, for {len(names)} of {len(cases)} "
-        f"cases ({_listed(names)}): all of them counts."
+        f"cases ({some_of(names)}): all of them counts."
     ]

@@ -13,6 +13,7 @@ from typing_extensions import NotRequired, TypedDict
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import read_json
+from nnunet_ext.nnunet_files.hierarchy import IGNORE
 
 _Label = Annotated[int, Field(ge=0, le=32_767)]  # nnU-Net preprocesses labels to int16
 
@@ -115,6 +116,6 @@ def read_classes(dataset_json: dict[str, Any], path: Path) -> Classes:
 def _name(label_dict: dict[str, Any], labels: tuple[int, ...]) -> str:
     for name, value in label_dict.items():
         values = value if isinstance(value, list | tuple) else [value]
-        if name != "ignore" and [int(label) for label in values] == list(labels):
+        if name != IGNORE and [int(label) for label in values] == list(labels):
             return name
     return ""

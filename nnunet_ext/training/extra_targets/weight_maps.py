@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_ext.arrays.components import label_components
+from nnunet_ext.nnunet_files.hierarchy import IGNORE
 from nnunet_ext.targets import weight_maps
 from nnunet_ext.training.extra_targets.target import BACKGROUND, ExtraTarget, name_with
 
@@ -35,7 +36,7 @@ def cell_labels(labels: Mapping[str, Any]) -> tuple[int, ...]:
     >>> cell_labels({"background": 0, "whole": [1, 2], "core": 2, "ignore": 3})
     (1, 2)
     """
-    classes = [value for name, value in labels.items() if name != "ignore"]
+    classes = [value for name, value in labels.items() if name != IGNORE]
     chosen = [labels[_CELL]] if _CELL in labels else classes
     values = {
         int(each) for value in chosen for each in (value if isinstance(value, list | tuple) else [value])
