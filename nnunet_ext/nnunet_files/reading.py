@@ -91,7 +91,8 @@ def read_labels(
     """
     channels, properties = read_segmentation(reader, file)
     if channels.ndim != 4 or channels.shape[0] != 1:
-        raise UnusableCase(f"{file}: expected one channel of labels, got shape {channels.shape}")
+        hint = _stack_hint(reader, channels)
+        raise UnusableCase(f"{file}: expected one channel of labels, got shape {channels.shape}{hint}")
     segmentation = _as_labels(channels[0], labels)
     if segmentation is None:  # np.unique is slow on large volumes, so only now
         raise UnusableCase(f"{file}: {_wrong_values(channels, labels, ignore_label)}")
@@ -207,6 +208,16 @@ def _as_labels(data: NDArray[Any], labels: Collection[int]) -> NDArray[np.unsign
         known = sum(int(np.count_nonzero(segmentation == label)) for label in set(labels))
         return segmentation if known == segmentation.size else None
     return segmentation
+
+
+def _stack_hint(reader: Any, channels: NDArray[Any]) -> str:
+    """Say what to do where nnU-Net's 2D reader takes a stack of three or four slices for colours."""
+    if type(reader).__name__ != "NaturalImage2DIO" or channels.ndim != 4 or len(channels) not in (3, 4):
+        return ""
+    return (
+        f": nnU-Net's reader NaturalImage2DIO takes it for {len(channels)} colours. If these are slices of a "
+        'tif, add "overwrite_image_reader_writer": "Tiff3DIO" to dataset.json'
+    )
 
 
 def _wrong_values(values: NDArray[Any], labels: Collection[int], ignore_label: int | None) -> str:

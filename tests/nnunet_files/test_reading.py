@@ -105,6 +105,13 @@ def test_unknown_labels_are_named(tmp_path, known, unknown):
         read_labels(reader_for(file), file, known)
 
 
+@pytest.mark.parametrize("slices", [3, 4])
+def test_a_stack_that_nnunet_takes_for_colours_is_said(tmp_path, slices):
+    file = write(tmp_path / "a.tif", np.zeros((slices, 20, 20), np.uint8))
+    with pytest.raises(UnusableCase, match=rf"takes it for {slices} colours.*reader_writer\": \"Tiff3DIO\""):
+        read_labels(reader_for(file), file, range(4))
+
+
 def test_the_ignore_label_is_called_what_it_is(tmp_path):
     file = write(tmp_path / "a.png", LABELS)
     with pytest.raises(
