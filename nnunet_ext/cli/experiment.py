@@ -82,7 +82,7 @@ def experiment(
     ] = None,
     sbatch: Annotated[
         list[str] | None,
-        typer.Option(help="Option of sbatch, as in --sbatch=--time=24:00:00.", rich_help_panel=_RUNNING),
+        typer.Option(help="Options of sbatch, such as time=24:00:00.", rich_help_panel=_RUNNING),
     ] = None,
     only: Annotated[
         str | None,
@@ -134,7 +134,7 @@ def experiment(
         return
     _check_folder(output)
     if submit:
-        _submit(output, steps, sbatch or ())
+        _submit(output, steps, [f"--{option.lstrip('-')}" for option in sbatch or ()])
         return
     part = only or "all"
     with alone(output, part if only else "all", _tell) as held:
@@ -233,12 +233,12 @@ def _submit(output: Path, steps: list[Step], options: Any) -> None:
     from nnunet_ext.experiment.slurm import write_scripts
     from nnunet_ext.nnunet_files.folders import VARIABLES
 
-    words, skip = ["nnunet_ext"], False
+    words, dropped = ["nnunet_ext"], False
     for word in sys.argv[1:]:
-        if skip or word.startswith(("--submit", "--sbatch")):
-            skip = not skip and word in ("--submit", "--sbatch")
-            continue
-        words.append(word)
+        if word.startswith("-"):
+            dropped = word.startswith(("--submit", "--sbatch"))
+        if not dropped:
+            words.append(word)
     environment = {name: os.environ[name] for name in VARIABLES if name in os.environ}
     trainings = sum(step.is_training for step in steps)
     script = write_scripts(output, words, trainings, options, environment)

@@ -212,12 +212,12 @@ def test_a_dry_run_prints_commands_to_copy_and_runs_nothing(dataset):
 
 
 def test_a_job_array_does_the_same(dataset):
-    text = run(dataset, [*SHORT, "--submit", "slurm", "--sbatch=--gres=gpu:1"])
+    text = run(dataset, [*SHORT, "--submit", "slurm", "--sbatch", "gres=gpu:1", "time=1:00:00"])
     folder = dataset / "out" / "slurm"
     assert f"Next: bash {folder / 'submit.sh'}" in text
     array = (folder / "train.sh").read_text()
     assert "#SBATCH --array=1-2\n" in array
-    assert "#SBATCH --gres=gpu:1\n" in array
+    assert "#SBATCH --gres=gpu:1\n#SBATCH --time=1:00:00\n" in array
     for script in folder.iterdir():
         subprocess.run(["bash", "-n", script], check=True)
     # what the scheduler would start; here it only notes its words, and they are run in this process
