@@ -56,6 +56,10 @@ VERBS = {
         "convert:convert_app",
         "Convert a public dataset, or your own images with instance labels, to nnU-Net's raw format.",
     ),
+    "figure": (
+        "figure:figure",
+        "Image, truth and predictions side by side, with every mistake marked and counted.",
+    ),
     "show": ("show:show_app", "Pictures of a dataset, or of weight maps to choose their settings by."),
 }
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -25,9 +26,9 @@ from nnunet_ext.figures.case_panels import (
 )
 from nnunet_ext.figures.case_planes import Plane, planes_of
 from nnunet_ext.figures.style import IGNORED, plain_text, shortened, show
-from nnunet_ext.metrics.mistakes import Mark
+from nnunet_ext.metrics.mistakes import InstanceMark, Mark
 
-__all__ = ["CaseView", "count_mistakes", "draw_case", "find_mistakes"]
+__all__ = ["CaseView", "count_mistakes", "draw_case", "draw_cases", "find_mistakes"]
 
 _PANEL = 2.7  # inches
 _COLUMNS = 4  # of panels side by side
@@ -63,99 +64,135 @@ def draw_case(
         To be saved with `nnunet_ext.figures.style.save`, which keeps text text.
     """
     found = find_mistakes(view) if mistakes is None else mistakes
-    marks = {name: [mark for _, mark in each.marks] for name, each in found.items()}
-    wrong = [mark for each in marks.values() for mark in each if mark.kind not in _UNMARKED]
-    planes = planes_of(view.reference.shape, view.spacing, wrong, view.reference > 0)
-    titles = ([] if view.image is None else ["image"]) + ["truth", *view.predictions]
-    columns = min(len(titles), columns or math.ceil(len(titles) / math.ceil(len(titles) / _COLUMNS)))
-    layout = _Layout(view, planes, len(titles), columns, width)
+    return draw_cases([(view, found)], width, columns)
+
+
+def draw_cases(
+    cases: Sequence[tuple[CaseView, Mapping[str, Mistakes]]],
+    width: float | None = None,
+    columns: int | None = None,
+) -> Figure:
+    """Draw several cases below one another, each as `draw_case` does; all of the same models and classes.
+
+    Parameters
+    ----------
+    cases : sequence of (CaseView, mapping)
+        At least one, with what `find_mistakes` found.
+    width, columns
+        As in `draw_case`.
+    """
+    rows = [row for view, found in cases for row in _rows(view, found)]
+    layout = _Layout(rows, width, columns)
     figure, grid = layout.figure()
-    for plane, row in zip(planes, grid, strict=True):
-        panels = _panels(view, marks, plane)
-        for axes, (name, pixels, own) in zip(row, panels, strict=False):
-            title = _title(name, found.get(name), plane, own)
-            show(axes, pixels, "", "antialiased", aspect=plane.aspect)
-            axes.set_title(layout.wrapped(title), fontsize=layout.font)
-            shown = [mark for mark in own if mark.kind not in _UNMARKED]
-            draw_marks(axes, plane.spots(shown), layout.points_per_pixel(plane))
-        for axes in row[len(panels) :]:
+    for row, places in zip(rows, grid, strict=True):
+        for axes, panel in zip(places, row.panels, strict=False):
+            show(axes, panel.pixels, "", "antialiased", aspect=row.plane.aspect)
+            axes.set_title(layout.wrapped(panel.title), fontsize=layout.font)
+            draw_marks(axes, row.plane.spots(panel.marks), layout.points_per_pixel(row))
+        for axes in places[len(row.panels) :]:
             axes.axis("off")
-    figure.suptitle(shortened(view.case, 60), fontsize=layout.font + 1)
-    _legend(figure, view, layout)
+        if len(cases) > 1:
+            places[0].set_ylabel(shortened(row.case), fontsize=layout.font + 1)
+    if len(cases) == 1:
+        figure.suptitle(shortened(rows[0].case, 60), fontsize=layout.font + 1)
+    _legend(figure, cases[0][0], any(view.ignored is not None for view, _ in cases), layout)
     plain_text(figure)
     return figure
 
 
+@dataclass(frozen=True)
+class _Panel:
+    title: str
+    pixels: Pixels
+    marks: list[Mark]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A case in one plane."""
+
+    case: str
+    plane: Plane
+    panels: list[_Panel]
+
+
+def _rows(view: CaseView, found: Mapping[str, Mistakes]) -> list[_Row]:
+    marks = {name: _shown(found[name]) for name in view.predictions}
+    everything = [mark for each in marks.values() for mark in each]
+    planes = planes_of(view.reference.shape, view.spacing, everything, view.reference > 0)
+    return [_Row(view.case, plane, list(_panels(view, found, marks, plane))) for plane in planes]
+
+
 def _panels(
-    view: CaseView, marks: Mapping[str, list[Mark]], plane: Plane
-) -> list[tuple[str, Pixels, list[Mark]]]:
-    """Name, pixels and marks of every panel."""
-    panels: list[tuple[str, Pixels, list[Mark]]] = []
+    view: CaseView, found: Mapping[str, Mistakes], marks: Mapping[str, list[Mark]], plane: Plane
+) -> Iterator[_Panel]:
+    place = f", {plane.name}" if plane.name else ""
     if view.image is not None:
-        panels.append(("image", image_pixels(view, plane), []))
-    panels.append(("truth", truth_pixels(view, plane), []))
+        yield _Panel(f"image{place}", image_pixels(view, plane), [])
+    yield _Panel(f"truth{place}", truth_pixels(view, plane), [])
     for name in view.predictions:
-        panels.append((name, prediction_pixels(view, name, marks[name], plane), _seen(marks[name])))
-    return panels
+        title = f"{shortened(name, 40)}{place}"
+        if not plane.is_projection:
+            title += f"\n{in_words(found[name].counts)}"
+        if plane.index is not None:
+            here = sum(map(plane.sees, marks[name]))
+            title += f"\n({here} of {len(marks[name])} mistakes in this slice)"
+        pixels = prediction_pixels(view, name, [mark for _, mark in found[name].marks], plane)
+        yield _Panel(title, pixels, marks[name])
 
 
-def _seen(marks: list[Mark]) -> list[Mark]:
-    """The marks that are counted: of instances the predicted ones, and the missed ones of the reference."""
-    return [mark for mark in marks if getattr(mark, "of", "") != "reference" or mark.kind == "missed"]
-
-
-def _title(name: str, found: Mistakes | None, plane: Plane, marks: list[Mark]) -> str:
-    lines = [shortened(name, 40)]
-    if plane.name:
-        lines[0] += f", {plane.name}"
-    if found and not plane.is_projection:
-        lines.append(in_words(found.counts))
-    if found and plane.index is not None:
-        wrong = [mark for mark in marks if mark.kind not in _UNMARKED]
-        lines.append(f"({sum(map(plane.sees, wrong))} of {len(wrong)} mistakes in this slice)")
-    return "\n".join(lines)
+def _shown(mistakes: Mistakes) -> list[Mark]:
+    """The marks that are counted as wrong: of instances the predicted ones, and the missed references."""
+    return [
+        mark
+        for _, mark in mistakes.marks
+        if mark.kind not in _UNMARKED
+        and (not isinstance(mark, InstanceMark) or mark.of == "prediction" or mark.kind == "missed")
+    ]
 
 
 class _Layout:
     """Sizes of the figure and of what is in it."""
 
-    def __init__(
-        self, view: CaseView, planes: list[Plane], panels: int, columns: int, width: float | None
-    ) -> None:
-        self.view, self.planes, self.columns = view, planes, columns
-        self.lines = math.ceil(panels / columns)  # of panels, for each plane
-        self.width = width or max(_PANEL * columns, 2 * _PANEL)
-        self.panel = self.width / columns
+    def __init__(self, rows: Sequence[_Row], width: float | None, columns: int | None) -> None:
+        panels = max(len(row.panels) for row in rows)
+        self.columns = min(panels, columns or math.ceil(panels / math.ceil(panels / _COLUMNS)))
+        self.rows = rows
+        self.width = width or max(_PANEL * self.columns, 2 * _PANEL)
+        self.panel = self.width / self.columns
         self.font = min(_FONT, max(_SMALLEST_FONT, 3.2 * self.panel))
-        self.letters = int(self.panel * 72 / (0.55 * self.font))
 
     def figure(self) -> tuple[Figure, list[list[Axes]]]:
-        """Return the figure and, for each plane, its axes in order."""
-        title = self.font * 1.3 / 72 * 4
-        heights = [
-            title + self.panel * self._height(plane) for plane in self.planes for _ in range(self.lines)
-        ]
+        """Return the figure and, for each row, its axes in order."""
+        heights: list[float] = []
+        for row in self.rows:
+            for start in range(0, len(row.panels), self.columns):
+                titles = [self.wrapped(p.title) for p in row.panels[start : start + self.columns]]
+                lines = 1 + max(title.count("\n") for title in titles)
+                heights.append(self.panel * self._shape(row) + self.font * 1.3 / 72 * (lines + 1))
         size = (self.width, sum(heights) + self.font / 72 * 6)
         figure = Figure(figsize=size, layout="constrained")
-        grid = figure.subplots(len(heights), self.columns, squeeze=False, height_ratios=heights)
-        of_plane = [grid[start : start + self.lines] for start in range(0, len(heights), self.lines)]
-        return figure, [[axes for line in lines for axes in line] for lines in of_plane]
+        grid = iter(figure.subplots(len(heights), self.columns, squeeze=False, height_ratios=heights))
+        lines_of = [math.ceil(len(row.panels) / self.columns) for row in self.rows]
+        return figure, [[axes for _ in range(lines) for axes in next(grid)] for lines in lines_of]
 
-    def points_per_pixel(self, plane: Plane) -> float:
+    def points_per_pixel(self, row: _Row) -> float:
         """How wide a pixel of the data is in the figure."""
-        return self.panel * 72 / max(1, plane.cut(self.view.reference).shape[1])
+        return self.panel * 72 / max(1, row.panels[0].pixels.shape[1])
 
     def wrapped(self, title: str) -> str:
         """Break the lines of a title that are wider than a panel."""
-        lines = [line for part in title.split("\n") for line in textwrap.wrap(part, self.letters)]
-        return "\n".join(lines)
+        letters = int(self.panel * 72 / (0.55 * self.font))
+        return "\n".join(line for part in title.split("\n") for line in textwrap.wrap(part, letters))
 
-    def _height(self, plane: Plane) -> float:
-        rows, columns = plane.cut(self.view.reference).shape
-        return plane.aspect * rows / max(1, columns)
+    @staticmethod
+    def _shape(row: _Row) -> float:
+        """Height of a panel by its width."""
+        rows, columns, _ = row.panels[0].pixels.shape
+        return row.plane.aspect * rows / max(1, columns)
 
 
-def _legend(figure: Figure, view: CaseView, layout: _Layout) -> None:
+def _legend(figure: Figure, view: CaseView, has_ignored: bool, layout: _Layout) -> None:
     artists: list[Artist] = []
     names: list[str] = []
     if view.kind == "instances":
@@ -164,7 +201,7 @@ def _legend(figure: Figure, view: CaseView, layout: _Layout) -> None:
         artists = [Patch(color=class_colour(number)) for number in range(len(view.class_names))]
         artists.append(Patch(color=ONLY_TRUTH))
         names = [*view.class_names.values(), "only in the truth"]
-    if view.ignored is not None:
+    if has_ignored:
         artists, names = [*artists, Patch(color=IGNORED)], [*names, "not judged"]
     more, kinds = legend_of(view.kind)
     labels = [shortened(name) for name in [*names, *kinds]]

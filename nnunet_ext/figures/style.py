@@ -56,7 +56,7 @@ def _names(figure: Figure) -> Iterator[Text]:
     for box in figure.legends:
         yield from box.get_texts()
     for axes in figure.axes:
-        yield from (axes.title, *axes.texts)
+        yield from (axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts)
 
 
 def grey_range(pixels: NDArray[Any]) -> tuple[float, float]:
