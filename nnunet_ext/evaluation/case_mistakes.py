@@ -17,6 +17,15 @@ from nnunet_ext.metrics.mistakes import (
     locate_instance_mistakes,
 )
 
+#: where there are as many as there are mistakes: three cells in one are three merged ones
+_COUNTED_IN = {
+    "matched": "prediction",
+    "missed": "reference",
+    "extra": "prediction",
+    "merged": "reference",
+    "split": "prediction",
+}
+
 
 @dataclass(frozen=True)
 class Mistakes:
@@ -62,9 +71,10 @@ def count_mistakes(
 ) -> dict[str, dict[str, int]]:
     """Model -> kind -> how many, summed over the classes.
 
-    Of classes the kinds are ``false``, ``missed``, ``break`` and ``merge``. Of instances they are the
-    predicted ones that are ``matched``, ``extra``, ``merged`` and ``split`` (pieces), and the reference ones
-    that are ``missed``: what one counts in a picture of the prediction.
+    Of classes the kinds are ``false``, ``missed``, ``break`` and ``merge``. Of instances they are ``matched``
+    pairs, the reference instances that are ``missed``, those that are ``merged`` (each that one predicted
+    instance covers together with another), and the predicted ones that are ``extra`` or ``split`` (each
+    piece). So a cell that is swallowed by a matched one is counted, and a crumb of a matched one, too.
     """
     return {name: found.counts for name, found in find_mistakes(view, connectivity, iou).items()}
 
@@ -87,9 +97,10 @@ def _of_classes(view: CaseView, prediction: NDArray[np.integer], connectivity: i
 
 def _of_instances(view: CaseView, prediction: NDArray[np.integer], iou: float) -> Mistakes:
     marks = locate_instance_mistakes(prediction, view.reference, iou, view.ignored)
-    counts = {kind: sum(_is_counted(mark, kind) for mark in marks) for kind in INSTANCE_KINDS}
+    counts = {kind: sum(mark.kind == kind and is_counted(mark) for mark in marks) for kind in INSTANCE_KINDS}
     return Mistakes(tuple(("", mark) for mark in marks), counts)
 
 
-def _is_counted(mark: InstanceMark, kind: str) -> bool:
-    return mark.kind == kind and mark.of == ("reference" if kind == "missed" else "prediction")
+def is_counted(mark: Mark) -> bool:
+    """Whether a mark is in the counts: of instances each kind is counted in one of the two maps."""
+    return not isinstance(mark, InstanceMark) or mark.of == _COUNTED_IN.get(mark.kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from nnunet_ext.evaluation.case_mistakes import Mistakes, count_mistakes, find_mistakes
+from nnunet_ext.evaluation.case_mistakes import Mistakes, count_mistakes, find_mistakes, is_counted
 from nnunet_ext.evaluation.case_view import CaseView
 from nnunet_ext.figures.case_marks import draw_marks, in_words, legend_of
 from nnunet_ext.figures.case_panels import (
@@ -26,7 +27,7 @@ from nnunet_ext.figures.case_panels import (
 )
 from nnunet_ext.figures.case_planes import Plane, planes_of
 from nnunet_ext.figures.style import IGNORED, plain_text, shortened, show
-from nnunet_ext.metrics.mistakes import InstanceMark, Mark
+from nnunet_ext.metrics.mistakes import Mark
 
 __all__ = ["CaseView", "count_mistakes", "draw_case", "draw_cases", "find_mistakes"]
 
@@ -88,7 +89,7 @@ def draw_cases(
         for axes, panel in zip(places, row.panels, strict=False):
             show(axes, panel.pixels, "", "antialiased", aspect=row.plane.aspect)
             axes.set_title(layout.wrapped(panel.title), fontsize=layout.font)
-            draw_marks(axes, row.plane.spots(panel.marks), layout.points_per_pixel(row))
+            draw_marks(axes, row.plane.spots(panel.marks), layout.points_per_pixel(row), layout.scale)
         for axes in places[len(row.panels) :]:
             axes.axis("off")
         if len(cases) > 1:
@@ -142,13 +143,8 @@ def _panels(
 
 
 def _shown(mistakes: Mistakes) -> list[Mark]:
-    """The marks that are counted as wrong: of instances the predicted ones, and the missed references."""
-    return [
-        mark
-        for _, mark in mistakes.marks
-        if mark.kind not in _UNMARKED
-        and (not isinstance(mark, InstanceMark) or mark.of == "prediction" or mark.kind == "missed")
-    ]
+    """The marks of what is counted as wrong."""
+    return [mark for _, mark in mistakes.marks if mark.kind not in _UNMARKED and is_counted(mark)]
 
 
 class _Layout:
@@ -160,6 +156,7 @@ class _Layout:
         self.rows = rows
         self.width = width or max(_PANEL * self.columns, 2 * _PANEL)
         self.panel = self.width / self.columns
+        self.scale = min(1.0, max(0.5, self.panel / _PANEL))  # of lines and marks
         self.font = min(_FONT, max(_SMALLEST_FONT, 3.2 * self.panel))
 
     def figure(self) -> tuple[Figure, list[list[Axes]]]:
@@ -183,7 +180,9 @@ class _Layout:
     def wrapped(self, title: str) -> str:
         """Break the lines of a title that are wider than a panel."""
         letters = int(self.panel * 72 / (0.55 * self.font))
-        return "\n".join(line for part in title.split("\n") for line in textwrap.wrap(part, letters))
+        tied = re.sub(r"([0-9]+) ([a-z])", "\\1\N{NO-BREAK SPACE}\\2", title)  # a number and its noun
+        lines = (line for part in tied.split("\n") for line in textwrap.wrap(part, letters))
+        return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
 
     @staticmethod
     def _shape(row: _Row) -> float:
@@ -203,9 +202,9 @@ def _legend(figure: Figure, view: CaseView, has_ignored: bool, layout: _Layout) 
         names = [*view.class_names.values(), "only in the truth"]
     if has_ignored:
         artists, names = [*artists, Patch(color=IGNORED)], [*names, "not judged"]
-    more, kinds = legend_of(view.kind)
+    more, kinds = legend_of(view.kind, layout.font)
     labels = [shortened(name) for name in [*names, *kinds]]
-    width = 0.35 + max(map(len, labels)) * 0.55 * layout.font / 72
+    width = (3.5 + 0.6 * max(map(len, labels))) * layout.font / 72
     figure.legend(
         [*artists, *more],
         labels,

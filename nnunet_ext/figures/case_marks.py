@@ -41,7 +41,7 @@ LOOKS = {
 }
 #: what a legend says, where that is longer
 _CLASS_NAMES = {"false": "false component", "missed": "missed component"}
-_INSTANCE_NAMES = {"split": "piece of a split one", "merged": "merged: one for several"}
+_INSTANCE_NAMES = {"split": "piece of a split one", "merged": "merged with another"}
 
 
 def in_words(counts: dict[str, int]) -> str:
@@ -58,10 +58,22 @@ def in_words(counts: dict[str, int]) -> str:
     )
 
 
-def draw_marks(axes: Axes, spots: Iterable[Spot], points_per_pixel: float) -> None:
-    """Draw a hollow marker around each place, the rare kinds over the frequent ones."""
+def draw_marks(axes: Axes, spots: Iterable[Spot], points_per_pixel: float, scale: float = 1.0) -> None:
+    """Draw a hollow marker around each place.
+
+    Parameters
+    ----------
+    axes : Axes
+        With the pixels that the marks are of.
+    spots : iterable of Spot
+        The places.
+    points_per_pixel : float
+        How wide a pixel is drawn; a marker is as large as its mistake, within limits.
+    scale : float
+        Of lines and of those limits.
+    """
     spots = [spot for spot in spots if LOOKS[spot.kind].marker]
-    shrink = 0.7 if len(spots) > _CROWD else 1.0
+    shrink = scale * (0.7 if len(spots) > _CROWD else 1.0)
     for kind in dict.fromkeys(spot.kind for spot in spots):
         look, own = LOOKS[kind], [spot for spot in spots if spot.kind == kind]
         largest = _LARGEST * shrink
@@ -75,21 +87,20 @@ def draw_marks(axes: Axes, spots: Iterable[Spot], points_per_pixel: float) -> No
             axes.scatter(columns, rows, sizes, marker=look.marker, **style)
 
 
-def legend_of(kind: str) -> tuple[list[Artist], list[str]]:
-    """Return what a legend shows of all kinds of classes or instances, and their names."""
+def legend_of(kind: str, size: float) -> tuple[list[Artist], list[str]]:
+    """Return what a legend shows of all kinds of classes or instances, in points, and their names."""
     if kind == "instances":  # their area has the colour, too
-        filled = [LOOKS[name] for name in INSTANCE_KINDS]
-        artists = [_handle(look, look.colour, "black") if look.marker else _patch(look) for look in filled]
+        artists = [_filled(LOOKS[name], size) for name in INSTANCE_KINDS]
         return artists, [_INSTANCE_NAMES.get(name, name) for name in INSTANCE_KINDS]
     hollow = [LOOKS[name] for name in CLASS_KINDS]
-    handles = [_handle(look, "none", look.colour) for look in hollow]
+    handles = [_handle(look, "none", look.colour, size) for look in hollow]
     return handles, [_CLASS_NAMES.get(name, name) for name in CLASS_KINDS]
 
 
-def _handle(look: Look, face: str, edge: str) -> Artist:
-    style: dict[str, Any] = {"markerfacecolor": face, "markeredgecolor": edge, "markeredgewidth": 1.3}
-    return Line2D([], [], linestyle="", marker=look.marker, markersize=7, **style)
+def _handle(look: Look, face: str, edge: str, size: float) -> Artist:
+    style: dict[str, Any] = {"markerfacecolor": face, "markeredgecolor": edge, "markeredgewidth": 0.15 * size}
+    return Line2D([], [], linestyle="", marker=look.marker, markersize=0.75 * size, **style)
 
 
-def _patch(look: Look) -> Artist:
-    return Patch(color=look.colour)
+def _filled(look: Look, size: float) -> Artist:
+    return _handle(look, look.colour, "black", size) if look.marker else Patch(color=look.colour)

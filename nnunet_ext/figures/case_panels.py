@@ -21,7 +21,8 @@ from nnunet_ext.metrics.mistakes import InstanceMark
 Pixels = NDArray[np.float64]
 #: of truth that a prediction leaves out, and of the instances of the truth
 ONLY_TRUTH, TRUTH = "#a6d5f2", "#9aa5b8"
-_OVER_IMAGE, _OVER_NOTHING = 0.55, 0.9  # how much of a colour covers what is below
+_OVER_IMAGE, _OVER_NOTHING = 0.6, 0.9  # how much of a colour covers what is below
+_LUMINANCE = np.array([0.299, 0.587, 0.114])
 _FRONT = ("matched", "split", "merged", "extra")  # of instances behind one another the last is seen
 
 
@@ -42,9 +43,15 @@ def image_pixels(view: CaseView, plane: Plane) -> Pixels:
     return np.repeat(((grey - low) / (high - low)).clip(0, 1)[..., None], 3, axis=-1)
 
 
+def _below(view: CaseView, plane: Plane) -> Pixels:
+    """Return the image without its colours, which would mix with those of labels and marks."""
+    grey = image_pixels(view, plane) @ _LUMINANCE
+    return np.repeat(grey[..., None], 3, axis=-1)
+
+
 def truth_pixels(view: CaseView, plane: Plane) -> Pixels:
     """Return the panel of the reference."""
-    pixels = image_pixels(view, plane)
+    pixels = _below(view, plane)
     share = _OVER_NOTHING if view.image is None else _OVER_IMAGE
     if view.kind == "instances":
         _tint(pixels, plane.cut(view.reference > 0), TRUTH, share)
@@ -56,7 +63,7 @@ def truth_pixels(view: CaseView, plane: Plane) -> Pixels:
 
 def prediction_pixels(view: CaseView, model: str, marks: Iterable[Any], plane: Plane) -> Pixels:
     """Return the panel of a model; `marks` tell the kinds of instances."""
-    pixels, prediction = image_pixels(view, plane), view.predictions[model]
+    pixels, prediction = _below(view, plane), view.predictions[model]
     share = _OVER_NOTHING if view.image is None else _OVER_IMAGE
     if view.kind == "instances":
         _paint_instances(pixels, view, prediction, [m for m in marks if isinstance(m, InstanceMark)], plane)
@@ -74,16 +81,23 @@ def _paint_instances(
     pixels: Pixels, view: CaseView, prediction: NDArray[Any], marks: list[InstanceMark], plane: Plane
 ) -> None:
     share = _OVER_NOTHING if view.image is None else _OVER_IMAGE
-    missed = [m.id for m in marks if m.of == "reference" and m.kind == "missed"]
-    _tint(pixels, plane.cut(np.isin(view.reference, missed)), LOOKS["missed"].colour, share)
+    _tint(pixels, plane.cut(_true_ones(view, marks, "missed")), LOOKS["missed"].colour, share)
     dense, count = dense_instances(prediction)
     kinds = [mark.kind for mark in marks if mark.of == "prediction"]  # in the order of their ids
     assert len(kinds) == count
     fronts = np.array([0, *(1 + _FRONT.index(kind) if kind in _FRONT else 0 for kind in kinds)], np.uint8)
-    front = plane.cut(fronts[dense])
+    codes = fronts[dense]
+    codes[_true_ones(view, marks, "merged") & (dense > 0)] = 1 + _FRONT.index("merged")  # in a matched one
+    front = plane.cut(codes)
     for number, kind in enumerate(_FRONT, 1):
         _tint(pixels, front == number, LOOKS[kind].colour, share)
     _darken(pixels, _borders(plane, prediction))
+
+
+def _true_ones(view: CaseView, marks: list[InstanceMark], kind: str) -> NDArray[np.bool_]:
+    """Where the reference instances of a kind are."""
+    ids = [mark.id for mark in marks if mark.of == "reference" and mark.kind == kind]
+    return np.isin(view.reference, ids)
 
 
 def _with_ignored(pixels: Pixels, view: CaseView, plane: Plane) -> Pixels:

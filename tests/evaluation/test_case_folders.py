@@ -117,7 +117,7 @@ def test_instances(tmp_path):
     np.testing.assert_array_equal(view.reference, ids)
     np.testing.assert_array_equal(view.predictions["JC"], prediction)
     np.testing.assert_array_equal(view.image, ids * 10)
-    assert count_mistakes(view) == {"JC": {"matched": 1, "missed": 1, "extra": 0, "merged": 1, "split": 0}}
+    assert count_mistakes(view) == {"JC": {"matched": 1, "missed": 1, "extra": 0, "merged": 2, "split": 0}}
     values = evaluate_instance_folders(reference, predictions["JC"])["pooled"]
     assert (values["tp"], values["fp"], values["fn"]) == (1, 1, 3)
 

@@ -113,15 +113,28 @@ def test_of_slices_with_equally_many_marks_the_one_nearest_the_middle_is_shown()
 @pytest.mark.parametrize("image", [False, True])
 def test_instances_in_five_colours(deep, image):
     view = instance_view(deep, image)
-    counts = {"matched": 1, "missed": 1, "extra": 1, "merged": 1, "split": 1}
+    counts = {"matched": 1, "missed": 1, "extra": 1, "merged": 2, "split": 1}
     assert count_mistakes(view) == {"JC": counts}
     figure = draw_case(view)
     shown = [title for title in titles(figure) if "merged" in title]
-    assert "1 matched, 1 missed, 1 extra, 1 merged, 1 split" in shown[0]
+    assert "1 matched, 1 missed, 1 extra, 2 merged, 1 split" in shown[0]
     wanted = {LOOKS[kind].colour for kind in ("missed", "extra", "merged", "split")}
     assert edge_colours(figure.axes[1 + image]) == wanted
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels[:3] == ["instance of the truth", "matched", "missed"]
+
+
+def test_a_cell_swallowed_by_a_matched_one_is_counted_and_a_crumb_too():
+    reference, prediction = np.zeros((2, 10, 30), np.int32)
+    reference[2:8, 2:14], reference[2:8, 14:17], reference[2:8, 20:28] = 1, 2, 3
+    prediction[2:8, 2:17], prediction[2:8, 20:26], prediction[2:8, 26:28] = 5, 6, 7
+    view = CaseView("a", None, reference, {"m": prediction}, {}, None, "instances")
+    assert count_mistakes(view)["m"] == {"matched": 2, "missed": 0, "extra": 0, "merged": 1, "split": 1}
+    panel = draw_case(view).axes[1]
+    assert edge_colours(panel) == {LOOKS["merged"].colour, LOOKS["split"].colour}
+    pixels = panel.get_images()[0].get_array()
+    assert not np.allclose(pixels[5, 8], pixels[5, 15])  # the swallowed cell has another colour
+    np.testing.assert_allclose(pixels[5, 8], pixels[5, 22])
 
 
 def test_classes_and_regions_are_counted_together_and_in_the_legend():
