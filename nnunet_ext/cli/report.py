@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nnunet_ext.cli.console import say, track, warn
+from nnunet_ext.cli.named_folders import named_pairs
 
 if TYPE_CHECKING:
     from nnunet_ext.report.content import Subject
@@ -123,28 +124,13 @@ def _of_folders(
     if reference is None or not predictions:
         raise UserError("Give -ref FOLDER and -pred NAME=FOLDER (for each model), or --experiment FOLDER.")
     models = {
-        name: Model(predictions=folders)
-        for name, folders in name_models(_pairs(predictions, "-pred")).items()
+        name: Model(predictions=folders) for name, folders in name_models(named_pairs(predictions)).items()
     }
-    for name, folder in _pairs(trainings, "--training"):
+    for name, folder in named_pairs(trainings, "--training"):
         if name not in models:
             raise UserError(f"--training {name}={folder}: there is no model {name!r} among -pred.")
         models[name].trainings.append(folder)
     return Subject(models, reference, images, dataset_json, instances)
-
-
-def _pairs(words: list[str], option: str) -> list[tuple[str, Path]]:
-    from nnunet_ext.errors import UserError
-
-    pairs = []
-    for word in words:
-        name, _, folder = word.partition("=")
-        if not name.strip() or not folder:
-            raise UserError(f"{option} {word}: expected NAME=FOLDER.")
-        if not Path(folder).is_dir():
-            raise UserError(f"{option} {word}: there is no folder {folder}.")
-        pairs.append((name.strip(), Path(folder)))
-    return pairs
 
 
 def _check_output(folder: Path) -> None:

@@ -16,10 +16,10 @@ from nnunet_ext.errors import UserError, command, some_of
 from nnunet_ext.experiment.plan import Model, Plan
 from nnunet_ext.files import read_json, replacing
 from nnunet_ext.images.files import check_whole
+from nnunet_ext.nnunet_files.checkpoint import CHECKPOINTS
 from nnunet_ext.nnunet_files.folders import environment_folder
 from nnunet_ext.nnunet_files.plans import SMALL_PLANS
 
-_CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
 _MOST_PROCESSES = 8
 
 
@@ -203,7 +203,7 @@ class Steps:
         target = self.predictions(model, seed)
         key = f"predict/{model.folder}/seed{seed}"
         folds = [str(fold) for fold in self.plan.folds]
-        final = [self.model_folder(model, seed) / f"fold_{fold}" / _CHECKPOINTS[0] for fold in folds]
+        final = [self.model_folder(model, seed) / f"fold_{fold}" / CHECKPOINTS[0] for fold in folds]
         title = f"predictions of {model.name}, seed {seed}"
         if self.plan.on == "validation":
             sources = [file.parent / "validation" for file in final]
@@ -248,7 +248,7 @@ class Steps:
     def _check_before_training(self, model: Model, seed: int, fold: int | str) -> None:
         """Put damaged checkpoints aside; refuse to go on with what was trained with other plans or data."""
         folder = self.model_folder(model, seed)
-        for name in _CHECKPOINTS:
+        for name in CHECKPOINTS:
             file = folder / f"fold_{fold}" / name
             if file.is_file() and not _is_whole(file):
                 file.replace(file.with_suffix(".damaged"))
@@ -327,14 +327,14 @@ def _is_whole(checkpoint: Path) -> bool:
 
 def _is_trained(folder: Path) -> bool:
     """Whether a training and the validation at its end are complete."""
-    final, summary = folder / _CHECKPOINTS[0], folder / "validation" / "summary.json"
+    final, summary = folder / CHECKPOINTS[0], folder / "validation" / "summary.json"
     return summary.is_file() and final.is_file() and _time(final) <= _time(summary) and _is_whole(final)
 
 
 def _go_on(folder: Path) -> list[str]:
     """The option that continues a training: only its validation is missing, or part of the training."""
-    there = [name for name in _CHECKPOINTS if (folder / name).is_file()]
-    if _CHECKPOINTS[0] in there:
+    there = [name for name in CHECKPOINTS if (folder / name).is_file()]
+    if CHECKPOINTS[0] in there:
         return ["--val"]
     return ["--c"] if there else []
 

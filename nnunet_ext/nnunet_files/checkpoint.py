@@ -20,6 +20,8 @@ import numpy as np
 
 from nnunet_ext.errors import UserError
 
+#: of a fold, the one that nnU-Net goes on from first
+CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
 _ZIP = b"PK\x03\x04"  # how every checkpoint begins since PyTorch 1.6
 _NUMBERS = "?bBhHiIlLqQefdFD"  # NumPy's codes of what may be stored: no objects
 

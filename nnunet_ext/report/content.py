@@ -262,11 +262,13 @@ def name_models(pairs: Sequence[tuple[str, Path]]) -> dict[str, list[Path]]:
     Raises
     ------
     UserError
-        If a folder is given twice.
+        If a folder is not there, or given twice.
     """
     models: dict[str, list[Path]] = {}
     seen: Mapping[Path, str] = {}
     for name, folder in pairs:
+        if not folder.is_dir():
+            raise UserError(f"{name}: there is no folder {folder}.")
         place = folder.resolve()
         if place in seen:
             raise UserError(f"{folder} is given twice, for {seen[place]} and {name}.")

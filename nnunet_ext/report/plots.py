@@ -15,11 +15,10 @@ from matplotlib.figure import Figure
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.figures.style import CLASSES, shortened
-from nnunet_ext.nnunet_files.checkpoint import load_checkpoint
+from nnunet_ext.nnunet_files.checkpoint import CHECKPOINTS, load_checkpoint
 from nnunet_ext.report.content import CaseTable
 
 _COLOURS = CLASSES[1:]
-_CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
 
 
 def metric_plot(table: CaseTable, names: Sequence[str]) -> str:
@@ -88,7 +87,7 @@ def curves(trainings: Mapping[str, Sequence[Path]]) -> tuple[str, list[str]]:
 
 def _log_of(folder: Path) -> dict[str, list[float]]:
     """What nnU-Net's logger wrote into the checkpoint of a training."""
-    file = next((folder / name for name in _CHECKPOINTS if (folder / name).is_file()), None)
+    file = next((folder / name for name in CHECKPOINTS if (folder / name).is_file()), None)
     if file is None:
         raise UserError(f"{folder} has no checkpoint, so no curve.")
     log: dict[str, Any] = load_checkpoint(file, mapped=True).get("logging") or {}

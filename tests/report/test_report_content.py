@@ -105,7 +105,8 @@ def test_a_page_of_two_models(folders):
     ("words", "message"),
     [
         ([], "Give -ref FOLDER and -pred"),
-        (["-pred", "a"], "expected NAME=FOLDER"),
+        (["-pred", "=a"], "expected NAME=FOLDER"),
+        (["-pred", "nowhere"], "nowhere: there is no folder nowhere"),
         (["-pred", "A=nowhere"], "there is no folder nowhere"),
         (["-pred", "A={a}", "B={a}"], "given twice"),
         (["-pred", "A={a}", "--training", "B={a}"], "there is no model 'B'"),
