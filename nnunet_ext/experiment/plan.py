@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import fnmatch
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,7 +14,8 @@ from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
 
 from nnunet_ext import trainers
-from nnunet_ext.errors import UserError
+from nnunet_ext.errors import UserError, some_of
+from nnunet_ext.evaluation.comparison import KNOWN_METRICS, is_higher_better
 from nnunet_ext.files import read_json, write_json
 from nnunet_ext.json_shape import mismatch
 from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
@@ -157,7 +160,9 @@ def read_plan(file: Path) -> PlanYaml:
     import yaml
 
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        _refuse_keys_given_twice(yaml.compose(text, yaml.SafeLoader), file)
+        content = yaml.safe_load(text)
     except OSError as error:
         raise UserError(f"Cannot read {file}: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -166,6 +171,20 @@ def read_plan(file: Path) -> PlanYaml:
     if not isinstance(content, dict):
         raise UserError(f"{file}: expected 'models:' and so on; docs/experiments.md has an example.")
     return check_plan(content, str(file))
+
+
+def _refuse_keys_given_twice(node: Any, file: Path) -> None:
+    """YAML takes the last of two equal keys without a word."""
+    import yaml
+
+    for part in node.value if isinstance(node, yaml.MappingNode | yaml.SequenceNode) else ():
+        _refuse_keys_given_twice(part[1] if isinstance(part, tuple) else part, file)
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for key, _ in node.value if keys.count(key.value) > 1), None)
+        if twice is not None:
+            line = twice.start_mark.line + 1
+            raise UserError(f"{file}, line {line}: {twice.value!r} is there twice. Keep one of them.")
 
 
 def check_plan(content: Mapping[str, Any], where: str) -> PlanYaml:
@@ -216,10 +235,11 @@ def make_plan(content: PlanYaml) -> Plan:
             raise UserError(f"cases: test, but {raw} has no {folder}. Use cases: validation.")
     if on == "validation":
         _check_validation(models, folds)
+    _check_metrics(content.get("metrics", ()))
     baseline = content.get("baseline", models[0].name)
     if baseline not in [model.name for model in models]:
         raise UserError(f"baseline: there is no model {baseline!r}.")
-    return Plan(
+    plan = Plan(
         models=models,
         folds=folds,
         device=content.get("device", "cuda"),
@@ -231,6 +251,14 @@ def make_plan(content: PlanYaml) -> Plan:
         metrics=content.get("metrics", ()),
         notes=notes,
     )
+    names = [file.name for file in plan.references.iterdir()]
+    for group, pattern in plan.groups.items():
+        if not fnmatch.filter(names, pattern):
+            raise UserError(
+                f"groups: {group}: no case fits {pattern!r}. There are: {some_of(sorted(names))} in "
+                f"{plan.references}."
+            )
+    return plan
 
 
 def _model(given: str | _ModelYaml, content: PlanYaml, seeds: Sequence[int], notes: list[str]) -> Model:
@@ -279,6 +307,15 @@ def _check_stock(name: str) -> None:
     folder = Path(nnunetv2.__path__[0]) / "training" / "nnUNetTrainer"
     if recursive_find_python_class(str(folder), name, "nnunetv2.training.nnUNetTrainer") is None:
         trainers.get_trainer(name)  # raises, with the trainers there are
+
+
+def _check_metrics(metrics: Sequence[str]) -> None:
+    """Raise for a metric that no evaluation has: better now than after the trainings."""
+    for metric in metrics:
+        if is_higher_better(metric.removesuffix("_ref")) is None and not metric.startswith("n_"):
+            close = difflib.get_close_matches(metric, KNOWN_METRICS, 1)
+            hint = f" Did you mean {close[0]}?" if close else f" There are: {', '.join(KNOWN_METRICS)}."
+            raise UserError(f"metrics: {metric!r} is none.{hint}")
 
 
 def _check_names(models: Sequence[Model]) -> None:

@@ -65,6 +65,8 @@ def test_nnunets_own_trainers_are_trained_once(dataset):
         ({"baseline": "JC"}, "there is no model 'JC'"),
         ({"device": "gpu"}, "device"),
         ({"epochs": 0}, "epochs"),
+        ({"metrics": ["Dicee"]}, "metrics: 'Dicee' is none. Did you mean Dice?"),
+        ({"groups": {"far": "ood_*"}}, "groups: far: no case fits 'ood_*'. There are: "),
     ],
 )
 def test_refused(dataset, changes, message):
@@ -84,6 +86,8 @@ def test_a_file_that_is_no_plan(tmp_path):
         ("models: [Ext", "is no YAML"),
         ("- Ext", "expected 'models:'"),
         ("models: [Ext]\nseed: 1", "unknown key 'seed'"),
+        ("models: [Ext]\nseeds: [1]\nseeds: [2]", r"line 2: 'seeds' is there twice"),
+        ("models: [{trainer: Ext, name: a, name: b}]", r"line 1: 'name' is there twice"),
     ):
         file.write_text(text)
         with pytest.raises(UserError, match=message):
