@@ -102,9 +102,10 @@ def experiment(
     Example: nnunet_ext experiment -d 501 -c 2d -tr Ext SCNP SCNP_joint --seeds 1 2 3 -o scnp
     """
     from nnunet_ext.errors import UserError
-    from nnunet_ext.experiment.plan import check_plan, make_plan, read_plan
+    from nnunet_ext.experiment.plan import make_plan
+    from nnunet_ext.experiment.plan_file import check_plan, read_plan
     from nnunet_ext.experiment.run import alone
-    from nnunet_ext.experiment.steps import Steps
+    from nnunet_ext.experiment.steps import Steps, part_of
 
     content: dict[str, Any] = dict(read_plan(plan)) if plan else {}
     given = {
@@ -138,69 +139,22 @@ def experiment(
         return
     part = only or "all"
     with alone(output, part if only else "all", _tell) as held:
-        _run(found, of, _part(steps, part), part, jobs, gpus or (), held)
+        _run(found, of, part_of(steps, part), part, jobs, gpus or (), held)
 
 
 def _run(plan: Plan, of: Steps, steps: list[Step], part: str, jobs: int, gpus: Any, held: list[int]) -> None:
     from nnunet_ext.experiment.plan import save_plan
     from nnunet_ext.experiment.results import write_record
-    from nnunet_ext.experiment.run import run_steps
+    from nnunet_ext.experiment.run import choose_gpus, run_steps
+    from nnunet_ext.experiment.steps import commands_of
 
-    chosen = _gpus(plan, jobs, gpus)
+    chosen = choose_gpus(plan.device, jobs, gpus)
     save_plan(plan, of.folder / "plan.json")
-    write_record(plan, of, _commands(of.all()))
+    write_record(plan, of, commands_of(of.all()))
     outcome = run_steps(steps, of, _tell, jobs, chosen, held)
     if part in ("all", "finish"):
         _print_tables(plan, of)
     _report(outcome, {step.key: step for step in steps}, of)
-
-
-def _part(steps: list[Step], part: str) -> list[Step]:
-    """The steps that a part of a job array runs."""
-    from nnunet_ext.errors import UserError
-
-    trainings = [step for step in steps if step.is_training]
-    if part == "all":
-        return steps
-    if part == "prepare":
-        return [step for step in steps if step.key.startswith(("plan/", "small_plans/"))]
-    if part == "finish":
-        return [
-            step for step in steps if not step.is_training and not step.key.startswith(("plan/", "small_"))
-        ]
-    if not part.isdecimal() or not 1 <= int(part) <= len(trainings):
-        raise UserError(f"--only {part}: expected prepare, finish or a number from 1 to {len(trainings)}.")
-    return [trainings[int(part) - 1]]
-
-
-def _commands(steps: list[Step]) -> dict[str, list[str]]:
-    """Repeat -> its command lines, for the record."""
-    from nnunet_ext.errors import command
-
-    found: dict[str, list[str]] = {}
-    for step in steps:
-        kind, _, name = step.key.partition("/")
-        if kind not in ("plan", "small_plans"):
-            words = [word for word in step.words() if word not in ("--c", "--val")]
-            found.setdefault(name.partition("_fold")[0], []).append(command(*words))
-    return found
-
-
-def _gpus(plan: Plan, jobs: int, given: Any) -> list[str]:
-    """One GPU for each job; none if there is one job, or no GPU is used."""
-    from nnunet_ext.errors import UserError
-
-    if plan.device != "cuda" or (jobs == 1 and not given):
-        return []
-    if given:
-        there = list(given)
-    else:
-        import torch
-
-        there = [str(index) for index in range(torch.cuda.device_count())]
-    if len(there) < jobs:
-        raise UserError(f"--jobs {jobs} needs as many GPUs; there are {len(there)}.")
-    return there[:jobs]
 
 
 def _check_folder(folder: Path) -> None:

@@ -157,6 +157,26 @@ def _run(
         )
 
 
+def choose_gpus(device: str, jobs: int, given: Sequence[str]) -> list[str]:
+    """One GPU for each job; none if there is one job, or no GPU is used.
+
+    Raises
+    ------
+    UserError
+        If there are fewer GPUs than jobs.
+    """
+    if device != "cuda" or (jobs == 1 and not given):
+        return []
+    there = list(given)
+    if not there:
+        import torch
+
+        there = [str(index) for index in range(torch.cuda.device_count())]
+    if len(there) < jobs:
+        raise UserError(f"--jobs {jobs} needs as many GPUs; there are {len(there)}.")
+    return there[:jobs]
+
+
 @contextmanager
 def alone(folder: Path, part: str, say: Say) -> Iterator[list[int]]:
     """Refuse a second run in the same folder; the parts of a job array exclude only themselves.

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import os
-import shutil
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from nnunet_ext import trainers
 from nnunet_ext.commands import was_run
-from nnunet_ext.errors import UserError, command, some_of
+from nnunet_ext.errors import UserError, command
 from nnunet_ext.experiment.plan import Model, Plan
-from nnunet_ext.files import read_json, replacing
-from nnunet_ext.images.files import check_whole
+from nnunet_ext.experiment.state import (
+    cases_in,
+    cases_of_images,
+    check_before_training,
+    collect,
+    configurations_of,
+    file_ending,
+    go_on_options,
+    has_files,
+    is_trained,
+    preprocessed_folder,
+    raw_folder,
+    remove_unusable,
+    resolved,
+    time_of,
+)
+from nnunet_ext.files import read_json
 from nnunet_ext.nnunet_files.checkpoint import CHECKPOINTS
 from nnunet_ext.nnunet_files.folders import environment_folder
 from nnunet_ext.nnunet_files.plans import SMALL_PLANS
@@ -121,13 +133,13 @@ class Steps:
             )
         ]
         if model.plans == SMALL_PLANS:
-            file = _preprocessed(model.dataset) / f"{SMALL_PLANS}.json"
+            file = preprocessed_folder(model.dataset) / f"{SMALL_PLANS}.json"
             steps.append(
                 Step(
                     key=f"small_plans/{model.dataset}",
                     title=f"small plans of {model.dataset}",
                     words=lambda: ["nnunet_ext", "small-plans", "-d", number, "-c", *configurations],
-                    is_done=lambda: file.is_file() and set(configurations) <= set(_configurations(file)),
+                    is_done=lambda: file.is_file() and set(configurations) <= set(configurations_of(file)),
                     needs=[plan_key],
                 )
             )
@@ -142,7 +154,7 @@ class Steps:
         if self.plan.instances:
             target = self.results(model, seed)
             words = ["nnunet_ext", "instances", "-i", str(self.predictions(model, seed)), "-o", str(target)]
-            words += ["-djfile", str(_raw(model.dataset) / "dataset.json")]
+            words += ["-djfile", str(raw_folder(model.dataset) / "dataset.json")]
             steps.append(
                 self._our_step(
                     f"instances/{name}", f"instances of {model.name}, seed {seed}", words, source, target
@@ -191,10 +203,10 @@ class Steps:
         return Step(
             key=f"train/{model.folder}/seed{seed}_fold{fold}",
             title=f"train {model.name}, seed {seed}, fold {fold}",
-            words=lambda: [*words, *_go_on(folder)],
-            is_done=lambda: _is_trained(folder),
+            words=lambda: [*words, *go_on_options(folder)],
+            is_done=lambda: is_trained(folder),
             needs=[last],
-            prepare=lambda: self._check_before_training(model, seed, fold),
+            prepare=lambda: check_before_training(folder, preprocessed_folder(model.dataset), model.plans),
             epochs=trainers.get_trainer(trainer).epochs if known else 0,
             uses_device=True,
         )
@@ -207,7 +219,11 @@ class Steps:
         title = f"predictions of {model.name}, seed {seed}"
         if self.plan.on == "validation":
             sources = [file.parent / "validation" for file in final]
-            words = ["cp", *(str(source / f"*{_ending(model.dataset)}") for source in sources), str(target)]
+            words = [
+                "cp",
+                *(str(source / f"*{file_ending(model.dataset)}") for source in sources),
+                str(target),
+            ]
             return Step(
                 key=key,
                 title=title,
@@ -215,10 +231,10 @@ class Steps:
                 is_done=lambda: (
                     was_run(words, self.log(key))
                     and self._is_newer(key, needs, final)
-                    and _has(target, _cases_in(sources, _ending(model.dataset)))
+                    and has_files(target, cases_in(sources, file_ending(model.dataset)))
                 ),
                 needs=needs,
-                act=lambda: _collect(sources, target, _ending(model.dataset), words, self.log(key)),
+                act=lambda: collect(sources, target, file_ending(model.dataset), words, self.log(key)),
             )
         images = self.plan.images
         words = ["nnUNetv2_predict", "-d", model.dataset[7:10], "-c", model.configuration, "-f", *folds]
@@ -231,10 +247,10 @@ class Steps:
             is_done=lambda: (
                 was_run(words, self.log(key))
                 and self._is_newer(key, needs, final)
-                and _has(target, _cases_of(images, model.dataset))
+                and has_files(target, cases_of_images(images, model.dataset))
             ),
             needs=needs,
-            prepare=lambda: _remove_unusable(target, _ending(model.dataset), max(map(_time, final))),
+            prepare=lambda: remove_unusable(target, file_ending(model.dataset), max(map(time_of, final))),
             uses_device=True,
         )
 
@@ -245,138 +261,55 @@ class Steps:
             raise UserError("nnUNet_results is not set. Run 'nnunet_ext doctor' to see what is missing.")
         return base / model.dataset / f"{model.trainers[seed]}__{model.plans}__{model.configuration}"
 
-    def _check_before_training(self, model: Model, seed: int, fold: int | str) -> None:
-        """Put damaged checkpoints aside; refuse to go on with what was trained with other plans or data."""
-        folder = self.model_folder(model, seed)
-        for name in CHECKPOINTS:
-            file = folder / f"fold_{fold}" / name
-            if file.is_file() and not _is_whole(file):
-                file.replace(file.with_suffix(".damaged"))
-        plans = _preprocessed(model.dataset)
-        for trained, there in (("plans.json", f"{model.plans}.json"), ("dataset.json", "dataset.json")):
-            if not (folder / trained).is_file() or not (folder / f"fold_{fold}").is_dir():
-                continue
-            if read_json(folder / trained) != read_json(plans / there):
-                raise UserError(
-                    f"{folder} was begun with another {there} than {plans / there}. Move that folder away to "
-                    "train anew, or get the earlier file back."
-                )
-
     def _is_preprocessed(self, dataset: str, configurations: Sequence[str], log: Path) -> bool:
         if log.with_suffix(".unfinished").exists():
             return False
-        folder = _preprocessed(dataset)
+        folder = preprocessed_folder(dataset)
         file = folder / "nnUNetPlans.json"
         if not file.is_file():
             return False
-        planned = _configurations(file)
-        wanted = read_json(_raw(dataset) / "dataset.json").get("numTraining", 0)
+        planned = configurations_of(file)
+        wanted = read_json(raw_folder(dataset) / "dataset.json").get("numTraining", 0)
         for configuration in configurations:
             if configuration not in planned:
                 raise UserError(f"{file} has no configuration {configuration}. It has: {', '.join(planned)}.")
-            identifier = _resolved(planned, configuration, "data_identifier")
+            identifier = resolved(planned, configuration, "data_identifier")
             if len(list((folder / identifier).glob("*.pkl"))) < wanted:
                 return False
         return True
 
     def _is_newer(self, key: str, needs: Sequence[str], files: Sequence[Path] = ()) -> bool:
         """Whether a step ended after the steps before it, and after files were written."""
-        mine = _time(self.log(key))
+        mine = time_of(self.log(key))
         earlier = [self.log(need) for need in needs if self.log(need).is_file()]
-        return all(_time(file) <= mine for file in (*earlier, *files))
+        return all(time_of(file) <= mine for file in (*earlier, *files))
 
 
-def _raw(dataset: str) -> Path:
-    return (environment_folder("nnUNet_raw") or Path()) / dataset
+def part_of(steps: Sequence[Step], part: str) -> list[Step]:
+    """The steps of a part of a job array: "prepare", the number of a training, "finish"; or "all".
+
+    Raises
+    ------
+    UserError
+        If it is none of these.
+    """
+    trainings = [step for step in steps if step.is_training]
+    preparing = [step for step in steps if step.key.startswith(("plan/", "small_plans/"))]
+    if part in ("all", "prepare"):
+        return list(steps) if part == "all" else preparing
+    if part == "finish":
+        return [step for step in steps if step not in trainings and step not in preparing]
+    if not part.isdecimal() or not 1 <= int(part) <= len(trainings):
+        raise UserError(f"--only {part}: expected prepare, finish or a number from 1 to {len(trainings)}.")
+    return [trainings[int(part) - 1]]
 
 
-def _preprocessed(dataset: str) -> Path:
-    base = environment_folder("nnUNet_preprocessed")
-    if base is None:
-        raise UserError("nnUNet_preprocessed is not set. Run 'nnunet_ext doctor' to see what is missing.")
-    return base / dataset
-
-
-def _configurations(file: Path) -> dict[str, Any]:
-    found: dict[str, Any] = read_json(file, "Plan the dataset again.", dict[str, Any])["configurations"]
+def commands_of(steps: Sequence[Step]) -> dict[str, list[str]]:
+    """Repeat (``model/seed1``) -> its command lines, for the record."""
+    found: dict[str, list[str]] = {}
+    for step in steps:
+        kind, _, name = step.key.partition("/")
+        if kind not in ("plan", "small_plans"):
+            words = [word for word in step.words() if word not in ("--c", "--val")]
+            found.setdefault(name.partition("_fold")[0], []).append(command(*words))
     return found
-
-
-def _resolved(planned: dict[str, Any], name: str, key: str) -> str:
-    while key not in planned[name]:
-        name = planned[name]["inherits_from"]
-    return str(planned[name][key])
-
-
-def _ending(dataset: str) -> str:
-    return str(read_json(_raw(dataset) / "dataset.json")["file_ending"])
-
-
-def _time(file: Path) -> int:
-    return file.stat().st_mtime_ns if file.exists() else 0
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    """Whether a checkpoint, a zip file, was written to its end."""
-    try:
-        with zipfile.ZipFile(checkpoint) as file:
-            return file.testzip() is None
-    except (OSError, zipfile.BadZipFile):
-        return False
-
-
-def _is_trained(folder: Path) -> bool:
-    """Whether a training and the validation at its end are complete."""
-    final, summary = folder / CHECKPOINTS[0], folder / "validation" / "summary.json"
-    return summary.is_file() and final.is_file() and _time(final) <= _time(summary) and _is_whole(final)
-
-
-def _go_on(folder: Path) -> list[str]:
-    """The option that continues a training: only its validation is missing, or part of the training."""
-    there = [name for name in CHECKPOINTS if (folder / name).is_file()]
-    if CHECKPOINTS[0] in there:
-        return ["--val"]
-    return ["--c"] if there else []
-
-
-def _cases_of(images: Path, dataset: str) -> set[str]:
-    """Files that a prediction of a folder of images has to make."""
-    ending = _ending(dataset)
-    return {file.name[: -len(ending) - 5] + ending for file in images.glob(f"*_0000{ending}")}
-
-
-def _cases_in(folders: Sequence[Path], ending: str) -> set[str]:
-    return {file.name for folder in folders for file in folder.glob(f"*{ending}")}
-
-
-def _has(folder: Path, names: set[str]) -> bool:
-    return folder.is_dir() and names <= {file.name for file in folder.iterdir()}
-
-
-def _remove_unusable(folder: Path, ending: str, trained: int) -> None:
-    """Remove predictions that are damaged or from before the training ended, which nnU-Net would keep."""
-    for file in folder.glob(f"*{ending}"):
-        try:
-            check_whole(file, labels=True)
-            usable = _time(file) >= trained
-        except UserError:
-            usable = False
-        if not usable:
-            file.unlink()
-
-
-def _collect(sources: Sequence[Path], target: Path, ending: str, words: Sequence[str], log: Path) -> None:
-    """Bring the validation predictions of all folds into one folder; each case once, or it is an error."""
-    files = [file for source in sources for file in sorted(source.glob(f"*{ending}"))]
-    names = [file.name for file in files]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(f"These cases were validated in several folds: {some_of(twice)}.")
-    for file in target.glob(f"*{ending}"):
-        file.unlink()
-    for file in files:
-        with replacing(target / file.name) as temporary:
-            shutil.copyfile(file, temporary)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(log) as temporary:
-        temporary.write_text(f"$ {command(*words)}\n", encoding="utf-8")

@@ -5,7 +5,9 @@ import json
 import pytest
 
 from nnunet_ext.errors import UserError
-from nnunet_ext.experiment.plan import check_plan, make_plan, read_plan
+from nnunet_ext.experiment.plan import make_plan
+from nnunet_ext.experiment.plan_file import check_plan, read_plan
+from nnunet_ext.experiment.run import choose_gpus
 
 PLAN = {"dataset": 501, "models": ["Ext", "SCNP_joint"], "seeds": [1, 2], "epochs": 10}
 
@@ -92,3 +94,12 @@ def test_a_file_that_is_no_plan(tmp_path):
         file.write_text(text)
         with pytest.raises(UserError, match=message):
             read_plan(file)
+
+
+def test_a_gpu_for_each_job(monkeypatch):
+    assert choose_gpus("cpu", 3, []) == choose_gpus("cuda", 1, []) == []
+    assert choose_gpus("cuda", 2, ["4", "5", "6"]) == ["4", "5"]
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert choose_gpus("cuda", 2, []) == ["0", "1"]
+    with pytest.raises(UserError, match="--jobs 3 needs as many GPUs; there are 2"):
+        choose_gpus("cuda", 3, [])

@@ -1,0 +1,146 @@
+"""What nnU-Net's folders and ours hold of an experiment: whole, half-written, or nothing yet."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nnunet_ext.errors import UserError, command, some_of
+from nnunet_ext.files import read_json, replacing
+from nnunet_ext.images.files import check_whole
+from nnunet_ext.nnunet_files.checkpoint import CHECKPOINTS
+from nnunet_ext.nnunet_files.folders import environment_folder
+
+
+def raw_folder(dataset: str) -> Path:
+    """A dataset in nnUNet_raw."""
+    return (environment_folder("nnUNet_raw") or Path()) / dataset
+
+
+def preprocessed_folder(dataset: str) -> Path:
+    """A dataset in nnUNet_preprocessed, which need not be there; `UserError` if the variable is not set."""
+    base = environment_folder("nnUNet_preprocessed")
+    if base is None:
+        raise UserError("nnUNet_preprocessed is not set. Run 'nnunet_ext doctor' to see what is missing.")
+    return base / dataset
+
+
+def configurations_of(file: Path) -> dict[str, Any]:
+    """The configurations of a plans file, as they are written."""
+    found: dict[str, Any] = read_json(file, "Plan the dataset again.", dict[str, Any])["configurations"]
+    return found
+
+
+def resolved(planned: dict[str, Any], name: str, key: str) -> str:
+    """An entry of a configuration, or of one that it inherits from."""
+    while key not in planned[name]:
+        name = planned[name]["inherits_from"]
+    return str(planned[name][key])
+
+
+def file_ending(dataset: str) -> str:
+    """That of a dataset's files."""
+    return str(read_json(raw_folder(dataset) / "dataset.json")["file_ending"])
+
+
+def time_of(file: Path) -> int:
+    """When a file was last changed, in nanoseconds; 0 if it is not there."""
+    return file.stat().st_mtime_ns if file.exists() else 0
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether a checkpoint, a zip file, was written to its end."""
+    try:
+        with zipfile.ZipFile(checkpoint) as file:
+            return file.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def is_trained(folder: Path) -> bool:
+    """Whether a training and the validation at its end are complete."""
+    final, summary = folder / CHECKPOINTS[0], folder / "validation" / "summary.json"
+    return summary.is_file() and final.is_file() and time_of(final) <= time_of(summary) and is_whole(final)
+
+
+def go_on_options(folder: Path) -> list[str]:
+    """The option that continues a training: only its validation is missing, or part of the training."""
+    there = [name for name in CHECKPOINTS if (folder / name).is_file()]
+    if CHECKPOINTS[0] in there:
+        return ["--val"]
+    return ["--c"] if there else []
+
+
+def check_before_training(folder: Path, preprocessed: Path, plans: str) -> None:
+    """Put damaged checkpoints aside, and refuse to go on with what was begun with other plans or data.
+
+    Parameters
+    ----------
+    folder : Path
+        nnU-Net's folder of the training, ``fold_0``.
+    preprocessed : Path
+        The preprocessed dataset.
+    plans : str
+        Name of the plans.
+    """
+    for name in CHECKPOINTS:
+        file = folder / name
+        if file.is_file() and not is_whole(file):
+            file.replace(file.with_suffix(".damaged"))
+    model = folder.parent
+    for trained, there in (("plans.json", f"{plans}.json"), ("dataset.json", "dataset.json")):
+        if not (model / trained).is_file() or not folder.is_dir():
+            continue
+        if read_json(model / trained) != read_json(preprocessed / there):
+            raise UserError(
+                f"{model} was begun with another {there} than {preprocessed / there}. Move that folder away "
+                "to train anew, or get the earlier file back."
+            )
+
+
+def cases_of_images(images: Path, dataset: str) -> set[str]:
+    """Files that a prediction of a folder of images has to make."""
+    ending = file_ending(dataset)
+    return {file.name[: -len(ending) - 5] + ending for file in images.glob(f"*_0000{ending}")}
+
+
+def cases_in(folders: Sequence[Path], ending: str) -> set[str]:
+    """Names of the files of some folders."""
+    return {file.name for folder in folders for file in folder.glob(f"*{ending}")}
+
+
+def has_files(folder: Path, names: set[str]) -> bool:
+    """Whether a folder is there and holds all of these."""
+    return folder.is_dir() and names <= {file.name for file in folder.iterdir()}
+
+
+def remove_unusable(folder: Path, ending: str, trained: int) -> None:
+    """Remove predictions that are damaged or from before the training ended, which nnU-Net would keep."""
+    for file in folder.glob(f"*{ending}"):
+        try:
+            check_whole(file, labels=True)
+            usable = time_of(file) >= trained
+        except UserError:
+            usable = False
+        if not usable:
+            file.unlink()
+
+
+def collect(sources: Sequence[Path], target: Path, ending: str, words: Sequence[str], log: Path) -> None:
+    """Bring the validation predictions of all folds into one folder; each case once, or it is an error."""
+    files = [file for source in sources for file in sorted(source.glob(f"*{ending}"))]
+    names = [file.name for file in files]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"These cases were validated in several folds: {some_of(twice)}.")
+    for file in target.glob(f"*{ending}"):
+        file.unlink()
+    for file in files:
+        with replacing(target / file.name) as temporary:
+            shutil.copyfile(file, temporary)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(log) as temporary:
+        temporary.write_text(f"$ {command(*words)}\n", encoding="utf-8")
