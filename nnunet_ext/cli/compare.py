@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound="Row")
 _SIGNIFICANT = 0.05
-_DIRECTIONS = {True: " ↑", False: " ↓", None: ""}
 _SIDE_BY_SIDE = 3  # models that fit into 80 columns
 
 
@@ -234,9 +233,11 @@ def _mean_cell(row: MeanRow) -> str:
 
 def _by_metric(rows: Sequence[R]) -> Iterator[tuple[str, list[R]]]:
     """Heading and rows of each metric."""
+    from nnunet_ext.evaluation.comparison import ARROWS
+
     for metric in dict.fromkeys(row.metric for row in rows):
         of_metric = [row for row in rows if row.metric == metric]
-        yield metric + _DIRECTIONS[of_metric[0].higher_is_better], of_metric
+        yield metric + ARROWS[of_metric[0].higher_is_better], of_metric
 
 
 def _class(row: Row) -> str:

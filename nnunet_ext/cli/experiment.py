@@ -102,10 +102,11 @@ def experiment(
     Example: nnunet_ext experiment -d 501 -c 2d -tr Ext SCNP SCNP_joint --seeds 1 2 3 -o scnp
     """
     from nnunet_ext.errors import UserError
-    from nnunet_ext.experiment.plan import make_plan
+    from nnunet_ext.experiment.plan import make_plan, save_plan
     from nnunet_ext.experiment.plan_file import check_plan, read_plan
-    from nnunet_ext.experiment.run import alone
-    from nnunet_ext.experiment.steps import Steps, part_of
+    from nnunet_ext.experiment.results import write_record
+    from nnunet_ext.experiment.run import alone, choose_gpus
+    from nnunet_ext.experiment.steps import Steps, commands_of, part_of
 
     content: dict[str, Any] = dict(read_plan(plan)) if plan else {}
     given = {
@@ -138,20 +139,19 @@ def experiment(
         _submit(output, steps, [f"--{option.lstrip('-')}" for option in sbatch or ()])
         return
     part = only or "all"
-    with alone(output, part if only else "all", _tell) as held:
-        _run(found, of, part_of(steps, part), part, jobs, gpus or (), held)
+    chosen, free = part_of(steps, part), choose_gpus(found.device, jobs, gpus or ())
+    with alone(output, part, _tell) as held:
+        save_plan(found, of.folder / "plan.json")
+        write_record(found, of, commands_of(steps))
+        _run(found, of, chosen, part, jobs, free, held)
 
 
-def _run(plan: Plan, of: Steps, steps: list[Step], part: str, jobs: int, gpus: Any, held: list[int]) -> None:
-    from nnunet_ext.experiment.plan import save_plan
-    from nnunet_ext.experiment.results import write_record
-    from nnunet_ext.experiment.run import choose_gpus, run_steps
-    from nnunet_ext.experiment.steps import commands_of
+def _run(
+    plan: Plan, of: Steps, steps: list[Step], part: str, jobs: int, gpus: list[str], held: list[int]
+) -> None:
+    from nnunet_ext.experiment.run import run_steps
 
-    chosen = choose_gpus(plan.device, jobs, gpus)
-    save_plan(plan, of.folder / "plan.json")
-    write_record(plan, of, commands_of(of.all()))
-    outcome = run_steps(steps, of, _tell, jobs, chosen, held)
+    outcome = run_steps(steps, of, _tell, jobs, gpus, held)
     if part in ("all", "finish"):
         _print_tables(plan, of)
     _report(outcome, {step.key: step for step in steps}, of)

@@ -42,6 +42,8 @@ _HIGHER_IS_BETTER = {
     **dict.fromkeys(("AJI", "ContourF1", "mean_true_score", "mean_matched_dice", "mean_true_dice"), True),
     **dict.fromkeys(("fp", "fn"), False),
 }
+#: behind the name of a metric: which direction is better
+ARROWS = {True: " ↑", False: " ↓", None: ""}
 #: of which it is known which direction is better
 KNOWN_METRICS = tuple(_HIGHER_IS_BETTER)
 _COUNTS = ("TP", "TN", "FP", "FN", "tp", "fp", "fn", "Beta0Error", "Beta1Error")  # from 0 on; scores end at 1

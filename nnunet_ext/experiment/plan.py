@@ -16,7 +16,7 @@ from nnunet_ext.evaluation.comparison import KNOWN_METRICS, is_higher_better
 from nnunet_ext.experiment.plan_file import ModelYaml, PlanYaml
 from nnunet_ext.files import read_json, write_json
 from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
-from nnunet_ext.nnunet_files.folders import dataset_folder
+from nnunet_ext.nnunet_files.folders import dataset_folder, environment_folder
 from nnunet_ext.nnunet_files.plans import SMALL_PLANS
 
 PREFIX = "nnUNetTrainer"
@@ -70,8 +70,6 @@ class Plan:
         The dataset whose labels (and dataset.json) all models are evaluated against.
     instances : bool
         Whether these are instances, made from predicted classes.
-    small : set of str
-        Datasets for which `small-plans` is run.
     baseline : str
         The model that the others are compared with.
     groups : dict
@@ -113,7 +111,7 @@ class Plan:
 
 def save_plan(plan: Plan, file: Path) -> None:
     """Write what was looked up, for people."""
-    write_json(file, {**asdict(plan), "models": [asdict(model) for model in plan.models]})
+    write_json(file, asdict(plan))
 
 
 def make_plan(content: PlanYaml) -> Plan:
@@ -248,17 +246,16 @@ def _check_validation(models: Sequence[Model], folds: Sequence[int | str]) -> No
             "folds: [all] trains on every case, so there is nothing to validate on. Use cases: test."
         )
     for model in models:
-        file = dataset_folder(model.dataset, "nnUNet_raw", _CONVERT_FIRST).name
-        splits = _splits(file)
+        splits = _splits(model.dataset)
         for fold in folds if splits else ():
             if int(fold) >= len(splits):
-                raise UserError(f"folds: {file} has {len(splits)} folds, from 0; there is no fold {fold}.")
+                raise UserError(
+                    f"folds: {model.dataset} has {len(splits)} folds, from 0; there is no fold {fold}."
+                )
 
 
 def _splits(dataset: str) -> list[Any]:
     """The folds of a dataset; none if it was not preprocessed yet."""
-    from nnunet_ext.nnunet_files.folders import environment_folder
-
     base = environment_folder("nnUNet_preprocessed")
     file = base / dataset / "splits_final.json" if base else None
     return read_json(file, "Plan the dataset again.", list[dict[str, Any]]) if file and file.is_file() else []

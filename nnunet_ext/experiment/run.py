@@ -73,9 +73,8 @@ def run_steps(
                         outcome.left_out.append(step.key)
                     elif not all(key in finished for key in needs):
                         continue
-                    elif _is_done(step, outcome):
-                        if step.key not in outcome.failed:
-                            outcome.done_before.append(step.key)
+                    elif _is_settled(step, outcome):
+                        pass
                     elif len(running) < jobs:
                         taken[step.key] = free.pop(0)
                         environment = _environment(jobs, taken[step.key])
@@ -97,12 +96,15 @@ def run_steps(
     return outcome
 
 
-def _is_done(step: Step, outcome: Outcome) -> bool:
+def _is_settled(step: Step, outcome: Outcome) -> bool:
+    """Note a step that is done already, or of which nobody can tell; whether it was one of these."""
     try:
-        return step.is_done()
+        if not step.is_done():
+            return False
+        outcome.done_before.append(step.key)
     except UserError as error:
         outcome.failed[step.key] = str(error)
-        return True
+    return True
 
 
 def _note(step: Step, job: Future[None], outcome: Outcome, say: Say) -> None:

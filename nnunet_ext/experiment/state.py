@@ -3,61 +3,36 @@
 from __future__ import annotations
 
 import shutil
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from nnunet_ext.errors import UserError, command, some_of
+from nnunet_ext.commands import headline
+from nnunet_ext.errors import UserError, some_of
 from nnunet_ext.files import read_json, replacing
 from nnunet_ext.images.files import check_whole
-from nnunet_ext.nnunet_files.checkpoint import CHECKPOINTS
-from nnunet_ext.nnunet_files.folders import environment_folder
+from nnunet_ext.nnunet_files.checkpoint import CHECKPOINTS, is_whole
+from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
+from nnunet_ext.nnunet_files.folders import required_folder
 
 
 def raw_folder(dataset: str) -> Path:
-    """A dataset in nnUNet_raw."""
-    return (environment_folder("nnUNet_raw") or Path()) / dataset
+    """A dataset in nnUNet_raw; `UserError` if the variable is not set."""
+    return required_folder("nnUNet_raw") / dataset
 
 
 def preprocessed_folder(dataset: str) -> Path:
     """A dataset in nnUNet_preprocessed, which need not be there; `UserError` if the variable is not set."""
-    base = environment_folder("nnUNet_preprocessed")
-    if base is None:
-        raise UserError("nnUNet_preprocessed is not set. Run 'nnunet_ext doctor' to see what is missing.")
-    return base / dataset
-
-
-def configurations_of(file: Path) -> dict[str, Any]:
-    """The configurations of a plans file, as they are written."""
-    found: dict[str, Any] = read_json(file, "Plan the dataset again.", dict[str, Any])["configurations"]
-    return found
-
-
-def resolved(planned: dict[str, Any], name: str, key: str) -> str:
-    """An entry of a configuration, or of one that it inherits from."""
-    while key not in planned[name]:
-        name = planned[name]["inherits_from"]
-    return str(planned[name][key])
+    return required_folder("nnUNet_preprocessed") / dataset
 
 
 def file_ending(dataset: str) -> str:
     """That of a dataset's files."""
-    return str(read_json(raw_folder(dataset) / "dataset.json")["file_ending"])
+    return str(read_dataset_json(raw_folder(dataset) / "dataset.json")["file_ending"])
 
 
 def time_of(file: Path) -> int:
     """When a file was last changed, in nanoseconds; 0 if it is not there."""
     return file.stat().st_mtime_ns if file.exists() else 0
-
-
-def is_whole(checkpoint: Path) -> bool:
-    """Whether a checkpoint, a zip file, was written to its end."""
-    try:
-        with zipfile.ZipFile(checkpoint) as file:
-            return file.testzip() is None
-    except (OSError, zipfile.BadZipFile):
-        return False
 
 
 def is_trained(folder: Path) -> bool:
@@ -101,9 +76,8 @@ def check_before_training(folder: Path, preprocessed: Path, plans: str) -> None:
             )
 
 
-def cases_of_images(images: Path, dataset: str) -> set[str]:
+def cases_of_images(images: Path, ending: str) -> set[str]:
     """Files that a prediction of a folder of images has to make."""
-    ending = file_ending(dataset)
     return {file.name[: -len(ending) - 5] + ending for file in images.glob(f"*_0000{ending}")}
 
 
@@ -143,4 +117,4 @@ def collect(sources: Sequence[Path], target: Path, ending: str, words: Sequence[
             shutil.copyfile(file, temporary)
     log.parent.mkdir(parents=True, exist_ok=True)
     with replacing(log) as temporary:
-        temporary.write_text(f"$ {command(*words)}\n", encoding="utf-8")
+        temporary.write_text(headline(words), encoding="utf-8")

@@ -16,7 +16,6 @@ from nnunet_ext.experiment.state import (
     cases_of_images,
     check_before_training,
     collect,
-    configurations_of,
     file_ending,
     go_on_options,
     has_files,
@@ -24,13 +23,13 @@ from nnunet_ext.experiment.state import (
     preprocessed_folder,
     raw_folder,
     remove_unusable,
-    resolved,
     time_of,
 )
-from nnunet_ext.files import read_json
 from nnunet_ext.nnunet_files.checkpoint import CHECKPOINTS
-from nnunet_ext.nnunet_files.folders import environment_folder
-from nnunet_ext.nnunet_files.plans import SMALL_PLANS
+from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
+from nnunet_ext.nnunet_files.folders import required_folder
+from nnunet_ext.nnunet_files.plans import SMALL_PLANS, read_configurations
+from nnunet_ext.nnunet_files.trained_models import model_folder
 
 _MOST_PROCESSES = 8
 
@@ -57,8 +56,6 @@ class Step:
         Called in place of a command.
     epochs : int
         That its log will report; 0 if nobody knows.
-    uses_device : bool
-        Whether it trains or predicts.
     """
 
     key: str
@@ -69,7 +66,6 @@ class Step:
     prepare: Callable[[], None] = lambda: None
     act: Callable[[], None] | None = None
     epochs: int = 0
-    uses_device: bool = False
 
     @property
     def is_training(self) -> bool:
@@ -139,7 +135,7 @@ class Steps:
                     key=f"small_plans/{model.dataset}",
                     title=f"small plans of {model.dataset}",
                     words=lambda: ["nnunet_ext", "small-plans", "-d", number, "-c", *configurations],
-                    is_done=lambda: file.is_file() and set(configurations) <= set(configurations_of(file)),
+                    is_done=lambda: file.is_file() and set(configurations) <= set(read_configurations(file)),
                     needs=[plan_key],
                 )
             )
@@ -208,7 +204,6 @@ class Steps:
             needs=[last],
             prepare=lambda: check_before_training(folder, preprocessed_folder(model.dataset), model.plans),
             epochs=trainers.get_trainer(trainer).epochs if known else 0,
-            uses_device=True,
         )
 
     def _prediction(self, model: Model, seed: int, needs: list[str]) -> Step:
@@ -216,50 +211,41 @@ class Steps:
         key = f"predict/{model.folder}/seed{seed}"
         folds = [str(fold) for fold in self.plan.folds]
         final = [self.model_folder(model, seed) / f"fold_{fold}" / CHECKPOINTS[0] for fold in folds]
-        title = f"predictions of {model.name}, seed {seed}"
-        if self.plan.on == "validation":
-            sources = [file.parent / "validation" for file in final]
-            words = [
-                "cp",
-                *(str(source / f"*{file_ending(model.dataset)}") for source in sources),
-                str(target),
-            ]
-            return Step(
-                key=key,
-                title=title,
-                words=lambda: words,
-                is_done=lambda: (
-                    was_run(words, self.log(key))
-                    and self._is_newer(key, needs, final)
-                    and has_files(target, cases_in(sources, file_ending(model.dataset)))
-                ),
-                needs=needs,
-                act=lambda: collect(sources, target, file_ending(model.dataset), words, self.log(key)),
-            )
-        images = self.plan.images
-        words = ["nnUNetv2_predict", "-d", model.dataset[7:10], "-c", model.configuration, "-f", *folds]
-        words += ["-tr", model.trainers[seed], "-p", model.plans, "-device", self.plan.device]
-        words += ["-npp", "1", "-nps", "1", "-i", str(images), "-o", str(target), "--continue_prediction"]
-        return Step(
+        ending = file_ending(model.dataset)
+        step = Step(
             key=key,
-            title=title,
+            title=f"predictions of {model.name}, seed {seed}",
             words=lambda: words,
             is_done=lambda: (
                 was_run(words, self.log(key))
                 and self._is_newer(key, needs, final)
-                and has_files(target, cases_of_images(images, model.dataset))
+                and has_files(target, expected())
             ),
             needs=needs,
-            prepare=lambda: remove_unusable(target, file_ending(model.dataset), max(map(time_of, final))),
-            uses_device=True,
         )
+        if self.plan.on == "validation":
+            sources = [file.parent / "validation" for file in final]
+            words = ["cp", *(str(source / f"*{ending}") for source in sources), str(target)]
+            step.act = lambda: collect(sources, target, ending, words, self.log(key))
+
+            def expected() -> set[str]:
+                return cases_in(sources, ending)
+        else:
+            images = self.plan.images
+            words = ["nnUNetv2_predict", "-d", model.dataset[7:10], "-c", model.configuration, "-f", *folds]
+            words += ["-tr", model.trainers[seed], "-p", model.plans, "-device", self.plan.device]
+            words += ["-npp", "1", "-nps", "1", "-i", str(images), "-o", str(target), "--continue_prediction"]
+            step.prepare = lambda: remove_unusable(target, ending, max(map(time_of, final)))
+
+            def expected() -> set[str]:
+                return cases_of_images(images, ending)
+
+        return step
 
     def model_folder(self, model: Model, seed: int) -> Path:
         """nnU-Net's folder of a trainer's results, with its folds."""
-        base = environment_folder("nnUNet_results")
-        if base is None:
-            raise UserError("nnUNet_results is not set. Run 'nnunet_ext doctor' to see what is missing.")
-        return base / model.dataset / f"{model.trainers[seed]}__{model.plans}__{model.configuration}"
+        results = required_folder("nnUNet_results") / model.dataset
+        return model_folder(results, model.trainers[seed], model.plans, model.configuration)
 
     def _is_preprocessed(self, dataset: str, configurations: Sequence[str], log: Path) -> bool:
         if log.with_suffix(".unfinished").exists():
@@ -268,12 +254,12 @@ class Steps:
         file = folder / "nnUNetPlans.json"
         if not file.is_file():
             return False
-        planned = configurations_of(file)
-        wanted = read_json(raw_folder(dataset) / "dataset.json").get("numTraining", 0)
+        planned = read_configurations(file)
+        wanted = read_dataset_json(raw_folder(dataset) / "dataset.json").get("numTraining", 0)
         for configuration in configurations:
             if configuration not in planned:
                 raise UserError(f"{file} has no configuration {configuration}. It has: {', '.join(planned)}.")
-            identifier = resolved(planned, configuration, "data_identifier")
+            identifier = planned[configuration]["data_identifier"]
             if len(list((folder / identifier).glob("*.pkl"))) < wanted:
                 return False
         return True

@@ -83,6 +83,15 @@ def load_checkpoint(
     return content
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a checkpoint was written to its end, and is as it was written."""
+    try:
+        _check_sums(path)
+    except (OSError, zipfile.BadZipFile):
+        return False
+    return True
+
+
 def _check_sums(path: Path) -> None:
     """Raise where a byte has changed since the archive was written, which PyTorch does not look for."""
     with zipfile.ZipFile(path) as archive:

@@ -17,6 +17,14 @@ def environment_folder(variable: str) -> Path | None:
     return Path(value) if value else None
 
 
+def required_folder(variable: str) -> Path:
+    """The same, or a `UserError` if the variable is not set."""
+    folder = environment_folder(variable)
+    if folder is None:
+        raise UserError(f"{variable} is not set. Run 'nnunet_ext doctor' to see what is missing.")
+    return folder
+
+
 def dataset_folder(dataset: str, variable: str, remedy: str) -> Path:
     """The folder of a dataset id (``501``) or name (``Dataset501_TopoMortar``).
 
@@ -34,9 +42,7 @@ def dataset_folder(dataset: str, variable: str, remedy: str) -> Path:
     UserError
         If the variable is not set or its folder holds no such dataset.
     """
-    base = environment_folder(variable)
-    if base is None:
-        raise UserError(f"{variable} is not set. Run 'nnunet_ext doctor' to see what is missing.")
+    base = required_folder(variable)
     wanted = f"Dataset{int(dataset):03d}_" if dataset.isdecimal() else dataset
     folders = base.iterdir() if base.is_dir() else ()
     found = [p for p in folders if p.name == wanted or (dataset.isdecimal() and p.name.startswith(wanted))]

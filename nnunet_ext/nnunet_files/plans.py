@@ -176,6 +176,18 @@ def _check_replaceable(target: Path, small: dict[str, Any], overwrite: bool) -> 
         )
 
 
+def read_configurations(file: Path) -> dict[str, dict[str, Any]]:
+    """The configurations of a plans file, each with all that it inherits.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or no plans file, or a configuration inherits from one that is not there.
+    """
+    planned = read_json(file, _PLAN_AGAIN, Plans)["configurations"]
+    return {name: _resolve(planned, name, file) for name in planned}
+
+
 def _resolve(configurations: dict[str, Any], name: str, file: Path) -> dict[str, Any]:
     """A configuration with all that it inherits, as nnU-Net resolves it."""
     chain, resolved = [name], dict(configurations[name])

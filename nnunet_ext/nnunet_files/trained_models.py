@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnunet_ext.nnunet_files.checkpoint import CHECKPOINTS
 from nnunet_ext.nnunet_files.folders import environment_folder
-
-_CHECKPOINT = "checkpoint_final.pth"
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,11 @@ class Model:
         return ("-c", self.configuration, "-f", *self.folds, "-tr", self.trainer, *plans)
 
 
+def model_folder(results: Path, trainer: str, plans: str, configuration: str) -> Path:
+    """nnU-Net's folder of a model, with its folds, among the results of a dataset."""
+    return results / f"{trainer}__{plans}__{configuration}"
+
+
 def trained_models(dataset: str) -> list[Model]:
     """Return the trained models of ``DatasetXXX_Name`` in ``nnUNet_results``, the newest one first.
 
@@ -50,7 +54,7 @@ def trained_models(dataset: str) -> list[Model]:
 
 def _model(folder: Path) -> Model | None:
     trainer, plans, configuration = folder.name.split("__", 2)
-    ends = {file.parent.name[len("fold_") :]: file for file in folder.glob(f"fold_*/{_CHECKPOINT}")}
+    ends = {file.parent.name[len("fold_") :]: file for file in folder.glob(f"fold_*/{CHECKPOINTS[0]}")}
     if not ends:
         return None
     folds = tuple(sorted(ends.keys() - {"all"})) or ("all",)

@@ -10,6 +10,7 @@ from pathlib import Path
 from nnunet_ext.errors import UserError, some_of
 from nnunet_ext.files import read_json
 from nnunet_ext.nnunet_files.folders import dataset_folder
+from nnunet_ext.nnunet_files.trained_models import model_folder
 
 _COMMANDS = ("nnUNetv2_predict", "nnUNetv2_predict_from_modelfolder")
 # nnU-Net's options that say what is predicted with, and those that argparse would take for one of them
@@ -57,7 +58,7 @@ def check_images_to_predict(argv: Sequence[str]) -> None:
 
 def _model(given: argparse.Namespace) -> Path:
     results = dataset_folder(given.d, "nnUNet_results", "")
-    return results / f"{given.tr}__{given.p or 'nnUNetPlans'}__{given.c}"
+    return model_folder(results, given.tr, given.p or "nnUNetPlans", given.c)
 
 
 def _without_channel(images: Sequence[str], ending: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -265,13 +265,13 @@ def name_models(pairs: Sequence[tuple[str, Path]]) -> dict[str, list[Path]]:
         If a folder is not there, or given twice.
     """
     models: dict[str, list[Path]] = {}
-    seen: Mapping[Path, str] = {}
+    seen: dict[Path, str] = {}
     for name, folder in pairs:
         if not folder.is_dir():
             raise UserError(f"{name}: there is no folder {folder}.")
         place = folder.resolve()
         if place in seen:
             raise UserError(f"{folder} is given twice, for {seen[place]} and {name}.")
-        seen = {**seen, place: name}
+        seen[place] = name
         models.setdefault(name, []).append(folder)
     return models

@@ -6,17 +6,18 @@ import datetime
 import math
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from nnunet_ext import __version__
-from nnunet_ext.evaluation.comparison import FOREGROUND, POOLED, Comparison, Row
+from nnunet_ext.evaluation.comparison import ARROWS, FOREGROUND, POOLED, Comparison, Row
 from nnunet_ext.images.files import stem_of
 from nnunet_ext.report.content import DIFFERENT, MEDIAN, WORST, CaseTable, Subject, verdicts
 from nnunet_ext.report.pictures import Picture
 from nnunet_ext.report.plots import metric_plot
 
 _DIRECTIONS = {True: "higher is better", False: "lower is better", None: "neither is better"}
-_ARROWS = {True: " ↑", False: " ↓", None: ""}
+_PARTS = ("page.html", "page.css", "page.js")
 _SIGNIFICANT = 0.05
 
 
@@ -30,15 +31,12 @@ def render(
 ) -> str:
     """Return the HTML of a report; everything that comes from files or names is escaped."""
     from jinja2 import Environment
+    from markupsafe import Markup
 
     anchors = {picture.case: f"case-{number}" for number, picture in enumerate(pictures, 1)}
     names = list(subject.models)
-    environment = Environment(autoescape=True, trim_blocks=False)
     parts = {name: (files("nnunet_ext.report") / name).read_text(encoding="utf-8") for name in _PARTS}
-    template = environment.from_string(parts["page.html"])
-    from markupsafe import Markup
-
-    differences = [_difference(row) for row in comparison.differences]
+    template = Environment(autoescape=True).from_string(parts["page.html"])
     return template.render(
         version=__version__,
         title=title,
@@ -52,7 +50,7 @@ def render(
         notes=[*comparison.notes, *subject.notes],
         repeated=any(row.n_trainings > 1 for row in comparison.means),
         means=_means(comparison, names),
-        differences=differences,
+        differences=[_difference(row) for row in comparison.differences],
         chance=" and of ".join(dict.fromkeys(row.chance for row in comparison.differences)),
         plots=[{"metric": table.metric, "address": metric_plot(table, names)} for table in tables],
         tables=[_case_table(table, names, anchors) for table in tables],
@@ -65,9 +63,6 @@ def render(
         versions=subject.versions,
         commands=[line for model in subject.models.values() for line in model.commands],
     )
-
-
-_PARTS = ("page.html", "page.css", "page.js")
 
 
 def _means(comparison: Comparison, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -84,7 +79,7 @@ def _means(comparison: Comparison, names: Sequence[str]) -> list[dict[str, Any]]
             spread = "" if math.isnan(row.sd) else f" ± {number(row.sd, row.mean)}"
             cells.append({"mean": number(row.mean) + spread, "interval": _interval(row.low, row.high)})
         rows.append(
-            {"metric": metric + _ARROWS[first.higher_is_better], "class_name": _class(first), "cells": cells}
+            {"metric": metric + ARROWS[first.higher_is_better], "class_name": _class(first), "cells": cells}
         )
     return rows
 
@@ -93,7 +88,7 @@ def _difference(row: Any) -> dict[str, Any]:
     everything = row.n_pairs + row.n_dropped
     return {
         "models": f"{row.b} − {row.a}",
-        "metric": row.metric + _ARROWS[row.higher_is_better],
+        "metric": row.metric + ARROWS[row.higher_is_better],
         "class_name": _class(row),
         "difference": ("+" if row.difference > 0 else "") + number(row.difference),
         "interval": _interval(row.low, row.high),
@@ -112,7 +107,7 @@ def _case_table(table: CaseTable, names: Sequence[str], anchors: Mapping[str, st
         cells = [*values, *(value - first for value in rest)]
         rows.append(
             {
-                "case": stem_of_name(case),
+                "case": _stem(case),
                 "anchor": anchors.get(case, ""),
                 "cells": [
                     {"value": "" if math.isnan(cell) else repr(cell), "text": number(cell)} for cell in cells
@@ -144,13 +139,13 @@ def _picture(picture: Picture, anchors: Mapping[str, str]) -> dict[str, Any]:
     words = "; ".join(f"{name}: {text}" for name, text in picture.mistakes.items())
     return {
         "anchor": anchors[picture.case],
-        "case": stem_of_name(picture.case),
+        "case": _stem(picture.case),
         "why": picture.why,
         "address": picture.address,
         "width": picture.width,
         "height": picture.height,
         "mistakes": list(picture.mistakes.items()),
-        "alt": f"Case {stem_of_name(picture.case)} with its predictions. {words}",
+        "alt": f"Case {_stem(picture.case)} with its predictions. {words}",
         "problem": picture.problem,
     }
 
@@ -161,10 +156,8 @@ def _class(row: Row) -> str:
     return f"{row.class_name} {row.class_key}".strip()
 
 
-def stem_of_name(file: str) -> str:
+def _stem(file: str) -> str:
     """Name of a case by that of its prediction."""
-    from pathlib import Path
-
     return stem_of(Path(file))
 
 

@@ -14,6 +14,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from nnunet_ext.errors import UserError
+from nnunet_ext.evaluation.comparison import ARROWS
 from nnunet_ext.figures.style import CLASSES, shortened
 from nnunet_ext.nnunet_files.checkpoint import CHECKPOINTS, load_checkpoint
 from nnunet_ext.report.content import CaseTable
@@ -40,7 +41,7 @@ def metric_plot(table: CaseTable, names: Sequence[str]) -> str:
                     line.set(color="#222222", linewidth=1.1)
     axes.set_xticks(places, [shortened(name, 16) for name in names])
     axes.set_xlim(-0.6, len(names) - 0.4)
-    axes.set_ylabel(table.metric + {True: " ↑", False: " ↓", None: ""}[table.higher_is_better])
+    axes.set_ylabel(table.metric + ARROWS[table.higher_is_better])
     axes.spines[["top", "right"]].set_visible(False)
     return _address(figure)
 

@@ -18,6 +18,7 @@ from nnunet_ext.files import read_json
 from nnunet_ext.nnunet_files.case_files import find_files, list_folder
 from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
 from nnunet_ext.nnunet_files.folders import dataset_folder
+from nnunet_ext.nnunet_files.trained_models import model_folder
 from nnunet_ext.thresholds.checkpoint import UNTUNED, Case, Checkpoint
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class TrainedModel:
         )
         remedy = f"Train it first: {self._train.format(0)} --npz"
         results = dataset_folder(dataset, "nnUNet_results", remedy)
-        self.folder = results / f"{trainer}__{plans}__{configuration}"
+        self.folder = model_folder(results, trainer, plans, configuration)
         if not self.folder.is_dir():
             there = _names(path for path in results.iterdir() if path.is_dir())
             raise UserError(f"There is no {self.folder.name} in {results}; there: {there}. {remedy}")
