@@ -172,7 +172,11 @@ def compare_models(
     pairs = list(combinations(names, 2)) if all_pairs else [(names[0], other) for other in names[1:]]
 
     means, differences = [], []
-    rows = list(_rows(chosen, keys, by_case, summaries[0]))
+    class_names: dict[str, str] = {}
+    for summary in summaries:
+        for key, name in summary.get("class_names", {}).items():
+            class_names[key] = class_names.get(key) or name
+    rows = list(_rows(chosen, keys, by_case, class_names))
     for row in progress(rows, len(rows), "Comparing"):
         tables = _tables(models, by_case, cases, row)
         usable = np.logical_and.reduce([np.isfinite(table).all(0) for table in tables.values()])
@@ -260,7 +264,7 @@ def _labelled(models: Mapping[str, Sequence[Summary]]) -> tuple[list[str], list[
 
 
 def _rows(
-    chosen: Iterable[str], keys: list[str], by_case: list[dict[str, Values]], first: Summary
+    chosen: Iterable[str], keys: list[str], by_case: list[dict[str, Values]], class_names: Mapping[str, str]
 ) -> Iterator[Row]:
     for metric in chosen:
         for key in (FOREGROUND, *keys) if len(keys) > 1 else keys:
@@ -272,7 +276,7 @@ def _rows(
             yield Row(
                 metric=metric,
                 class_key=key,
-                class_name=first.get("class_names", {}).get(key, ""),
+                class_name=class_names.get(key, ""),
                 higher_is_better=is_higher_better(metric),
             )
 

@@ -50,7 +50,12 @@ class Model:
     @property
     def folder(self) -> str:
         """Its name as that of a folder."""
-        return _FOLDER_NAME.sub("_", self.name).strip("_.")
+        return file_name(self.name)
+
+
+def file_name(name: str) -> str:
+    """The name of a model, or of a group of cases, as that of a file or a folder."""
+    return _FOLDER_NAME.sub("_", name).strip("_.")
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,8 @@ def make_plan(content: PlanYaml) -> Plan:
         notes=notes,
     )
     names = [file.name for file in plan.references.iterdir()]
+    for group in _alike(list(plan.groups)):
+        raise UserError(f"groups: {group!r} and another would be written to the same file. Name them apart.")
     for group, pattern in plan.groups.items():
         if not fnmatch.filter(names, pattern):
             raise UserError(
@@ -223,15 +230,18 @@ def _check_metrics(metrics: Sequence[str]) -> None:
             raise UserError(f"metrics: {metric!r} is none.{hint}")
 
 
+def _alike(names: Sequence[str]) -> list[str]:
+    """Names that would be those of the same files; `UserError` if one would be of none."""
+    files = [file_name(name) for name in names]
+    for name, file in zip(names, files, strict=True):
+        if not file:
+            raise UserError(f"{name!r} is no name: it needs a letter or a digit.")
+    return [name for name, file in zip(names, files, strict=True) if files.count(file) > 1]
+
+
 def _check_names(models: Sequence[Model]) -> None:
-    names = [model.folder for model in models]
-    for model, name in zip(models, names, strict=True):
-        if not name:
-            raise UserError(f"{model.name!r} is no name: it needs a letter or a digit.")
-        if names.count(name) > 1:
-            raise UserError(
-                f"Two models are called {model.name!r}. Give them names: 'name: …' beside 'trainer: …'."
-            )
+    for name in _alike([model.name for model in models]):
+        raise UserError(f"Two models are called {name!r}. Give them names: 'name: …' beside 'trainer: …'.")
     seen: dict[tuple[Any, ...], str] = {}
     for model in models:
         key = (model.dataset, model.configuration, model.plans, *model.trainers.values())

@@ -13,7 +13,7 @@ from typing import Any
 from nnunet_ext.errors import UserError
 from nnunet_ext.evaluation.comparison import Comparison, compare_models, save_comparison
 from nnunet_ext.evaluation.summary import Summary, load_summary
-from nnunet_ext.experiment.plan import Plan
+from nnunet_ext.experiment.plan import Plan, file_name
 from nnunet_ext.experiment.steps import Steps
 from nnunet_ext.files import read_json, write_json
 from nnunet_ext.worker_pool import Progress, silent
@@ -188,7 +188,7 @@ def save_tables(folder: Path, comparisons: Mapping[str, Comparison]) -> list[Pat
     """Write the means and the differences of each group of cases as CSV."""
     files = []
     for group, comparison in comparisons.items():
-        end = f"_{group.replace(' ', '_')}" if group else ""
+        end = f"_{file_name(group)}" if group else ""
         files.append(save_comparison(comparison.means, folder / f"means{end}.csv"))
         files.append(save_comparison(comparison.differences, folder / f"differences{end}.csv"))
     return files

@@ -54,6 +54,13 @@ def test_what_has_no_influence_may_differ():
     assert len(compare_summaries(summary(ignored=5), nnunets)) == 2
 
 
+def test_a_class_is_called_as_any_of_the_summaries_calls_it():
+    nnunets = summary()
+    del nnunets["class_names"]
+    for pair in ((nnunets, summary("b")), (summary(), {**nnunets, **summary("b", names={"1": ""})})):
+        assert {row.class_name for row in compare_summaries(*pair, ["Dice"])} == {"cell"}
+
+
 def test_what_is_odd_is_said():
     same, other = summary(), summary("b", reference="/mnt/Dataset1_X/labelsTr")
     del other["metric_per_case"][0]["metrics"]["1"]["Beta0Error"]

@@ -69,6 +69,8 @@ def test_nnunets_own_trainers_are_trained_once(dataset):
         ({"epochs": 0}, "epochs"),
         ({"metrics": ["Dicee"]}, "metrics: 'Dicee' is none. Did you mean Dice?"),
         ({"groups": {"far": "ood_*"}}, "groups: far: no case fits 'ood_*'. There are: "),
+        ({"groups": {"a b": "*", "a/b": "*"}}, "groups: 'a b' and another would be written to the same file"),
+        ({"groups": {"//": "*"}}, "'//' is no name"),
     ],
 )
 def test_refused(dataset, changes, message):

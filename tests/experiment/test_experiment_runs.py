@@ -192,12 +192,12 @@ def test_several_jobs_give_the_same_tables(dataset, undisturbed):
 def test_validation_cases_of_all_folds_and_groups(dataset):
     (dataset / "plan.yaml").write_text(
         "dataset: 501\ndevice: cpu\nfolds: [0, 1]\ncases: validation\nmodels: [Ext, SCNP]\n"
-        "groups:\n  even ones: even_*\nmetrics: [Dice]\n"
+        "groups:\n  ones/even: even_*\nmetrics: [Dice]\n"
     )
     text = run(dataset, ["experiment", "plan.yaml", "-o", "out"])
     assert not calls(dataset, "nnUNetv2_predict")
-    assert "even ones:" in text
-    for name, cases in (("means.csv", "4"), ("means_even_ones.csv", "2")):
+    assert "ones/even:" in text
+    for name, cases in (("means.csv", "4"), ("means_ones_even.csv", "2")):
         with (dataset / "out" / name).open(newline="") as file:
             assert {row["n_cases"] for row in csv.DictReader(file)} == {cases}
 
