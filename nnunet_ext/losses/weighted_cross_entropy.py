@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nnunet_ext.losses.arguments import check_tensors, known_labels, split_target
+from nnunet_ext.losses.arguments import split_target
+from nnunet_ext.losses.cross_entropy import voxel_cross_entropy
 from nnunet_ext.losses.reduction import pooled_mean
-
-NO_LABEL = -100
-
-
-def _entropy(logits: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
-    """(B, 1, *spatial) cross-entropy of every voxel; of regions, the mean of their binary ones."""
-    if target.shape == logits.shape:
-        regions = (target > 0.5).to(logits.dtype)
-        return F.binary_cross_entropy_with_logits(logits, regions, reduction="none").mean(1, keepdim=True)
-    labels = known_labels(target, logits.shape[1], mask, NO_LABEL)
-    return F.cross_entropy(logits, labels[:, 0], ignore_index=NO_LABEL, reduction="none")[:, None]
 
 
 def weighted_cross_entropy(
@@ -78,16 +66,14 @@ def weighted_cross_entropy(
     >>> weighted_cross_entropy(logits, labels, torch.tensor([[[1.0, 1.0, 2.0]]]))
     tensor(0.8133)
     """
-    check_tensors(logits, target, mask)
+    entropy = voxel_cross_entropy(logits, target, mask)
     expected = (logits.shape[0], 1, *logits.shape[2:])
     if weight_map.shape != expected or not weight_map.is_floating_point():
         raise ValueError(
             f"weight_map is floating {expected} for these logits; "
             f"got {tuple(weight_map.shape)} of {weight_map.dtype}"
         )
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    entropy = _entropy(logits, target, mask)
-    weights = weight_map.to(logits.dtype)
+    weights = weight_map.to(entropy.dtype)
     if mask is not None:
         weights = weights.masked_fill(~mask, 0)  # not multiplied: an ignored weight may be NaN
     return pooled_mean((weights * entropy).sum(), weights.sum())

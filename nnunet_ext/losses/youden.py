@@ -6,16 +6,15 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nnunet_ext.losses.arguments import check_tensors, known_labels, split_target
+from nnunet_ext.losses.arguments import check_tensors, split_target
+from nnunet_ext.losses.cross_entropy import cross_entropy
 from nnunet_ext.losses.label_sums import label_sums
-from nnunet_ext.losses.reduction import pooled_mean, sum_over_processes
+from nnunet_ext.losses.reduction import sum_over_processes
 
 Weight = float | Sequence[float] | Sequence[Sequence[float]] | Tensor
 SMALLEST_RATE = 1e-8
-NO_LABEL = -100
 
 
 def _weights(weight: Weight, shape: tuple[int, ...], like: Tensor) -> Tensor:
@@ -132,21 +131,6 @@ def youden_j_loss(logits: Tensor, target: Tensor, weight: Weight = 0.5, mask: Te
     return (torch.where(counted, weights, 0) * _negative_log(rates)).sum()
 
 
-def _cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor:
-    labels = known_labels(labels, logits.shape[1], mask, NO_LABEL)
-    # Not reduction="sum", which on a GPU adds up in any order.
-    total = F.cross_entropy(logits, labels[:, 0], ignore_index=NO_LABEL, reduction="none").sum()
-    return pooled_mean(total, (labels != NO_LABEL).sum())
-
-
-def _binary_cross_entropy(logits: Tensor, regions: Tensor, mask: Tensor | None) -> Tensor:
-    counted = torch.ones_like(regions[:, :1], dtype=torch.bool) if mask is None else mask
-    total = F.binary_cross_entropy_with_logits(
-        logits, (regions > 0.5).to(logits.dtype), counted.to(logits.dtype), reduction="sum"
-    )
-    return pooled_mean(total, counted.sum() * logits.shape[1])
-
-
 class JCLoss(nn.Module):
     """Cross-entropy plus Youden's J, the JC loss: ``CE + youden_j_loss``; with `regions` ``BCE + ...``.
 
@@ -180,8 +164,7 @@ class JCLoss(nn.Module):
         """Scalar loss of `logits` (B, C, *spatial) and nnU-Net's `target` for them."""
         labels, mask = split_target(target, regions=self.regions, ignore_label=self.ignore_label)
         youden = youden_j_loss(logits, labels, self.weight, mask)
-        entropy = _binary_cross_entropy if self.regions else _cross_entropy
-        return entropy(logits.to(youden.dtype), labels, mask) + youden
+        return cross_entropy(logits, labels, mask) + youden
 
     def extra_repr(self) -> str:
         """What is shown in nnU-Net's debug.json."""

@@ -215,6 +215,40 @@ LEVEL_SPACING = Option(
     lambda x: x > 0,
 )
 
+FROM_EPOCH = Option(
+    "from<n>epochs",
+    "term_from",
+    "leave the further term out of the loss before epoch <n>; the first is 0",
+    "0 or more",
+    lambda n: n >= 0,
+)
+CROSS_ENTROPY = Option("ce", "ce", "add cross-entropy")
+FOCUS = Option(
+    "gamma<x>",
+    "gamma",
+    "γ, how much less a voxel counts that is right already; 0 is cross-entropy",
+    "0 or more",
+    lambda x: x >= 0,
+)
+FALSE_POSITIVES = Option("fp<x>", "fp", "weight of false positives", "0 or more", lambda x: x >= 0)
+FALSE_NEGATIVES = Option("fn<x>", "fn", "weight of false negatives", "0 or more", lambda x: x >= 0)
+SKELETON_STEPS = Option(
+    "iter<n>",
+    "skeleton_steps",
+    "erosions of the soft skeleton, at least the largest radius of the structures in voxels",
+    "1 or more",
+)
+CLDICE_SHARE = Option(
+    "alpha<x>",
+    "alpha",
+    "α, the share of clDice: (1 - α) · Dice + α · clDice",
+    "above 0, at most 1",
+    lambda x: 0 < x <= 1,
+)
+PER_CLASS = Option(
+    "perclass", "per_class", "centre lines of every class by itself, in place of all foreground together"
+)
+
 # A family takes the one of these two that its maps do not do by themselves.
 PER_CASE = Option(
     "percase",

@@ -123,6 +123,15 @@ class ExtTrainer(SeededTrainer):
         """How `split_target` has to read this dataset's targets."""
         return {"regions": self.label_manager.has_regions, "ignore_label": self.label_manager.ignore_label}
 
+    @property
+    def structures(self) -> tuple[tuple[int, ...], ...]:
+        """The labels of each foreground class, or of each region, in the order of their channels."""
+        manager = self.label_manager
+        found = manager.foreground_regions if manager.has_regions else manager.foreground_labels
+        return tuple(
+            tuple(map(int, each)) if isinstance(each, list | tuple) else (int(each),) for each in found
+        )
+
     def _build_loss(self) -> nn.Module:
         """nnU-Net's loss with ours in its place, so that its deep-supervision weights are never restated."""
         stock = super()._build_loss()

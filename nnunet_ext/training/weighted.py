@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import nn
 
 from nnunet_ext.losses import WeightedCrossEntropy
 from nnunet_ext.training.extra_targets import ExtraTarget
 from nnunet_ext.training.extra_targets.weight_maps import cell_labels
+from nnunet_ext.training.term import dice_alone
 from nnunet_ext.training.trainer import ExtTrainer
 
 
@@ -35,7 +36,4 @@ class WeightedTrainer(ExtTrainer):
 
     def build_loss(self, nnunet_loss: nn.Module) -> nn.Module:
         """The weighted cross-entropy in place of nnU-Net's loss, of which with `dice` the Dice term stays."""
-        stock: Any = nnunet_loss
-        if self.dice:
-            stock.weight_ce = 0
-        return WeightedCrossEntropy(stock if self.dice else None, **self.target_format)
+        return WeightedCrossEntropy(dice_alone(nnunet_loss) if self.dice else None, **self.target_format)

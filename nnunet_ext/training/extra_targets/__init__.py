@@ -4,7 +4,7 @@ A target (`ExtraTarget`) is computed in the augmentation workers from the augmen
 stored, and carried through the augmentation. Either way its maps pass nnU-Net's own loader as the last
 channels of the image and reach the loss as its third argument, at every scale of deep supervision:
 
-1. `target`: what a target is; `weight_maps` and `user_weights` are those there are.
+1. `target`: what a target is; `weight_maps`, `shapes` and `user_weights` are those there are.
 2. `stored_maps`, `dataset`: maps computed once per case, stored, and stacked behind nnU-Net's images.
 3. `transforms`: stored maps are taken off the image and carried along, the others computed; all are finished
    and appended to the image again.

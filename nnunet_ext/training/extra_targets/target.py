@@ -41,6 +41,16 @@ def name_with(kind: str, **parameters: float | str) -> str:
     return name
 
 
+def joined(labels: Sequence[int]) -> str:
+    """``1-3+5`` of 1, 2, 3, 5: short enough for a folder's name with a hundred labels, too."""
+    runs = zip(
+        [label for label in labels if label - 1 not in labels],
+        [label for label in labels if label + 1 not in labels],
+        strict=True,
+    )
+    return "+".join(f"{first}" if first == last else f"{first}-{last}" for first, last in runs)
+
+
 @dataclass(frozen=True)
 class Case:
     """A preprocessed training case, as a target computed once per case sees it.

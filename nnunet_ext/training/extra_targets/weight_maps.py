@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nnunet_ext.arrays.components import label_components
 from nnunet_ext.nnunet_files.hierarchy import IGNORE
 from nnunet_ext.targets import weight_maps
-from nnunet_ext.training.extra_targets.target import BACKGROUND, ExtraTarget, name_with
+from nnunet_ext.training.extra_targets.target import BACKGROUND, ExtraTarget, joined, name_with
 
 _CELL = "cell"
 
@@ -91,7 +91,7 @@ class UNetMap(ExtraTarget):
     @property
     def name(self) -> str:
         """Kind and parameters."""
-        return name_with("unet", w0=self.w0, sigma=self.sigma, cells=_joined(self.cells))
+        return name_with("unet", w0=self.w0, sigma=self.sigma, cells=joined(self.cells))
 
     def compute(self, labels: NDArray[Any], spacing: Sequence[float]) -> NDArray[np.float32]:
         """The term between cells, which is 0 outside of the image."""
@@ -169,7 +169,7 @@ class ShapeAware(ExtraTarget):
     def name(self) -> str:
         """Kind and parameters."""
         tau = {} if self.tau is None else {"tau": self.tau}
-        return name_with("shape", sigma=self.sigma, **tau, cells=_joined(self.cells))
+        return name_with("shape", sigma=self.sigma, **tau, cells=joined(self.cells))
 
     def compute(self, labels: NDArray[Any], spacing: Sequence[float]) -> NDArray[np.float32]:
         """The term of the outlines."""
@@ -189,13 +189,3 @@ class ShapeAware(ExtraTarget):
     def per_case(self, patch_size: Sequence[int]) -> bool:
         """Yes: a sample takes nnU-Net's loader 5 to 13 times as long with it, at most 1.5 times if stored."""
         return True
-
-
-def _joined(cells: Sequence[int]) -> str:
-    """``1-3+5`` of 1, 2, 3, 5: short enough for a folder's name with a hundred labels, too."""
-    runs = zip(
-        [label for label in cells if label - 1 not in cells],
-        [label for label in cells if label + 1 not in cells],
-        strict=True,
-    )
-    return "+".join(f"{first}" if first == last else f"{first}-{last}" for first, last in runs)
