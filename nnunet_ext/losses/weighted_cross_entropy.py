@@ -61,6 +61,7 @@ def weighted_cross_entropy(
     --------
     Two wrong voxels with loss log(1 + e) = 1.3133, a right one with log(1 + 1/e) = 0.3133 that weighs twice:
 
+    >>> import torch
     >>> logits = torch.tensor([[[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])
     >>> labels = torch.tensor([[[1, 1, 1]]])
     >>> weighted_cross_entropy(logits, labels, torch.tensor([[[1.0, 1.0, 2.0]]]))
@@ -94,6 +95,7 @@ class WeightedCrossEntropy(nn.Module):
 
     Examples
     --------
+    >>> import torch
     >>> weights = torch.tensor([[[1.0, 1.0, 5.0]]])
     >>> WeightedCrossEntropy()(torch.zeros(1, 2, 3), torch.tensor([[[0, 1, 0]]]), weights)  # log 2
     tensor(0.6931)
