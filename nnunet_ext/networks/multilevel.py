@@ -34,8 +34,8 @@ class MultiLevelHead(nn.Module):
     a. A region, which nnU-Net compares with 0 by itself, has the score :math:`S (a_j - \theta_{jl})`. S is
     `SCORE_SCALE`.
 
-    In training the head leaves the channels as they are, in float32, for the loss; the scores are made in
-    evaluation, also for nnU-Net's validation, whose loss finds the channels on them (`remember_channels`).
+    In training the head only multiplies the channels with its gain, in float32, for the loss; the scores are
+    made in evaluation, also for nnU-Net's validation, whose loss finds the channels on them (`remember_channels`).
 
     Parameters
     ----------
@@ -45,18 +45,29 @@ class MultiLevelHead(nn.Module):
         θ of each chain. They are a buffer, so a checkpoint has them.
     steepness, spacing : float
         κ and h of the activation.
+    gain : float
+        What the network's output is multiplied with to be the activation's x. The last layer could learn it,
+        but with κ = 10 and without it most voxels start where the activation is flat. A buffer as well; a
+        checkpoint that has none is of a model without it, which is a gain of 1.
     """
 
     thresholds: Tensor
+    gain: Tensor
 
     def __init__(
-        self, hierarchy: Hierarchy, thresholds: list[list[float]], steepness: float, spacing: float
+        self,
+        hierarchy: Hierarchy,
+        thresholds: list[list[float]],
+        steepness: float,
+        spacing: float,
+        gain: float = 1.0,
     ) -> None:
         super().__init__()
         self.lengths = [len(chain) for chain in hierarchy.chains]
         self.steepness, self.spacing = steepness, spacing
         self.register_buffer("thresholds", torch.zeros(sum(self.lengths)))
         self.set_thresholds(thresholds)
+        self.register_buffer("gain", torch.tensor(float(gain)))
         self._terms = _terms_of_regions(hierarchy) if hierarchy.regions else _terms_of_labels(hierarchy)
         self._first = [pairs[0] for pairs in score_pairs(hierarchy)]
 
@@ -80,12 +91,17 @@ class MultiLevelHead(nn.Module):
         """θ of each chain."""
         return list(self.thresholds.split(self.lengths))
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        """PyTorch's way, for models from before there was a gain, too."""
+        state_dict.setdefault(f"{prefix}gain", torch.ones_like(self.gain))
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
     @torch.compiler.disable  # a compiled network returns new tensors, on which nothing is noted down
     def forward(self, x: Any) -> Any:
         """Channels (B, chains, *spatial) to scores (B, outputs, *spatial), a list of scales to a list."""
         if isinstance(x, (list, tuple)):
             return [self.forward(scale) for scale in x]
-        x = x.float()
+        x = x.float() * self.gain
         if self.training:
             return x
         activations = [

@@ -22,6 +22,8 @@ from nnunet_ext.training.trainer import ExtTrainer
 
 # nnU-Net builds the network for a prediction from the plans alone: what lies in what travels with them.
 IN_PLANS = "nnunet_ext_nesting"
+# Slope of the activation's steps in the network's output: a sigmoid has 1, κ alone would be 10.
+GAIN = 2.0
 
 
 class _Nested(TypedDict):
@@ -57,6 +59,7 @@ class MultiLevelTrainer(ExtTrainer):
     class_weights: ClassVar[bool] = False
     steepness = 10.0
     level_spacing = 1.0
+    gain: ClassVar[float | None] = None  # None: so that each step sees GAIN · z of the network's output z
 
     def __init__(
         self,
@@ -76,7 +79,9 @@ class MultiLevelTrainer(ExtTrainer):
         """With the nesting in force, and where it comes from."""
         stated = self.hierarchy.regions or self.dataset_json.get("nesting") is not None
         source = "" if stated else ' (dataset.json has no "nesting": each label lies in the one before)'
-        return f"{super().describe_options()}, nesting {self.hierarchy}{source}"
+        resumed = self.network is not None  # perhaps from before there was a gain
+        gain = self.plain_network.head.gain.item() if resumed else self.head_gain()
+        return f"{super().describe_options()}, gain of the head {gain:g}, nesting {self.hierarchy}{source}"
 
     @classmethod
     def presets(cls, hierarchy: Hierarchy) -> list[list[float]]:
@@ -94,13 +99,20 @@ class MultiLevelTrainer(ExtTrainer):
     ) -> nn.Module:
         """The plans' architecture with one channel per chain, under a head that makes scores of them."""
         hierarchy = hierarchy_in(plans_manager.plans)
-        head = MultiLevelHead(hierarchy, cls.presets(hierarchy), cls.steepness, cls.level_spacing)
+        head = MultiLevelHead(
+            hierarchy, cls.presets(hierarchy), cls.steepness, cls.level_spacing, cls.head_gain()
+        )
         if head.outputs != num_output_channels:
             raise ValueError(f"{num_output_channels} classes to predict; the nesting has {head.outputs}")
         backbone = super().build_network_architecture(
             plans_manager, configuration_manager, num_input_channels, head.channels, enable_deep_supervision
         )
         return MultiLevelNetwork(backbone, head)
+
+    @classmethod
+    def head_gain(cls) -> float:
+        """What the network's output is multiplied with to be the activation's x."""
+        return GAIN / cls.steepness if cls.gain is None else cls.gain
 
     @property
     def plain_network(self) -> MultiLevelNetwork:

@@ -249,6 +249,14 @@ PER_CLASS = Option(
     "perclass", "per_class", "centre lines of every class by itself, in place of all foreground together"
 )
 
+HEAD_GAIN = Option(
+    "gain<x>",
+    "gain",
+    "what the network's output is multiplied with before the activation; left out: 2 / κ; 1: nothing",
+    "above 0",
+    lambda x: x > 0,
+)
+
 # A family takes the one of these two that its maps do not do by themselves.
 PER_CASE = Option(
     "percase",

@@ -180,7 +180,7 @@ def test_thresholds_travel_with_the_weights():
     other = head_of(dataset_json("fork"), 2)
     other.load_state_dict(head.state_dict())
     assert torch.equal(other.thresholds, head.thresholds)
-    assert list(head.state_dict()) == ["thresholds"]
+    assert list(head.state_dict()) == ["thresholds", "gain"]
 
 
 def test_deep_supervision_is_switched_where_nnunet_does():
@@ -194,3 +194,29 @@ def test_deep_supervision_is_switched_where_nnunet_does():
 def test_as_many_thresholds_as_levels():
     with pytest.raises(ValueError, match="levels need as many thresholds"):
         MultiLevelHead(hierarchy_of(dataset_json("chain")), [[0.5]], 10.0, 1.0)
+
+
+def test_the_gain_comes_before_everything():
+    """In training for the loss, in evaluation for the scores: what the network gives counts g times."""
+    hierarchy = hierarchy_of(dataset_json("fork"))
+    thresholds = head_of(dataset_json("fork")).chain_thresholds()
+    heads = [
+        MultiLevelHead(hierarchy, [t.tolist() for t in thresholds], 10.0, 1.0, gain) for gain in (1.0, 0.2)
+    ]
+    z = torch.randn(2, heads[0].channels, 30, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(heads[1].train()(z), 0.2 * z)
+    torch.testing.assert_close(heads[1].eval()(z), heads[0].eval()(0.2 * z))
+    assert not torch.allclose(heads[1](z), heads[0](z))
+
+
+def test_models_from_before_the_gain_predict_as_they_did():
+    old = head_of(dataset_json("chain"), seed=1)
+    content = {key: value for key, value in old.state_dict().items() if key != "gain"}
+    hierarchy = hierarchy_of(dataset_json("chain"))
+    head = MultiLevelHead(hierarchy, [[0.1, 0.2, 0.3]], 10.0, 1.0, gain=0.2).eval()
+    network = nn.Sequential(head)
+    network.load_state_dict({f"0.{key}": value for key, value in content.items()}, strict=True)
+    z = torch.randn(2, 1, 30, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(network(z), old(z))
+    head.load_state_dict({**content, "gain": torch.tensor(0.5)})
+    torch.testing.assert_close(head(z), old(0.5 * z))

@@ -76,6 +76,16 @@ def test_training_and_validation(name, labels, options, dataset):
     assert max(gradients) > 0
 
 
+@pytest.mark.parametrize(
+    ("options", "gain"), [("", 0.2), ("_kappa4", 0.5), ("_gain1", 1.0), ("_kappa4_gain0.1", 0.1)]
+)
+def test_each_step_starts_with_a_slope_of_two_unless_the_name_says_so(options, gain, dataset):
+    trainer = make(f"nnUNetTrainerMultiLevelMCE{options}_1epochs_2iters")
+    trainer.initialize()
+    assert trainer.plain_network.head.gain.item() == pytest.approx(gain)
+    assert f"gain of the head {gain:g}," in trainer.describe_options()
+
+
 @pytest.mark.parametrize("options", ["", "_nodeepsupervision"])
 @pytest.mark.parametrize("name", NAMES)
 def test_nnunets_validation_loss_is_the_training_loss_of_the_same_output(name, options, dataset):
