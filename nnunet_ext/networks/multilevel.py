@@ -35,7 +35,8 @@ class MultiLevelHead(nn.Module):
     `SCORE_SCALE`.
 
     In training the head only multiplies the channels with its gain, in float32, for the loss; the scores are
-    made in evaluation, also for nnU-Net's validation, whose loss finds the channels on them (`remember_channels`).
+    made in evaluation, also for nnU-Net's validation, whose loss finds the channels on them
+    (`remember_channels`).
 
     Parameters
     ----------

@@ -13,9 +13,8 @@ from nnunet_ext.losses.multilevel import preset_thresholds
 from nnunet_ext.networks.multilevel import SCORE_SCALE
 
 DATASET = "Dataset994_Nested"
-TRAINER = (
-    "nnUNetTrainerMultiLevelMCE_2epochs_2iters_gain1"  # first weights that fill the range of the activation
-)
+# without the head's gain, first weights fill the range of the activation
+TRAINER = "nnUNetTrainerMultiLevelMCE_2epochs_2iters_gain1"
 COMMON = ("-p", "nnUNetPlansSmall", "-device", "cpu")
 
 pytestmark = pytest.mark.slow
