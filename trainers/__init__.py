@@ -29,6 +29,8 @@ FAMILIES = {
     "nnUNetTrainerRegionWise": "voxelwise",
     "nnUNetTrainerDice": "overlap",
     "nnUNetTrainerTversky": "overlap",
+    "nnUNetTrainerClDice": "center_lines",
+    "nnUNetTrainerCenterlineCE": "center_lines",
     "nnUNetTrainerSkelRecall": "center_lines",
     "nnUNetTrainerMultiLevelSSE": "multilevel",
     "nnUNetTrainerMultiLevelMCE": "multilevel",

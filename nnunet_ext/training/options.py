@@ -241,7 +241,7 @@ SKELETON_STEPS = Option(
 CLDICE_SHARE = Option(
     "alpha<x>",
     "alpha",
-    "α, the share of clDice: (1 - α) · Dice + α · clDice",
+    "α, the share of clDice: α · clDice + (1 - α) · Dice",
     "above 0, at most 1",
     lambda x: 0 < x <= 1,
 )

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 
 from nnunet_ext.losses import (
+    CenterlineCrossEntropyLoss,
+    ClDiceLoss,
     CrossEntropyLoss,
     FocalLoss,
     RegionWiseLoss,
@@ -50,6 +52,9 @@ LOSSES = {
     "Focal .5": Case(lambda **form: FocalLoss(0.5, **form)),
     "Tversky": Case(lambda **form: TverskyLoss(0.3, 0.7, batch_dice=True, **form)),
     "Tversky per sample": Case(lambda **form: TverskyLoss(0.3, 0.7, **form), pools=False),
+    "clDice": Case(lambda **form: ClDiceLoss(3, batch_dice=True, **form)),
+    "clDice per sample": Case(lambda **form: ClDiceLoss(3, **form), pools=False),
+    "CenterlineCE": Case(CenterlineCrossEntropyLoss),
     "RegionWise": Case(RegionWiseLoss, _depths),
     "SkelRecall": Case(
         lambda **form: SkeletonRecallLoss(batch_dice=True, **form), lambda regions: Tubes(((1, 2),))

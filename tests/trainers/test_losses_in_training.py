@@ -16,6 +16,8 @@ from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.losses import (
+    CenterlineCrossEntropyLoss,
+    ClDiceLoss,
     CrossEntropyLoss,
     FocalLoss,
     LossWithTerm,
@@ -84,6 +86,9 @@ def test_cross_entropy_and_dice_alone_are_nnunets_halves():
         ("Tversky_fp0.3_fn0.7", TverskyLoss, {"fp": 0.3, "fn": 0.7}),
         ("RegionWise", RegionWiseLoss, {}),
         ("SkelRecall", SkeletonRecallLoss, {}),
+        ("ClDice", ClDiceLoss, {"steps": 10}),
+        ("ClDice_iter5", ClDiceLoss, {"steps": 5}),
+        ("CenterlineCE", CenterlineCrossEntropyLoss, {"steps": 3}),
     ],
 )
 def test_the_term_has_the_parameters_of_the_name(name, kind, settings, batch_dice):
@@ -98,7 +103,8 @@ def test_the_term_has_the_parameters_of_the_name(name, kind, settings, batch_dic
     [
         ("Focal", ""), ("Focal_dice", "dice"), ("Tversky", ""), ("Tversky_ce", "ce"), ("RegionWise", ""),
         ("RegionWise_ce", "ce"), ("RegionWise_dice", "dice"), ("RegionWise_ce_dice", "ce dice"),
-        ("SkelRecall", "ce"), ("SkelRecall_dice", "ce dice"),
+        ("SkelRecall", "ce"), ("SkelRecall_dice", "ce dice"), ("CenterlineCE", "dice"),
+        ("CenterlineCE_ce", "ce dice"), ("ClDice", "dice"), ("ClDice_ce_alpha0.3", "ce dice"),
     ],
 )  # fmt: skip
 def test_what_the_term_is_added_to(name, base):
@@ -108,12 +114,13 @@ def test_what_the_term_is_added_to(name, base):
     trainer = bare(name)
     loss = trainer.build_loss(stock_loss())
     assert isinstance(loss, LossWithTerm)
-    expected = trainer.build_term()(logits, target, *given)
+    share = {"ClDice": (0.5, 0.5), "ClDice_ce_alpha0.3": (0.3, 0.7)}.get(name, (1, 1))
+    expected = share[0] * trainer.build_term()(logits, target, *given)
     if "ce" in base.split():
-        expected = expected + cross_entropy(logits, target)
+        expected = expected + share[1] * cross_entropy(logits, target)
     if "dice" in base:
         stock = stock_loss()
-        expected = expected + stock.dc(logits, target)
+        expected = expected + share[1] * stock.dc(logits, target)
     torch.testing.assert_close(loss(logits, target, *given), expected)
 
 
