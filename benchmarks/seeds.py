@@ -28,7 +28,14 @@ from typing import Any
 import numpy as np
 import torch
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
-from weight_maps_loading import BATCH, SETTINGS, Setting, loader, write_cases  # the file beside this one
+from extra_targets_loading import (  # the file beside this one
+    BATCH,
+    SETTINGS,
+    Setting,
+    draw_cells,
+    loader,
+    write_cases,
+)
 
 from nnunet_ext.training.numbered_batches import NumberedBatches, in_order
 from nnunet_ext.training.random_numbers import Use, numbers_of
@@ -48,7 +55,7 @@ class Loading:
 
     def stock(self) -> Iterator[Any]:
         """nnU-Net's loader."""
-        return loader(self.folder, self.setting, "stock", self.counts)
+        return loader(self.folder, self.setting, None, False, self.counts)
 
     def numbered(self, workers: int = 0) -> NumberedBatches:
         """The same with a seed."""
@@ -60,7 +67,7 @@ def loading(setting: Setting) -> Iterator[Loading]:
     """Cases in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "nnUNetPlans"
-        yield Loading(data, setting, write_cases(data, setting))
+        yield Loading(data, setting, write_cases(data, setting, draw_cells))
 
 
 def cpu_seconds(run: Callable[[], Any]) -> float:

@@ -13,7 +13,7 @@ Every figure is from a process of its own. CPU is the median of the process's CP
 on a core that nothing else uses, wall the median of the seconds that passed; memory is the peak beyond the
 labels. Both ways must give the same map.
 
-With --loading, instead: what the maps cost nnU-Net's data loader (see weight_maps_loading.py).
+With --loading, instead: what the maps cost nnU-Net's data loader (see extra_targets_loading.py).
 """
 
 from __future__ import annotations
@@ -182,6 +182,30 @@ def report(head: str, rows: Callable[[], list[str]], output: Path | None) -> Non
         output.write_text(text)
 
 
+def report_loading(output: Path | None) -> None:
+    from extra_targets_loading import HEAD, draw_cells, table  # the file beside this one; imports nnU-Net
+
+    from nnunet_ext.training.extra_targets.weight_maps import (
+        ClassBalance,
+        DistanceMap,
+        ShapeAware,
+        UNetMap,
+    )
+
+    ways = {
+        "stock": (None, False),
+        "balance": (ClassBalance(), False),
+        "distance, per patch": (DistanceMap(), False),
+        "distance, per case": (DistanceMap(), True),
+        "U-Net, per patch": (UNetMap(), False),
+        "U-Net, per case": (UNetMap(), True),
+        "shape-aware, per patch": (ShapeAware(), False),
+        "shape-aware, per case": (ShapeAware(), True),
+    }
+    head = f"nnU-Net's training loader with weight maps of crowded cells in four classes, {HEAD}"
+    report(head, lambda: table(ways, draw_cells), output)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=9)
@@ -194,9 +218,7 @@ def main() -> None:
         return measure_here(name, way, Path(labels), Path(result), arguments.runs)
     if arguments.loading:
         os.environ["OMP_NUM_THREADS"] = "1"
-        import weight_maps_loading  # the file beside this one; imports nnU-Net
-
-        return report(weight_maps_loading.HEAD, weight_maps_loading.table, arguments.o)
+        return report_loading(arguments.o)
     cells = ", ".join(f"{field}: {n} cells" for field, (_, n) in FIELDS.items())
     head = f"Weight maps of crowded cells ({cells}), default parameters, one thread, {arguments.runs} runs"
     return report(head, lambda: table(arguments.runs), arguments.o)

@@ -16,7 +16,7 @@ _FOLD = re.compile(r"fold_(\d+|all)")
 #: a folder with one of these is nnU-Net's: a dataset, predictions, a model
 _MARKS = ("dataset.json", "plans.json", "predict_from_raw_data_args.json", "dataset_fingerprint.json")
 #: names that nnU-Net, or a command here that goes on where it stopped, looks for
-_NAMES = (*_MARKS, "splits_final.json", "conversion_report.json", "instances.json")
+_NAMES = (*_MARKS, "splits_final.json", "conversion_report.json", "instances.json", "closed.json")
 _MADE = re.compile(r".*plans.*\.json|checkpoint_.*\.pth|training_log_.*\.txt|postprocessing\.pkl", re.I)
 _OURS = '"class_names"'  # in a summary that `evaluate` wrote; nnU-Net's has none
 

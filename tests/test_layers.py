@@ -1,6 +1,7 @@
 """Which package may import which, stated once: every import, also a late one, goes downwards."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ LAYERS = """
     errors processes progress
     json_shape
     files worker_pool
-    outputs commands
+    outputs commands record
     arrays
     images
     nnunet_files
@@ -22,7 +23,7 @@ LAYERS = """
     networks evaluation data
     training
     trainers
-    thresholds
+    thresholds postprocessing
     figures
     dataset_conversion.base
     dataset_conversion
@@ -107,3 +108,10 @@ def test_nothing_goes_in_circles_within_a_room():
 
     for module in edges:
         visit(module, ())
+
+
+def test_no_script_hides_a_module_of_python():
+    """A benchmark called statistics.py is what every script beside it would import as ``statistics``."""
+    names = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
+    assert names
+    assert not names & sys.stdlib_module_names

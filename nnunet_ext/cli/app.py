@@ -32,6 +32,10 @@ VERBS = {
         "instances:instances",
         "Instance labels from nnU-Net predictions of the classes cell, touching and gap.",
     ),
+    "close": (
+        "close:close",
+        "Fill narrow gaps in predicted labels: binary closing of every class or region.",
+    ),
     "evaluate": (
         "evaluate:evaluate",
         "Dice, clDice and Betti errors of predictions, per class or region; or PQ, F1, AJI … of instances.",

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from nnunet_ext.errors import UnusableCase, UserError
-from nnunet_ext.files import fingerprint
+from nnunet_ext.images.instance_files import ENDING
 from nnunet_ext.instances.case_maker import CaseMaker
 from nnunet_ext.instances.options import CellClasses, InstanceOptions, find_cell_classes
-from nnunet_ext.instances.prediction_folder import check_folder, find_description, find_files
-from nnunet_ext.instances.record import Record
 from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
+from nnunet_ext.nnunet_files.prediction_folder import check_folder, find_description, find_files
 from nnunet_ext.nnunet_files.reading import find_reader
 from nnunet_ext.outputs import check_output_folder
+from nnunet_ext.record import Record, source_of
 from nnunet_ext.worker_pool import Progress, as_they_finish, silent
 
 PathLike = str | os.PathLike[str]
@@ -103,8 +103,8 @@ def instances_from_folder(
     check_output_folder(output, [prediction])
     content, classes = _read_dataset(prediction, dataset_json, class_names or {}, options)
     files = find_files(prediction, content, options.need_probabilities(classes))
-    record = Record(output, _parameters(options, classes))
-    sources = {case: _source(paths) for case, paths in files.items()}
+    record = Record(output, _parameters(options, classes), "instances", "instances", ENDING)
+    sources = {case: source_of(paths) for case, paths in files.items()}
     record.open(files, overwrite)
     todo = {case: files[case] for case in files if not record.is_done(case, sources[case])}
     replaced = overwrite or any(case in record.cases for case in todo)
@@ -171,11 +171,6 @@ def _make(
     make = CaseMaker(reader, classes, options, output, threads)
     remedy = "Run the command again with a smaller -np or with --tile: finished cases are kept."
     yield from as_they_finish(make, list(todo.items()), processes, remedy, name=lambda item: item[0])
-
-
-def _source(files: Iterable[Path]) -> list[list[Any]]:
-    """Name, size and time of the files a case is made from, as JSON gives them back."""
-    return [[file.name, *(fingerprint(file) or ())] for file in files]
 
 
 def _about_evaluation(removed: list[Path]) -> list[str]:

@@ -1,17 +1,16 @@
-"""What weight maps cost nnU-Net's data loader: ``python benchmarks/weight_maps.py --loading`` shows it.
+"""What maps for the loss cost nnU-Net's data loader: ``weight_maps.py --loading``, ``losses.py --loading``.
 
-One worker is one process on one thread: nnU-Net's own loader and augmentation, on cases of crowded cells in
-the four classes, with deep supervision, batches of two. "Per patch" computes the map from the augmented
-label, "per case" reads it from a file and augments it with the image. All take turns with the same random
-numbers, so that they have the same patches to rotate. Seconds are CPU seconds, which other programs disturb
-least.
+One worker is one process on one thread: nnU-Net's own loader and augmentation, on synthetic cases, with deep
+supervision, batches of two. "Per patch" computes the map from the augmented label, "per case" reads it from
+a file and augments it with the image. All take turns with the same random numbers, so that they have the
+same patches to rotate. Seconds are CPU seconds, which other programs disturb least.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,35 +24,18 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
 from nnunet_ext.data.cells import crowded_cells
+from nnunet_ext.data.vessels import vessels
 from nnunet_ext.targets import semantic_from_instances
 from nnunet_ext.training.extra_targets.dataset import DatasetWithMaps
 from nnunet_ext.training.extra_targets.stored_maps import StoredTarget, build
 from nnunet_ext.training.extra_targets.target import ExtraTarget
 from nnunet_ext.training.extra_targets.transforms import ComputeMaps, add_to_pipeline
-from nnunet_ext.training.extra_targets.weight_maps import (
-    ClassBalance,
-    DistanceMap,
-    ShapeAware,
-    UNetMap,
-)
 
-LABELS = {"background": 0, "cell": 1, "touching": 2, "gap": 3}
 BATCH, CASES, SCALES = 2, 2, 5
 TOO_MUCH = 1.5  # times the stock time per sample
-HEAD = (
-    "nnU-Net's training loader with weight maps of crowded cells in four classes, one worker (one process, "
-    "one thread), batches of 2, deep supervision, default parameters; CPU seconds"
-)
-WAYS: dict[str, tuple[ExtraTarget | None, bool]] = {
-    "stock": (None, False),
-    "balance": (ClassBalance(), False),
-    "distance, per patch": (DistanceMap(), False),
-    "distance, per case": (DistanceMap(), True),
-    "U-Net, per patch": (UNetMap(), False),
-    "U-Net, per case": (UNetMap(), True),
-    "shape-aware, per patch": (ShapeAware(), False),
-    "shape-aware, per case": (ShapeAware(), True),
-}
+HEAD = "one worker (one process, one thread), batches of 2, deep supervision; CPU seconds"
+Ways = Mapping[str, tuple[ExtraTarget | None, bool]]  # the first is the stock loader
+Draw = Callable[[tuple[int, ...], int], tuple[np.ndarray, np.ndarray]]  # shape, seed -> image, labels
 
 
 @dataclass(frozen=True)
@@ -62,29 +44,40 @@ class Setting:
 
     patch: tuple[int, ...]
     case: tuple[int, ...]
-    cells: int
     turns: int
 
 
 SETTINGS = {
-    "2D 512²": Setting((512, 512), (640, 800), 522, 30),
-    "3D 128³": Setting((128, 128, 128), (160, 160, 160), 512, 15),
+    "2D 512²": Setting((512, 512), (640, 800), 30),
+    "3D 128³": Setting((128, 128, 128), (160, 160, 160), 15),
 }
 
 
-def write_cases(folder: Path, setting: Setting) -> np.ndarray:
+def draw_cells(shape: tuple[int, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Crowded cells in the four classes."""
+    image, instances = crowded_cells(shape, int(np.prod(shape)) // (980 if len(shape) == 2 else 8000), seed)
+    return image, semantic_from_instances(instances)
+
+
+def draw_vessels(shape: tuple[int, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Vessels of about nine voxels across."""
+    return vessels(shape, count=12, radius=4.5, seed=seed)
+
+
+def write_cases(folder: Path, setting: Setting, draw: Draw) -> np.ndarray:
     """Preprocessed cases; returns the voxels per class."""
-    counts = np.zeros(len(LABELS), np.int64)
+    counts = np.zeros(0, np.int64)
     folder.mkdir()
     for seed in range(CASES):
-        image, instances = crowded_cells(setting.case, setting.cells, seed)
-        labels = semantic_from_instances(instances).astype(np.int16)
-        counts += np.bincount(labels.ravel(), minlength=len(LABELS))
+        image, labels = draw(setting.case, seed)
+        labels = labels.astype(np.int16)
+        found = np.bincount(labels.ravel(), minlength=len(counts))
+        counts = found + np.pad(counts, (0, len(found) - len(counts)))
         whole = (1,) * (4 - labels.ndim) + labels.shape  # channel and, in 2D, z
         blocks, chunks = comp_blosc2_params(whole, setting.patch, 4)
         label_blocks, label_chunks = comp_blosc2_params(whole, setting.patch, 2)
         labels = labels.reshape(whole)
-        some = {label: np.argwhere(labels == label)[::50] for label in (1, 2, 3)}
+        some = {label: np.argwhere(labels == label)[::50] for label in range(1, len(counts))}
         nnUNetDatasetBlosc2.save_case(
             image.reshape(whole).astype(np.float32) / 255, labels, {"class_locations": some},
             str(folder / f"case{seed}"), chunks=chunks, blocks=blocks, chunks_seg=label_chunks,
@@ -93,9 +86,10 @@ def write_cases(folder: Path, setting: Setting) -> np.ndarray:
     return counts
 
 
-def loader(folder: Path, setting: Setting, way: str, counts: np.ndarray) -> Iterator[Any]:
-    """nnU-Net's loader of training batches, with the map of one way or none."""
-    target, stored = WAYS[way]
+def loader(
+    folder: Path, setting: Setting, target: ExtraTarget | None, stored: bool, counts: np.ndarray
+) -> Iterator[Any]:
+    """nnU-Net's loader of training batches, with the maps of a target or none."""
     ndim = len(setting.patch)
     turn = (-np.pi, np.pi) if ndim == 2 else (-np.pi / 6, np.pi / 6)
     scales = [[1 / 2**i] * ndim for i in range(SCALES)]
@@ -111,7 +105,7 @@ def loader(folder: Path, setting: Setting, way: str, counts: np.ndarray) -> Iter
             build(job, dataset.identifiers, 1, lambda text: None)
             dataset = DatasetWithMaps(dataset, [job.folder])
     initial = get_patch_size(setting.patch, turn, turn, turn, (0.85, 1.25))
-    manager = LabelManager(LABELS, None)
+    manager = LabelManager({"background": 0, **{str(n): n for n in range(1, len(counts))}}, None)
     return nnUNetDataLoader(dataset, BATCH, initial, setting.patch, manager, 0.33, transforms=pipeline)
 
 
@@ -129,7 +123,7 @@ def seconds_per_sample(loaders: dict[str, Iterator[Any]], turns: int) -> dict[st
     return seconds
 
 
-def table() -> list[str]:
+def table(ways: Ways, draw: Draw) -> list[str]:
     """Print and return the rows."""
     torch.set_num_threads(1)
     rows = ["| patch | map | samples per CPU s | × stock time |", "|---|---|---|---|"]
@@ -137,11 +131,11 @@ def table() -> list[str]:
     for name, setting in SETTINGS.items():
         with tempfile.TemporaryDirectory() as folder:
             data = Path(folder) / "nnUNetPlans"
-            counts = write_cases(data, setting)
-            loaders = {way: loader(data, setting, way, counts) for way in WAYS}
+            counts = write_cases(data, setting, draw)
+            loaders = {name: loader(data, setting, *way, counts) for name, way in ways.items()}
             seconds = seconds_per_sample(loaders, setting.turns)
         for way, taken in seconds.items():
-            ratio = taken / seconds["stock"]
+            ratio = taken / seconds[next(iter(ways))]
             mark = f" (above {TOO_MUCH})" if ratio > TOO_MUCH else ""
             rows.append(f"| {name} | {way} | {1 / taken:.2f} | {ratio:.2f}{mark} |")
             print(rows[-1], flush=True)

@@ -1,4 +1,4 @@
-"""The file ``instances.json`` beside the instances of a folder, by which a rerun goes on where it stopped."""
+"""What is known of the results in a folder, one for each case, by which a rerun goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -11,51 +11,52 @@ from typing_extensions import TypedDict
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.files import fingerprint, read_json, write_texts
-from nnunet_ext.images.instance_files import ENDING, read_instances
 
-_RECORD = "instances.json"
 _EVALUATION = "evaluation.json"  # where `nnunet_ext evaluate` writes unless told otherwise
 _SUMMARY_KEY = "metric_per_case"
 _OTHER = "It is not a record of this command. Choose another folder for -o, or replace it with --overwrite."
 
 
-class _Entry(TypedDict):
-    source: list[Any]
-    instances: int
-    median_size: float | int | None
-
-
 class _Content(TypedDict):
     parameters: dict[str, Any]
-    cases: dict[str, _Entry]
+    cases: dict[str, dict[str, Any]]
 
 
 class Record:
-    """What is known of the instances in a folder.
+    """The results of a folder, ``CASE`` and an ending each, and the file with what is known of them.
 
     Attributes
     ----------
     folder : Path
-        Of the instances.
+        Of the results.
     parameters : dict
-        What all instances of the folder depend on, as JSON gives it back.
+        What all of them depend on, as JSON gives it back.
+    name : str
+        Of the file, without ``.json``.
+    what : str
+        What the results are, for error texts.
+    ending : str
+        Of the results' files.
     cases : dict
         Case -> ``source`` (name, size and time of each file), ``bytes`` of the result, and its statistics.
     """
 
-    def __init__(self, folder: Path, parameters: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, parameters: dict[str, Any], name: str, what: str, ending: str) -> None:
         self.folder = folder
         self.parameters = parameters
+        self.name = name
+        self.what = what
+        self.ending = ending
         self.cases: dict[str, dict[str, Any]] = {}
 
     def open(self, cases: Iterable[str], overwrite: bool) -> None:
         """Load what an earlier run left, or start anew; a `UserError` where that would mix or replace."""
-        path = self.folder / _RECORD
+        path = self._path
         if overwrite or not path.exists():
             others = [case for case in cases if self._file(case).exists()]
             if others and not overwrite:
                 raise UserError(
-                    f"{self.folder} has {others[0]}{ENDING}, which this command did not make. Choose "
+                    f"{self.folder} has {others[0]}{self.ending}, which this command did not make. Choose "
                     "another folder for -o, or replace with --overwrite."
                 )
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -65,25 +66,18 @@ class Record:
         before = content["parameters"]
         if before != self.parameters:
             raise UserError(
-                f"{self.folder} holds instances made with other parameters "
+                f"{self.folder} holds {self.what} made with other parameters "
                 f"({_difference(before, self.parameters)}). Choose another folder for -o, or replace them "
                 "with --overwrite."
             )
         self.cases = content["cases"]
 
     def is_done(self, case: str, source: Any) -> bool:
-        """Whether the instances of a case are there, whole, and made from these files."""
+        """Whether the result of a case is there, whole, and made from these files."""
         entry = self.cases.get(case, {})
         written = fingerprint(self._file(case))
-        if entry.get("source") != source or written is None:
-            return False
-        if "bytes" in entry:
-            return bool(entry["bytes"] == written[0])
-        try:  # the record of an older version
-            read_instances(self._file(case))
-        except UserError:
-            return False
-        return True
+        whole = written is not None and entry.get("bytes") == written[0]
+        return bool(whole and entry.get("source") == source)
 
     def add(self, case: str, entry: dict[str, Any]) -> None:
         """Remember a finished case, at once: the next one may fail."""
@@ -93,10 +87,10 @@ class Record:
     def save(self) -> None:
         """Write the file."""
         content = {"parameters": self.parameters, "cases": dict(sorted(self.cases.items()))}
-        write_texts({self.folder / _RECORD: json.dumps(content, indent=1) + "\n"})
+        write_texts({self._path: json.dumps(content, indent=1) + "\n"})
 
     def drop_evaluation(self) -> list[Path]:
-        """Remove an evaluation of the instances that are about to be replaced; return what was removed."""
+        """Remove an evaluation of the results that are about to be replaced; return what was removed."""
         file = self.folder / _EVALUATION
         try:
             if f'"{_SUMMARY_KEY}"' not in file.read_text(encoding="utf-8", errors="replace"):
@@ -108,8 +102,17 @@ class Record:
             path.unlink()
         return removed
 
+    @property
+    def _path(self) -> Path:
+        return self.folder / f"{self.name}.json"
+
     def _file(self, case: str) -> Path:
-        return self.folder / f"{case}{ENDING}"
+        return self.folder / f"{case}{self.ending}"
+
+
+def source_of(files: Iterable[Path]) -> list[list[Any]]:
+    """Name, size and time of the files that a case is made from, as JSON gives them back."""
+    return [[file.name, *(fingerprint(file) or ())] for file in files]
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """How often the test of `nnunet_ext compare` calls an effect significant where there is none; 5 % is right.
 
-    python benchmarks/statistics.py > benchmarks/results/statistics.md
+    python benchmarks/significance.py > benchmarks/results/significance.md
 
 1000 simulated experiments for each number: two models that do not differ, each trained several times, on the
 same cases. Cases differ with standard deviation 1, cases within a model with .5, the rest with .5, trainings
@@ -56,7 +56,7 @@ def over_cases(cases, spread):
 def main():
     """Print the tables."""
     print("Significant at .05 without an effect, in % of 1000 simulated experiments:")
-    print("`python benchmarks/statistics.py`")
+    print("`python benchmarks/significance.py`")
     for shape in SHAPES:
         spreads = SPREADS if shape == "normal" else SPREADS[:-1]
         print(f"\n{shape}: trainings of a model differ by a standard deviation of\n")
