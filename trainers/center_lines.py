@@ -12,7 +12,7 @@ from nnunet_ext.training.options import (
     CROSS_ENTROPY,
     DICE,
     FROM_EPOCH,
-    PER_CASE,
+    ON_THE_FLY,
     PER_CLASS,
     SKELETON_STEPS,
 )
@@ -52,7 +52,7 @@ class nnUNetTrainerCenterlineCE(TermTrainer):
 class nnUNetTrainerSkelRecall(TermTrainer):
     """Skeleton Recall: cross-entropy, and how much of the tubes around the true centre lines is found."""
 
-    options = (PER_CLASS, DICE, PER_CASE, FROM_EPOCH)
+    options = (PER_CLASS, DICE, ON_THE_FLY, FROM_EPOCH)
     ce = True
     per_class = False
 

@@ -88,6 +88,14 @@ def evaluate(
             "--physical", help="Tolerances and sizes in the spacing's unit.", rich_help_panel=_INSTANCES
         ),
     ] = False,
+    roundness: Annotated[
+        bool,
+        typer.Option(
+            "--roundness",
+            help="Also sphericity and roundness of all instances. Takes long in 3D.",
+            rich_help_panel=_INSTANCES,
+        ),
+    ] = False,
     ignored: Annotated[
         Path | None,
         typer.Option(
@@ -136,6 +144,7 @@ def evaluate(
             ignored=ignored,
             dataset_json=dataset_json,
             ignore_headers=ignore_headers,
+            roundness=roundness,
             processes=processes,
             chill=chill,
             progress=track,
@@ -144,7 +153,8 @@ def evaluate(
     else:
         only = {"--iou": ious, "--tolerance": tolerances, "--size-bins": size_bins, "--spacing": spacing}
         _refuse(
-            {**only, "--physical": physical, "--ignored": ignored}, "is about instances: give --instances too"
+            {**only, "--physical": physical, "--roundness": roundness, "--ignored": ignored},
+            "is about instances: give --instances too",
         )
         summary = evaluate_folders(
             reference,

@@ -26,6 +26,12 @@ _EXPOSED = {
     "ExposedComponents": "exposed components",
     "ExposedVoxels": "voxels in those",
 }
+_SHAPE = {
+    "Roundness": "roundness",
+    "Roundness_ref": "  of the reference",
+    "Sphericity": "sphericity",
+    "Sphericity_ref": "  of the reference",
+}
 _RATES = {"PQ": "PQ", "SQ": "SQ", "RQ": "RQ = F1", "P05": "P05 = precision", "recall": "recall"}
 
 
@@ -119,7 +125,10 @@ def _metrics_table(summary: Summary) -> Table:
         title=f"{len(cases)} cases: {pooled['n_true']} instances, {pooled['n_pred']} predicted",
         caption="higher is better; n cases: with instances in reference or prediction; –: none",
     )
-    for title, rows in _sections(summary["settings"]).items():
+    sections = _sections(summary["settings"])
+    if "Roundness" in mean:
+        sections["Shape, all instances"] = _SHAPE
+    for title, rows in sections.items():
         table.add_section()
         table.add_row(title, style="bold")
         for key, name in rows.items():

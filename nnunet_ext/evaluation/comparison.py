@@ -34,11 +34,13 @@ _DEFAULT_METRICS = (
     *("Dice", "clDice", "Beta0Error", "Beta1Error"),
     *SHARES,  # of nested classes
     *("PQ", "SQ", "RQ", "P05", "recall", "AJI", "ContourF1@2", "mean_matched_dice"),  # of instances
+    *("Roundness", "Sphericity"),
 )
 _HIGHER_IS_BETTER = {
     **dict.fromkeys(("Dice", "IoU", "clDice", "TP", "TN"), True),
     **dict.fromkeys(("Beta0Error", "Beta1Error", "FP", "FN", *SHARES), False),
     **dict.fromkeys(("PQ", "SQ", "RQ", "P05", "precision", "recall", "f1", "accuracy", "tp"), True),
+    **dict.fromkeys(("Roundness", "Sphericity"), True),  # of round cells, as the SCNP paper counts
     **dict.fromkeys(("AJI", "ContourF1", "mean_true_score", "mean_matched_dice", "mean_true_dice"), True),
     **dict.fromkeys(("fp", "fn"), False),
 }

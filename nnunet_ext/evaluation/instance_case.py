@@ -44,6 +44,29 @@ class Remarks:
     full: tuple[bool, bool] = (False, False)
 
 
+@dataclass
+class ShapeSums:
+    """Sphericity and roundness of the instances of a map, added up.
+
+    Attributes
+    ----------
+    count : int
+    sphericity, roundness : float
+        Sums over the instances.
+    """
+
+    count: int = 0
+    sphericity: float = 0.0
+    roundness: float = 0.0
+
+    def __add__(self, other: ShapeSums) -> ShapeSums:
+        return ShapeSums(
+            self.count + other.count,
+            self.sphericity + other.sphericity,
+            self.roundness + other.roundness,
+        )
+
+
 @dataclass(frozen=True)
 class InstanceCase:
     """What one case adds to the whole.
@@ -68,6 +91,8 @@ class InstanceCase:
         Voxels that nobody judged; None if there is no label map to say so.
     remarks : Remarks
         What is odd about the two maps.
+    shapes : (ShapeSums, ShapeSums) or None
+        Of reference and prediction; None if nobody asked.
     """
 
     files: tuple[Path, Path]
@@ -79,6 +104,7 @@ class InstanceCase:
     shape: tuple[int, ...]
     ignored: int | None
     remarks: Remarks
+    shapes: tuple[ShapeSums, ShapeSums] | None = None
 
     def counts(self, smallest: float = 0, below: float = math.inf) -> list[PanopticCounts]:
         """Count instances of ``smallest <= size < below`` at each IoU threshold."""
@@ -86,7 +112,11 @@ class InstanceCase:
 
     def metrics(self) -> dict[str, float]:
         """Every metric of this case."""
-        return {**panoptic_metrics(self.counts()), **shape_metrics(self.jaccard, self.contours)}
+        return {
+            **panoptic_metrics(self.counts()),
+            **shape_metrics(self.jaccard, self.contours),
+            **roundness_metrics(self.shapes),
+        }
 
 
 def panoptic_metrics(counts: Iterable[PanopticCounts]) -> dict[str, float]:
@@ -108,3 +138,14 @@ def panoptic_metrics(counts: Iterable[PanopticCounts]) -> dict[str, float]:
 def shape_metrics(jaccard: JaccardSums, contours: Iterable[ContourCounts]) -> dict[str, float]:
     """The metrics without IoU threshold under the keys of a summary."""
     return {"AJI": jaccard.index, **{f"ContourF1@{count.tolerance:g}": count.f1 for count in contours}}
+
+
+def roundness_metrics(shapes: tuple[ShapeSums, ShapeSums] | None) -> dict[str, float]:
+    """Means over the predicted and the reference instances (``_ref``) under the keys of a summary."""
+    if shapes is None:
+        return {}
+    return {
+        f"{name.capitalize()}{suffix}": getattr(sums, name) / sums.count if sums.count else math.nan
+        for name in ("roundness", "sphericity")
+        for sums, suffix in ((shapes[1], ""), (shapes[0], "_ref"))
+    }

@@ -15,7 +15,7 @@ from nnunet_ext.arrays.components import label_components
 from nnunet_ext.errors import UnusableCase, UserError
 from nnunet_ext.evaluation.grids import are_placed, check_shapes, compare_grids
 from nnunet_ext.evaluation.ignored import IgnoredRegion
-from nnunet_ext.evaluation.instance_case import InstanceCase, Remarks
+from nnunet_ext.evaluation.instance_case import InstanceCase, Remarks, ShapeSums
 from nnunet_ext.evaluation.notes import are_equal
 from nnunet_ext.evaluation.orientation import better_orientation
 from nnunet_ext.images.files import ending_of, stem_of
@@ -25,6 +25,7 @@ from nnunet_ext.metrics.checks import check_instances
 from nnunet_ext.metrics.contingency import instance_overlap
 from nnunet_ext.metrics.contours import contour_counts
 from nnunet_ext.metrics.panoptic import match_instances
+from nnunet_ext.metrics.roundness import roundness_of_instances
 
 _MOST_CLASSES = 10  # a map with more ids holds no classes
 
@@ -49,6 +50,8 @@ class InstanceCaseEvaluator:
         What nobody judged.
     ignore_headers : bool
         Whether the voxels are compared one by one wherever the files say that they lie.
+    roundness : bool
+        Whether sphericity and roundness are measured.
     """
 
     ious: tuple[float, ...]
@@ -57,6 +60,7 @@ class InstanceCaseEvaluator:
     physical: bool = False
     ignored: IgnoredRegion | None = None
     ignore_headers: bool = False
+    roundness: bool = False
 
     def __call__(self, files: Files) -> InstanceCase | UnusableCase:
         """Evaluate a (reference, prediction) pair of files, or say why not."""
@@ -87,7 +91,19 @@ class InstanceCaseEvaluator:
             reference.shape,
             None if counted is None else int(counted.size - np.count_nonzero(counted)),
             _remarks((reference, prediction), difference),
+            self._shapes((reference, prediction), self.spacing or at.spacing) if self.roundness else None,
         )
+
+    @staticmethod
+    def _shapes(maps: Maps, spacing: Spacing | None) -> tuple[ShapeSums, ShapeSums]:
+        reference, prediction = (
+            sum(
+                (ShapeSums(1, each.sphericity, each.roundness) for each in found.values()),
+                ShapeSums(),
+            )
+            for found in (roundness_of_instances(each, spacing) for each in maps)
+        )
+        return reference, prediction
 
     def _distance_unit(self, file: Path, spacing: Spacing | None, shape: tuple[int, ...]) -> Spacing | None:
         """The spacing with which distances come out as wanted: physical, or in voxels of the finest axis."""

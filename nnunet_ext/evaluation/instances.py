@@ -15,7 +15,14 @@ from nnunet_ext.arrays.checks import check_radius
 from nnunet_ext.errors import UserError
 from nnunet_ext.evaluation.folders import Files, check_folders, evaluate_cases, match_cases
 from nnunet_ext.evaluation.ignored import IgnoredRegion, find_ignored
-from nnunet_ext.evaluation.instance_case import PQ_IOU, InstanceCase, panoptic_metrics, shape_metrics
+from nnunet_ext.evaluation.instance_case import (
+    PQ_IOU,
+    InstanceCase,
+    ShapeSums,
+    panoptic_metrics,
+    roundness_metrics,
+    shape_metrics,
+)
 from nnunet_ext.evaluation.instance_evaluator import InstanceCaseEvaluator
 from nnunet_ext.evaluation.notes import case_notes
 from nnunet_ext.evaluation.summary import Summary, pool, summarize
@@ -42,6 +49,7 @@ def evaluate_instance_folders(
     ignored: PathLike | None = None,
     dataset_json: PathLike | None = None,
     ignore_headers: bool = False,
+    roundness: bool = False,
     processes: int = 1,
     chill: bool = False,
     progress: Progress = silent,
@@ -73,6 +81,9 @@ def evaluate_instance_folders(
         Says which label that is. Default: beside or in the folder of label maps, or beside the references.
     ignore_headers : bool
         Compare voxel by voxel, also where the files place prediction and reference differently.
+    roundness : bool
+        Measure sphericity and roundness of all instances, see `nnunet_ext.metrics.roundness`: means over the
+        predicted ones, and over those of the reference, whether they match or not.
     processes, chill, progress
         As in `evaluate_folders`.
 
@@ -115,6 +126,7 @@ def evaluate_instance_folders(
         physical,
         region,
         ignore_headers,
+        roundness,
     )
     _check_options(evaluator, size_bins or ())
     files, more = _find_cases(reference, prediction, chill)
@@ -227,7 +239,15 @@ def _ignored_part(cases: Sequence[InstanceCase], region: IgnoredRegion | None) -
 def _pooled_metrics(cases: Sequence[InstanceCase]) -> dict[str, float]:
     """The metrics that follow from the counts of all cases together."""
     (jaccard,) = pool([case.jaccard] for case in cases)
-    return {**_panoptic(cases), **shape_metrics(jaccard, pool(case.contours for case in cases))}
+    shapes = [case.shapes for case in cases if case.shapes is not None]
+    both = None
+    if shapes:
+        both = (sum((a for a, _ in shapes), ShapeSums()), sum((b for _, b in shapes), ShapeSums()))
+    return {
+        **_panoptic(cases),
+        **shape_metrics(jaccard, pool(case.contours for case in cases)),
+        **roundness_metrics(both),
+    }
 
 
 def _metrics_by_size(cases: Sequence[InstanceCase], edges: Sequence[float]) -> list[dict[str, Any]]:

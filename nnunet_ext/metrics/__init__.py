@@ -18,6 +18,13 @@ from nnunet_ext.metrics.mistakes import InstanceMark, Mark, locate_class_mistake
 from nnunet_ext.metrics.overlap import Confusion, cl_dice, confusion, dice
 from nnunet_ext.metrics.panoptic import Matching, match_instances, panoptic_quality
 from nnunet_ext.metrics.repeated import RepeatedMean, RepeatedTest, holm, repeated_mean, repeated_test
+from nnunet_ext.metrics.roundness import (
+    Roundness,
+    local_thickness,
+    median_thickness,
+    roundness,
+    roundness_of_instances,
+)
 from nnunet_ext.metrics.statistics import PairedTest, paired_test
 from nnunet_ext.metrics.topology import betti_0_error, betti_1_error, betti_numbers
 
@@ -48,6 +55,7 @@ __all__ = [
     "PairedTest",
     "RepeatedMean",
     "RepeatedTest",
+    "Roundness",
     "aggregated_jaccard_index",
     "betti_0_error",
     "betti_1_error",
@@ -65,13 +73,17 @@ __all__ = [
     "instance_contours",
     "instance_overlap",
     "load_summary",
+    "local_thickness",
     "locate_class_mistakes",
     "locate_instance_mistakes",
     "match_instances",
+    "median_thickness",
     "paired_test",
     "panoptic_quality",
     "repeated_mean",
     "repeated_test",
+    "roundness",
+    "roundness_of_instances",
     "save_comparison",
     "save_summary",
 ]

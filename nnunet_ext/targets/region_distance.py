@@ -7,7 +7,6 @@ from typing import Any
 import edt
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum
 
 from nnunet_ext.arrays.checks import class_labels
 
@@ -40,9 +39,12 @@ def region_distance(labels: NDArray[Any]) -> NDArray[np.float32]:
     classes = class_labels(labels)
     if classes.size == 0:
         return np.zeros(classes.shape, np.float32)
-    index = (classes - classes.min()).astype(np.uint32)
-    if not index.any():
+    index = classes - classes.min() + 1  # of 0 there would be no distance
+    index = index.astype(np.uint8 if index.max() < 2**8 else np.uint32)
+    if index.max() == 1:
         return np.ones(classes.shape, np.float32)
-    distances: NDArray[np.float32] = edt.edt(index + 1, parallel=1)  # to the next label; 0 would be none
-    largest = np.asarray(maximum(distances, index, np.arange(index.max() + 1)), np.float32)
-    return distances / largest[index]
+    distances: NDArray[np.float32] = edt.edt(index, parallel=1)  # to the next label
+    for label in np.flatnonzero(np.bincount(index.ravel())):
+        inside = index == label
+        distances[inside] /= distances[inside].max()
+    return distances

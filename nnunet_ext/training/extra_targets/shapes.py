@@ -50,6 +50,10 @@ class Tubes(ExtraTarget):
         inside = np.stack([np.isin(labels, each) for each in self.structures])
         return ((maps > 0.5) & inside).astype(np.float32)
 
+    def per_case(self, patch_size: Sequence[int]) -> bool:
+        """Yes: a sample takes nnU-Net's loader up to twice as long with it, 1.3 times if stored."""
+        return True
+
 
 @dataclass(frozen=True)
 class Depths(ExtraTarget):
