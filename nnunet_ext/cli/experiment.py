@@ -187,11 +187,14 @@ def _submit(output: Path, steps: list[Step], options: Any) -> None:
     from nnunet_ext.experiment.slurm import write_scripts
     from nnunet_ext.nnunet_files.folders import VARIABLES
 
-    words, dropped = ["nnunet_ext"], False
+    words, dropped = ["nnunet_ext"], 0
     for word in sys.argv[1:]:
-        if word.startswith("-"):
-            dropped = word.startswith(("--submit", "--sbatch"))
-        if not dropped:
+        flag, _, value = word.partition("=")
+        if flag.startswith("-"):  # --sbatch takes every word up to the next option
+            dropped = {"--submit": 0 if value else 1, "--sbatch": len(sys.argv)}.get(flag, 0)
+        if dropped and not flag.startswith("-"):
+            dropped -= 1
+        elif flag not in ("--submit", "--sbatch"):
             words.append(word)
     environment = {name: os.environ[name] for name in VARIABLES if name in os.environ}
     trainings = sum(step.is_training for step in steps)

@@ -242,6 +242,25 @@ def test_a_job_array_does_the_same(dataset):
     assert tables(dataset / "out") == by_array
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "experiment --submit slurm plan.yaml -o 'the out'",
+        "experiment plan.yaml --submit=slurm -o 'the out'",
+        "experiment plan.yaml -o 'the out' --sbatch time=1 'comment=a b' --submit slurm",
+    ],
+)
+def test_the_jobs_have_the_plan_wherever_it_stands_and_the_folder_they_were_written_in(dataset, words):
+    (dataset / "plan.yaml").write_text("dataset: 501\ndevice: cpu\nmodels: [Ext, SCNP]\n")
+    run(dataset, shlex.split(words))
+    script = (dataset / "the out/slurm/prepare.sh").read_text()
+    *_, place, line = script.splitlines()
+    assert place == shlex.join(["cd", str(dataset)])
+    assert shlex.split(line) == shlex.split("nnunet_ext experiment plan.yaml -o 'the out' --only prepare")
+    assert f"#SBATCH --output='{dataset / 'the out/slurm/prepare.log'}'\n" in script
+    assert ("#SBATCH '--comment=a b'\n" in script) == ("comment" in words)
+
+
 def test_wrong_parts_and_gpus(dataset):
     assert "expected prepare, finish or a number from 1 to 2" in run(dataset, [*SHORT, "--only", "3"], 1)
     assert "there is only slurm" in run(dataset, [*SHORT, "--submit", "pbs"], 1)
