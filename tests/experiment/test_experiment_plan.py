@@ -41,6 +41,17 @@ def test_nnunets_own_trainers_are_trained_once(dataset):
     plan = make(models=["Ext", "nnUNetTrainerDiceCELoss_noSmooth"])
     assert plan.models[1].trainers == {1: "nnUNetTrainerDiceCELoss_noSmooth"}
     assert "takes no seed" in plan.notes[0]
+    plan = make(models=["nnUNetTrainer", "nnUNetTrainer_5epochs", "Ext"], options="adam1e-3", seeds=[1])
+    assert [model.name for model in plan.models] == ["nnUNetTrainer", "nnUNetTrainer_5epochs", "Ext"]
+    assert "takes no seed, no length and no options" in plan.notes[0]
+
+
+def test_names_in_any_script_are_those_of_folders(dataset):
+    names = ["Grüße", "Größe", "脳 / a"]
+    models = [
+        {"trainer": trainer, "name": name} for trainer, name in zip(("Ext", "JC", "SCNP"), names, strict=True)
+    ]
+    assert [model.folder for model in make(models=models).models] == ["Grüße", "Größe", "脳_a"]
 
 
 @pytest.mark.parametrize(
@@ -70,6 +81,7 @@ def test_nnunets_own_trainers_are_trained_once(dataset):
         ({"metrics": ["Dicee"]}, "metrics: 'Dicee' is none. Did you mean Dice?"),
         ({"groups": {"far": "ood_*"}}, "groups: far: no case fits 'ood_*'. There are: "),
         ({"groups": {"a b": "*", "a/b": "*"}}, "groups: 'a b' and another would be written to the same file"),
+        ({"groups": {"a": "*", "A": "*"}}, "groups: 'a' and another would be written to the same file"),
         ({"groups": {"//": "*"}}, "'//' is no name"),
     ],
 )
@@ -92,6 +104,7 @@ def test_a_file_that_is_no_plan(tmp_path):
         ("models: [Ext]\nseed: 1", "unknown key 'seed'"),
         ("models: [Ext]\nseeds: [1]\nseeds: [2]", r"line 2: 'seeds' is there twice"),
         ("models: [{trainer: Ext, name: a, name: b}]", r"line 1: 'name' is there twice"),
+        ("models: &a [Ext, *a]", "contains itself"),
     ):
         file.write_text(text)
         with pytest.raises(UserError, match=message):

@@ -166,6 +166,74 @@ def test_other_plans_than_those_of_a_begun_training_are_refused(dataset):
     assert "was begun with another nnUNetPlans.json" in " ".join(run(dataset, SHORT, code=1).split())
 
 
+def test_a_finished_training_of_other_plans_is_refused_and_so_are_further_folds(dataset):
+    run(dataset, SHORT)
+    (dataset / "preprocessed/Dataset501_Lines/nnUNetPlans.json").write_text(
+        '{"configurations": {"2d": {"data_identifier": "nnUNetPlans_2d"}}, "other": 1}'
+    )
+    calls(dataset)
+    for words in (SHORT, [*SHORT, "-f", "1"]):
+        text = " ".join(run(dataset, words, code=1).split())
+        assert text.count("was begun with another nnUNetPlans.json") == 2
+    assert calls(dataset) == []
+
+
+def fresh(dataset, words):
+    """The tables of a first run of these words."""
+    words = [*words[: words.index("-o")], "-o", "fresh", *words[words.index("-o") + 2 :]]
+    run(dataset, words)
+    return tables(dataset / "fresh")
+
+
+def test_predictions_of_another_command_are_not_taken_for_those_of_this_one(dataset):
+    run(dataset, WORDS)
+    folder = dataset / "out/predictions/Ext/seed1"
+    of_two_folds = (folder / "odd_Ts1.png").stat().st_mtime_ns
+    calls(dataset)
+    run(dataset, shlex.split("experiment -d 501 -tr Ext SCNP --seeds 1 2 -device cpu -f 0 -o out"))
+    assert len(calls(dataset, "nnUNetv2_predict")) == 4
+    assert (folder / "odd_Ts1.png").stat().st_mtime_ns > of_two_folds
+
+
+def test_names_that_change_places(dataset):
+    plan = "dataset: 501\ndevice: cpu\nmodels: [{trainer: %s, name: A}, {trainer: %s, name: B}]\n"
+    words = ["experiment", "plan.yaml", "-o", "out"]
+    (dataset / "plan.yaml").write_text(plan % ("Ext", "SCNP"))
+    run(dataset, words)
+    (dataset / "plan.yaml").write_text(plan % ("SCNP", "Ext"))
+    run(dataset, words)
+    assert tables(dataset / "out") == fresh(dataset, words)
+
+
+@pytest.mark.parametrize("stage", ["", "predicting Ext"])
+def test_from_test_to_validation_and_back(dataset, stage):
+    test, validation = SHORT, [*SHORT, "-f", "0", "1", "--cases", "validation"]
+    run(dataset, test, code=int(bool(stage)), STUB_FAIL=stage)
+    for words in (validation, test):
+        run(dataset, words)
+        assert tables(dataset / "out") == fresh(dataset, words)
+
+
+def test_a_changed_reference_is_evaluated_again_and_a_changed_image_predicted(dataset):
+    run(dataset, SHORT)
+    before = tables(dataset / "out")
+    raw = dataset / "raw/Dataset501_Lines"
+    (raw / "labelsTs/odd_Ts1.png").write_bytes((raw / "labelsTs/odd_Ts3.png").read_bytes())
+    calls(dataset)
+    run(dataset, SHORT)
+    assert [call.split()[:2] for call in calls(dataset)] == [["nnunet_ext", "evaluate"]] * 2
+    assert tables(dataset / "out") != before
+    (raw / "imagesTs/odd_Ts1_0000.png").touch()
+    calls(dataset)
+    assert "4 steps done" in run(dataset, SHORT)
+    assert len(calls(dataset, "nnUNetv2_predict")) == 2
+    for file in (raw / "imagesTs/odd_Ts1_0000.png", raw / "labelsTs/odd_Ts1.png"):
+        file.unlink()
+    run(dataset, SHORT)
+    rows = csv.DictReader(tables(dataset / "out")[0].splitlines())
+    assert {row["n_cases"] for row in rows} == {"7"}
+
+
 def test_two_at_once_are_refused(dataset, monkeypatch):
     monkeypatch.setattr(experiment_run, "_PATIENCE", 1)
     first = start(dataset, SHORT, STUB_STOP="training Ext")
