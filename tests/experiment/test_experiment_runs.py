@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from nnunet_ext.cli.app import app
 from nnunet_ext.errors import UserError
 from nnunet_ext.experiment import run as experiment_run
+from nnunet_ext.experiment.results import load_results
+from nnunet_ext.report.content import of_experiment
 
 pytestmark = pytest.mark.slow  # each step is a process
 
@@ -332,3 +334,16 @@ def test_the_jobs_have_the_plan_wherever_it_stands_and_the_folder_they_were_writ
 def test_wrong_parts_and_gpus(dataset):
     assert "expected prepare, finish or a number from 1 to 2" in run(dataset, [*SHORT, "--only", "3"], 1)
     assert "there is only slurm" in run(dataset, [*SHORT, "--submit", "pbs"], 1)
+
+
+def test_a_report_has_the_metrics_of_the_plan_and_says_what_is_missing_or_old(dataset):
+    (dataset / "plan.yaml").write_text(
+        "dataset: 501\ndevice: cpu\nseeds: [1, 2]\nmodels: [Ext, SCNP]\nmetrics: [Dice]\n"
+    )
+    run(dataset, ["experiment", "plan.yaml", "-o", "out"], 1, STUB_FAIL="training SCNP_seed2")
+    (dataset / "out/predictions/Ext/seed1/even_Ts0.png").touch()
+    subject = of_experiment(load_results(dataset / "out"))
+    assert subject.metrics == ["Dice"]
+    old, missing = subject.notes_on_files
+    assert "is from before 1 of its 8 predictions changed (even_Ts0.png)" in old
+    assert missing == "SCNP, seed 2: left out, since there is no evaluation."
