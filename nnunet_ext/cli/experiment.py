@@ -149,12 +149,20 @@ def experiment(
 def _run(
     plan: Plan, of: Steps, steps: list[Step], part: str, jobs: int, gpus: list[str], held: list[int]
 ) -> None:
+    from nnunet_ext.errors import UserError
     from nnunet_ext.experiment.run import run_steps
 
-    outcome = run_steps(steps, of, _tell, jobs, gpus, held)
+    outcome, without_tables = run_steps(steps, of, _tell, jobs, gpus, held), ""
     if part in ("all", "finish"):
-        _print_tables(plan, of)
+        try:
+            _print_tables(plan, of)
+        except UserError as error:  # what failed before is reported all the same
+            without_tables = str(error)
+    if without_tables:
+        warn(without_tables, "No tables.", "bold red")
     _report(outcome, {step.key: step for step in steps}, of)
+    if without_tables:
+        raise typer.Exit(1)
 
 
 def _check_folder(folder: Path) -> None:

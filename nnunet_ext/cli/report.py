@@ -126,6 +126,8 @@ def _of_folders(
 
     if reference is None or not predictions:
         raise UserError("Give -ref FOLDER and -pred NAME=FOLDER (for each model), or --experiment FOLDER.")
+    if images is not None and not images.is_dir():
+        raise UserError(f"-i: there is no folder {images}.")
     models = {
         name: Model(predictions=folders) for name, folders in name_models(named_pairs(predictions)).items()
     }

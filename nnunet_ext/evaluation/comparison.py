@@ -47,8 +47,16 @@ _HIGHER_IS_BETTER = {
 }
 #: behind the name of a metric: which direction is better
 ARROWS = {True: " ↑", False: " ↓", None: ""}
-#: of which it is known which direction is better
-KNOWN_METRICS = tuple(_HIGHER_IS_BETTER)
+#: what an evaluation without further options has, of classes (nested ones too) and of instances
+CLASS_METRICS = (
+    *("Dice", "IoU", "clDice", "Beta0Error", "Beta1Error", "TP", "FP", "FN", "TN", "n_pred", "n_ref"),
+    *(key for share in SHARES for key in (share, f"{share}_ref")),
+)
+INSTANCE_METRICS = (
+    *("PQ", "SQ", "RQ", "P05", "recall", "f1", "accuracy", "AJI", "tp", "fp", "fn", "n_true", "n_pred"),
+    *(f"ContourF1@{tolerance}" for tolerance in range(2, 8)),
+    *("mean_true_score", "mean_matched_dice", "mean_true_dice"),
+)
 _COUNTS = ("TP", "TN", "FP", "FN", "tp", "fp", "fn", "Beta0Error", "Beta1Error")  # from 0 on; scores end at 1
 Values = dict[str, dict[str, float]]
 Tables = dict[str, FloatArray]  # model -> (trainings, cases)
@@ -194,7 +202,11 @@ def compare_models(
     return Comparison(
         means=[*means, *_pooled(models, chosen)],
         differences=[replace(each, p_holm=p) for each, p in zip(differences, corrected, strict=True)],
-        notes=[*dict.fromkeys([*_few_cases_notes(differences), *notes, *_training_notes(models)])],
+        notes=[
+            *dict.fromkeys(
+                [*_few_cases_notes(differences), *notes, *(_training_notes(models) if pairs else [])]
+            )
+        ],
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from nnunet_ext import trainers
 from nnunet_ext.errors import UserError, some_of
-from nnunet_ext.evaluation.comparison import KNOWN_METRICS, is_higher_better
+from nnunet_ext.evaluation.comparison import CLASS_METRICS, INSTANCE_METRICS
 from nnunet_ext.experiment.plan_file import ModelYaml, PlanYaml
 from nnunet_ext.files import composed, read_json, write_json
 from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
@@ -152,7 +152,7 @@ def make_plan(content: PlanYaml) -> Plan:
             raise UserError(f"cases: test, but {raw} has no {folder}. Use cases: validation.")
     if on == "validation":
         _check_validation(models, folds)
-    _check_metrics(content.get("metrics", ()))
+    _check_metrics(content.get("metrics", ()), instances)
     baseline = content.get("baseline", models[0].name)
     if baseline not in [model.name for model in models]:
         raise UserError(f"baseline: there is no model {baseline!r}.")
@@ -230,13 +230,16 @@ def _check_stock(name: str) -> None:
         trainers.get_trainer(name)  # raises, with the trainers there are
 
 
-def _check_metrics(metrics: Sequence[str]) -> None:
-    """Raise for a metric that no evaluation has: better now than after the trainings."""
+def _check_metrics(metrics: Sequence[str], instances: bool) -> None:
+    """Raise for a metric that the evaluation will not have: better now than after the trainings."""
+    known = INSTANCE_METRICS if instances else CLASS_METRICS
     for metric in metrics:
-        if is_higher_better(metric.removesuffix("_ref")) is None and not metric.startswith("n_"):
-            close = difflib.get_close_matches(metric, KNOWN_METRICS, 1)
-            hint = f" Did you mean {close[0]}?" if close else f" There are: {', '.join(KNOWN_METRICS)}."
-            raise UserError(f"metrics: {metric!r} is none.{hint}")
+        if metric not in known:
+            close = difflib.get_close_matches(metric, known, 1)
+            hint = f" Did you mean {close[0]}?" if close else f" There are: {', '.join(known)}."
+            raise UserError(
+                f"metrics: {metric!r} is none of {'instances' if instances else 'classes'}.{hint}"
+            )
 
 
 def _alike(names: Sequence[str]) -> list[str]:

@@ -203,12 +203,15 @@ def _only(summary: Summary, pattern: str, group: str) -> Summary:
     """The summary of the cases whose file name fits; what was pooled over all cases is left out."""
     if pattern == "*":
         return summary
-    cases = [
-        case for case in summary["metric_per_case"] if fnmatch(Path(case["prediction_file"]).name, pattern)
-    ]
+    cases = [case for case in summary["metric_per_case"] if fnmatch(_reference_of(case), pattern)]
     if not cases:
         raise UserError(f"groups: no case fits {pattern!r} of {group!r}.")
     return {**{key: value for key, value in summary.items() if key != "pooled"}, "metric_per_case": cases}
+
+
+def _reference_of(case: Mapping[str, Any]) -> str:
+    """File name of a case's reference: instance maps of two formats differ in the ending."""
+    return Path(case.get("reference_file", case["prediction_file"])).name
 
 
 def package_versions() -> dict[str, str]:

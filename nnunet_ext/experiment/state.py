@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nnunet_ext.commands import headline, was_begun
 from nnunet_ext.errors import UserError, some_of
+from nnunet_ext.evaluation.summary import load_summary
 from nnunet_ext.files import read_json, replacing
 from nnunet_ext.images.files import check_whole, ending_of, stem_of
 from nnunet_ext.nnunet_files.checkpoint import CHECKPOINTS, is_whole
@@ -39,6 +40,14 @@ def is_trained(folder: Path) -> bool:
     """Whether a training and the validation at its end are complete."""
     final, summary = folder / CHECKPOINTS[0], folder / "validation" / "summary.json"
     return summary.is_file() and final.is_file() and time_of(final) <= time_of(summary) and is_whole(final)
+
+
+def is_usable(result: Path) -> bool:
+    """Whether a folder is there, or a summary that can be read."""
+    try:
+        return result.is_dir() or bool(load_summary(result))
+    except UserError:
+        return False
 
 
 def go_on_options(folder: Path) -> list[str]:

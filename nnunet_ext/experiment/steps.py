@@ -19,6 +19,7 @@ from nnunet_ext.experiment.state import (
     file_ending,
     go_on_options,
     is_trained,
+    is_usable,
     preprocessed_folder,
     put_damaged_aside,
     raw_folder,
@@ -203,7 +204,7 @@ class Steps:
             title=title,
             words=lambda: words,
             is_done=lambda: (
-                was_run(words, self.log(key)) and target.exists() and self._is_newer(key, [source], read())
+                was_run(words, self.log(key)) and is_usable(target) and self._is_newer(key, [source], read())
             ),
             needs=[source],
             prepare=lambda: target.parent.mkdir(parents=True, exist_ok=True),

@@ -7,6 +7,7 @@ import pytest
 from nnunet_ext.errors import UserError
 from nnunet_ext.experiment.plan import make_plan
 from nnunet_ext.experiment.plan_file import check_plan, read_plan
+from nnunet_ext.experiment.results import compare_groups
 from nnunet_ext.experiment.run import choose_gpus
 
 PLAN = {"dataset": 501, "models": ["Ext", "SCNP_joint"], "seeds": [1, 2], "epochs": 10}
@@ -78,7 +79,9 @@ def test_names_in_any_script_are_those_of_folders(dataset):
         ({"baseline": "JC"}, "there is no model 'JC'"),
         ({"device": "gpu"}, "device"),
         ({"epochs": 0}, "epochs"),
-        ({"metrics": ["Dicee"]}, "metrics: 'Dicee' is none. Did you mean Dice?"),
+        ({"metrics": ["Dicee"]}, "metrics: 'Dicee' is none of classes. Did you mean Dice?"),
+        ({"metrics": ["PQ"]}, "metrics: 'PQ' is none of classes. There are: Dice, "),
+        ({"metrics": ["Dice@0.5"]}, "metrics: 'Dice@0.5' is none of classes. Did you mean Dice?"),
         ({"groups": {"far": "ood_*"}}, "groups: far: no case fits 'ood_*'. There are: "),
         ({"groups": {"a b": "*", "a/b": "*"}}, "groups: 'a b' and another would be written to the same file"),
         ({"groups": {"a": "*", "A": "*"}}, "groups: 'a' and another would be written to the same file"),
@@ -118,3 +121,15 @@ def test_a_gpu_for_each_job(monkeypatch):
     assert choose_gpus("cuda", 2, []) == ["0", "1"]
     with pytest.raises(UserError, match="--jobs 3 needs as many GPUs; there are 2"):
         choose_gpus("cuda", 3, [])
+
+
+def test_groups_go_by_the_names_of_the_references(dataset):
+    plan = make(groups={"even": "even_*.png"})
+    case = {"metrics": {"1": {"Dice": 0.5}}}
+    cases = [
+        {**case, "reference_file": f"/ref/{name}.png", "prediction_file": f"/cells/{name}.tif"}
+        for name in ("even_Ts0", "odd_Ts1")
+    ]
+    summaries = {model.name: [{"metric_per_case": cases}] for model in plan.models}
+    comparison = compare_groups(plan, summaries)["even"]
+    assert {row.n_cases for row in comparison.means} == {1}

@@ -124,6 +124,26 @@ def test_a_failure_is_reported_at_the_end_while_the_others_go_on(dataset):
     assert {call.split("-tr ")[1].split()[0] for call in again} == {"nnUNetTrainerExt_seed2"}
 
 
+def test_a_summary_that_is_cut_off_is_made_again(dataset):
+    run(dataset, SHORT)
+    before = tables(dataset / "out")
+    summary = dataset / "out/evaluations/Ext/seed0.json"
+    summary.write_text(summary.read_text()[:200])
+    assert "1 step done" in run(dataset, SHORT)
+    assert tables(dataset / "out") == before
+
+
+def test_failures_are_reported_also_where_no_table_can_be_made(dataset, monkeypatch):
+    def refuse(*args):
+        raise UserError("these are different datasets")
+
+    monkeypatch.setattr("nnunet_ext.experiment.results.compare_groups", refuse)
+    text = run(dataset, SHORT, 1, STUB_FAIL="training Ext")
+    assert "these are different datasets" in text
+    assert "Failed: train Ext, seed 0, fold 0." in text
+    assert "these are different datasets" in run(dataset, SHORT, 1)
+
+
 def test_a_seed_added_later_is_all_that_is_trained(dataset):
     words = shlex.split("experiment -d 501 -tr Ext SCNP --seeds 1 -device cpu -o out")
     run(dataset, words)
