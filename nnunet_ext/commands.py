@@ -92,6 +92,12 @@ def was_run(words: Sequence[str], log: Path) -> bool:
     return log.read_text(encoding="utf-8", errors="replace").startswith(headline(words))
 
 
+def was_begun(words: Sequence[str], log: Path) -> bool:
+    """Whether this very command is the last one that wrote to a log, completed or not."""
+    unfinished = log.with_suffix(".unfinished")
+    return was_run(words, unfinished if unfinished.is_file() else log)
+
+
 def headline(words: Sequence[str]) -> str:
     """First line of a log."""
     return f"$ {command(*words)}\n"

@@ -11,14 +11,13 @@ import typer
 from rich import box
 from rich.table import Table
 
-from nnunet_ext.cli.console import count, decimal, number_table, out, say, track, warn
+from nnunet_ext.cli.console import decimal, number_table, out, say, track, warn
 from nnunet_ext.cli.evaluation_tables import footnotes
 
 if TYPE_CHECKING:
     from nnunet_ext.evaluation.comparison import ComparisonRow, MeanRow, Row
 
 R = TypeVar("R", bound="Row")
-_SIGNIFICANT = 0.05
 _SIDE_BY_SIDE = 3  # models that fit into 80 columns
 
 
@@ -83,7 +82,7 @@ def compare(
         for file, summary in zip(trainings, models[name], strict=True)
         for note in stale_notes(file, summary)
     ]
-    for note in [*few_pairs_notes(result.differences), *stale, *result.notes]:
+    for note in [*stale, *result.notes]:
         warn(note)
     if output and means_file:
         say(f"Wrote {save_comparison(result.differences, output)}")
@@ -154,13 +153,18 @@ def mean_tables(rows: Sequence[MeanRow]) -> list[Table]:
 def difference_tables(rows: Sequence[ComparisonRow]) -> list[Table]:
     """A table for each pair of models: under each metric a row per class, narrow enough for 80 columns."""
     return [
-        _difference_table([row for row in rows if (row.a, row.b) == pair], len(rows))
+        _difference_table([row for row in rows if (row.a, row.b) == pair], number_of_tests(rows))
         for pair in dict.fromkeys((row.a, row.b) for row in rows)
     ]
 
 
+def number_of_tests(rows: Sequence[ComparisonRow]) -> int:
+    """That Holm's correction is for: where no case has a number there is no test."""
+    return sum(row.p == row.p for row in rows)
+
+
 def _difference_table(rows: Sequence[ComparisonRow], n_tests: int) -> Table:
-    single = rows[0].degrees_of_freedom != rows[0].degrees_of_freedom
+    single = _is_over_cases(rows[0])
     headings = ["difference", "95 % interval", "cases", *(["Wilcoxon\np"] if single else []), "p", "Holm\np"]
     table = number_table(
         "metric\n  class",
@@ -189,20 +193,10 @@ def _difference_table(rows: Sequence[ComparisonRow], n_tests: int) -> Table:
     return table
 
 
-def few_pairs_notes(rows: Sequence[ComparisonRow]) -> list[str]:
-    """A text for each number of pairs with which no permutation of cases can be significant."""
-    few = {
-        row.n_pairs: 2.0 ** (1 - row.n_pairs)
-        for row in rows
-        if row.n_pairs
-        and row.degrees_of_freedom != row.degrees_of_freedom
-        and 2.0 ** (1 - row.n_pairs) > _SIGNIFICANT
-    }
-    return [
-        f"With {count(n, 'pair')} no p can be below {p:.4g}, so no difference can be significant at "
-        f"{_SIGNIFICANT}: that takes 6 cases or more."
-        for n, p in sorted(few.items())
-    ]
+def _is_over_cases(row: ComparisonRow) -> bool:
+    from nnunet_ext.metrics.repeated import CASES
+
+    return row.chance == CASES
 
 
 def p_text(p: float) -> str:

@@ -149,12 +149,20 @@ def experiment(
 def _run(
     plan: Plan, of: Steps, steps: list[Step], part: str, jobs: int, gpus: list[str], held: list[int]
 ) -> None:
+    from nnunet_ext.errors import UserError
     from nnunet_ext.experiment.run import run_steps
 
-    outcome = run_steps(steps, of, _tell, jobs, gpus, held)
+    outcome, without_tables = run_steps(steps, of, _tell, jobs, gpus, held), ""
     if part in ("all", "finish"):
-        _print_tables(plan, of)
+        try:
+            _print_tables(plan, of)
+        except UserError as error:  # what failed before is reported all the same
+            without_tables = str(error)
+    if without_tables:
+        warn(without_tables, "No tables.", "bold red")
     _report(outcome, {step.key: step for step in steps}, of)
+    if without_tables:
+        raise typer.Exit(1)
 
 
 def _check_folder(folder: Path) -> None:
@@ -187,11 +195,14 @@ def _submit(output: Path, steps: list[Step], options: Any) -> None:
     from nnunet_ext.experiment.slurm import write_scripts
     from nnunet_ext.nnunet_files.folders import VARIABLES
 
-    words, dropped = ["nnunet_ext"], False
+    words, dropped = ["nnunet_ext"], 0
     for word in sys.argv[1:]:
-        if word.startswith("-"):
-            dropped = word.startswith(("--submit", "--sbatch"))
-        if not dropped:
+        flag, _, value = word.partition("=")
+        if flag.startswith("-"):  # --sbatch takes every word up to the next option
+            dropped = {"--submit": 0 if value else 1, "--sbatch": len(sys.argv)}.get(flag, 0)
+        if dropped and not flag.startswith("-"):
+            dropped -= 1
+        elif flag not in ("--submit", "--sbatch"):
             words.append(word)
     environment = {name: os.environ[name] for name in VARIABLES if name in os.environ}
     trainings = sum(step.is_training for step in steps)

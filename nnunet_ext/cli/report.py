@@ -50,7 +50,9 @@ def report(
     metrics: Annotated[
         list[str] | None,
         typer.Option(
-            "--metric", help="Metrics to show; cases are chosen by the first. Default: the main ones."
+            "--metric",
+            help="Metrics to show; cases are chosen by the first. Default: those of the experiment, "
+            "or the main ones.",
         ),
     ] = None,
     chill: Annotated[
@@ -85,8 +87,9 @@ def report(
         subject = _of_folders(reference, predictions or [], images, dataset_json, instances, trainings or [])
         subject.chill = chill
     subject.evaluate(processes, track)
-    comparison = compare(subject, metrics or None, track)
-    tables = case_tables(subject, metrics or None)
+    chosen = metrics or subject.metrics or None
+    comparison = compare(subject, chosen, track)
+    tables = case_tables(subject, chosen)
     pictures = draw_pictures(subject, choose_cases(tables[0]), track)
     for picture in pictures:
         if picture.problem:
@@ -98,7 +101,7 @@ def report(
     page = output / "index.html"
     text = render(subject, comparison, tables, pictures, drawn, title or _title(subject))
     write_texts({page: text})
-    for note in comparison.notes:
+    for note in [*subject.notes_on_files, *comparison.notes]:
         warn(note)
     say(f"Wrote {page} ({len(text) / 1e6:.1f} MB): open it in a browser.")
 
@@ -123,6 +126,8 @@ def _of_folders(
 
     if reference is None or not predictions:
         raise UserError("Give -ref FOLDER and -pred NAME=FOLDER (for each model), or --experiment FOLDER.")
+    if images is not None and not images.is_dir():
+        raise UserError(f"-i: there is no folder {images}.")
     models = {
         name: Model(predictions=folders) for name, folders in name_models(named_pairs(predictions)).items()
     }

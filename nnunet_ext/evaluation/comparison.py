@@ -19,6 +19,8 @@ from nnunet_ext.evaluation.nested_classes import SHARES
 from nnunet_ext.evaluation.summary import Summary, nan_mean, to_csv
 from nnunet_ext.files import write_texts
 from nnunet_ext.metrics.repeated import (
+    CASES,
+    MIXED,
     FloatArray,
     RepeatedMean,
     RepeatedTest,
@@ -30,6 +32,7 @@ from nnunet_ext.worker_pool import Progress, silent
 
 FOREGROUND = "foreground_mean"
 POOLED = "pooled"
+_SIGNIFICANT = 0.05
 _DEFAULT_METRICS = (
     *("Dice", "clDice", "Beta0Error", "Beta1Error"),
     *SHARES,  # of nested classes
@@ -46,8 +49,16 @@ _HIGHER_IS_BETTER = {
 }
 #: behind the name of a metric: which direction is better
 ARROWS = {True: " ↑", False: " ↓", None: ""}
-#: of which it is known which direction is better
-KNOWN_METRICS = tuple(_HIGHER_IS_BETTER)
+#: what an evaluation without further options has, of classes (nested ones too) and of instances
+CLASS_METRICS = (
+    *("Dice", "IoU", "clDice", "Beta0Error", "Beta1Error", "TP", "FP", "FN", "TN", "n_pred", "n_ref"),
+    *(key for share in SHARES for key in (share, f"{share}_ref")),
+)
+INSTANCE_METRICS = (
+    *("PQ", "SQ", "RQ", "P05", "recall", "f1", "accuracy", "AJI", "tp", "fp", "fn", "n_true", "n_pred"),
+    *(f"ContourF1@{tolerance}" for tolerance in range(2, 8)),
+    *("mean_true_score", "mean_matched_dice", "mean_true_dice"),
+)
 _COUNTS = ("TP", "TN", "FP", "FN", "tp", "fp", "fn", "Beta0Error", "Beta1Error")  # from 0 on; scores end at 1
 Values = dict[str, dict[str, float]]
 Tables = dict[str, FloatArray]  # model -> (trainings, cases)
@@ -193,7 +204,11 @@ def compare_models(
     return Comparison(
         means=[*means, *_pooled(models, chosen)],
         differences=[replace(each, p_holm=p) for each, p in zip(differences, corrected, strict=True)],
-        notes=[*dict.fromkeys([*notes, *_training_notes(models)])],
+        notes=[
+            *dict.fromkeys(
+                [*_few_cases_notes(differences), *notes, *(_training_notes(models) if pairs else [])]
+            )
+        ],
     )
 
 
@@ -330,6 +345,22 @@ def _pooled(models: Mapping[str, Sequence[Summary]], chosen: Iterable[str]) -> l
 def _pooled_value(summary: Summary, metric: str) -> float | None:
     value = summary.get("pooled", {}).get(metric)
     return float(value) if isinstance(value, (int, float)) else None
+
+
+def _few_cases_notes(rows: Iterable[ComparisonRow]) -> list[str]:
+    """A text on one case, and for each number of cases with which no permutation can be significant."""
+    tests = {(row.n_pairs, row.chance) for row in rows}
+    notes = []
+    if (1, MIXED) in tests:
+        notes.append("One case: p says whether trainings differ on it, not what other cases would give.")
+    for n in sorted(n for n, chance in tests if n and chance == CASES):
+        smallest = 2.0 ** (1 - n)
+        if smallest > _SIGNIFICANT:
+            notes.append(
+                f"With {n} pair{'s' * (n > 1)} no p can be below {smallest:.4g}, so no difference can be "
+                f"significant at {_SIGNIFICANT}: that takes 6 cases or more."
+            )
+    return notes
 
 
 def _training_notes(models: Mapping[str, Sequence[Summary]]) -> list[str]:

@@ -12,16 +12,16 @@ from typing import Any
 
 from nnunet_ext import trainers
 from nnunet_ext.errors import UserError, some_of
-from nnunet_ext.evaluation.comparison import KNOWN_METRICS, is_higher_better
+from nnunet_ext.evaluation.comparison import CLASS_METRICS, INSTANCE_METRICS
 from nnunet_ext.experiment.plan_file import ModelYaml, PlanYaml
-from nnunet_ext.files import read_json, write_json
+from nnunet_ext.files import composed, read_json, write_json
 from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
 from nnunet_ext.nnunet_files.folders import dataset_folder, environment_folder
 from nnunet_ext.nnunet_files.plans import SMALL_PLANS
 
 PREFIX = "nnUNetTrainer"
 _CONVERT_FIRST = "Convert it first (nnunet_ext convert), or mend 'dataset' in the plan."
-_FOLDER_NAME = re.compile(r"[^A-Za-z0-9.+=-]+")
+_FOLDER_NAME = re.compile(r"[^\w.+=-]+")
 _PER_MODEL = ("dataset", "configuration", "plans")
 
 
@@ -55,7 +55,7 @@ class Model:
 
 def file_name(name: str) -> str:
     """The name of a model, or of a group of cases, as that of a file or a folder."""
-    return _FOLDER_NAME.sub("_", name).strip("_.")
+    return _FOLDER_NAME.sub("_", composed(name)).strip("_.")
 
 
 @dataclass(frozen=True)
@@ -104,14 +104,21 @@ class Plan:
     @property
     def references(self) -> Path:
         """Folder of the labels or instances that the predictions are compared with."""
-        return (
-            self.raw / f"{'instances' if self.instances else 'labels'}{'Ts' if self.on == 'test' else 'Tr'}"
-        )
+        return self.raw / f"instances{self._part}" if self.instances else self.labels
+
+    @property
+    def labels(self) -> Path:
+        """Folder of the labels of these cases."""
+        return self.raw / f"labels{self._part}"
 
     @property
     def images(self) -> Path:
         """Folder of the images of these cases."""
-        return self.raw / ("imagesTs" if self.on == "test" else "imagesTr")
+        return self.raw / f"images{self._part}"
+
+    @property
+    def _part(self) -> str:
+        return "Ts" if self.on == "test" else "Tr"
 
 
 def save_plan(plan: Plan, file: Path) -> None:
@@ -145,7 +152,7 @@ def make_plan(content: PlanYaml) -> Plan:
             raise UserError(f"cases: test, but {raw} has no {folder}. Use cases: validation.")
     if on == "validation":
         _check_validation(models, folds)
-    _check_metrics(content.get("metrics", ()))
+    _check_metrics(content.get("metrics", ()), instances)
     baseline = content.get("baseline", models[0].name)
     if baseline not in [model.name for model in models]:
         raise UserError(f"baseline: there is no model {baseline!r}.")
@@ -185,7 +192,7 @@ def _model(given: str | ModelYaml, content: PlanYaml, seeds: Sequence[int], note
     plans = settings["plans"] or "nnUNetPlans"
     family = entry["trainer"].removeprefix(PREFIX)
     return Model(
-        name=entry.get("name", family),
+        name=entry.get("name", family if family[:1].isalnum() else PREFIX + family),
         dataset=raw.name,
         configuration=str(settings["configuration"] or "2d"),
         plans=SMALL_PLANS if plans == "small" else str(plans),
@@ -197,8 +204,10 @@ def _trainers(name: str, content: PlanYaml, seeds: Sequence[int], notes: list[st
     """Seed -> the whole name of the trainer; the length of the training is an option in it, too."""
     if trainers.family_of(name) is None:
         _check_stock(name)
-        if len(seeds) > 1 or "epochs" in content or "iterations" in content:
-            notes.append(f"{name} is nnU-Net's own: it takes no seed and no length, and is trained once.")
+        if len(seeds) > 1 or {"epochs", "iterations", "options"} & set(content):
+            notes.append(
+                f"{name} is nnU-Net's own: it takes no seed, no length and no options, and is trained once."
+            )
         return {seeds[0] if seeds else 0: name}
     length = [f"{content['epochs']}epochs"] if "epochs" in content else []
     length += [f"{content['iterations']}iters"] if "iterations" in content else []
@@ -221,18 +230,21 @@ def _check_stock(name: str) -> None:
         trainers.get_trainer(name)  # raises, with the trainers there are
 
 
-def _check_metrics(metrics: Sequence[str]) -> None:
-    """Raise for a metric that no evaluation has: better now than after the trainings."""
+def _check_metrics(metrics: Sequence[str], instances: bool) -> None:
+    """Raise for a metric that the evaluation will not have: better now than after the trainings."""
+    known = INSTANCE_METRICS if instances else CLASS_METRICS
     for metric in metrics:
-        if is_higher_better(metric.removesuffix("_ref")) is None and not metric.startswith("n_"):
-            close = difflib.get_close_matches(metric, KNOWN_METRICS, 1)
-            hint = f" Did you mean {close[0]}?" if close else f" There are: {', '.join(KNOWN_METRICS)}."
-            raise UserError(f"metrics: {metric!r} is none.{hint}")
+        if metric not in known:
+            close = difflib.get_close_matches(metric, known, 1)
+            hint = f" Did you mean {close[0]}?" if close else f" There are: {', '.join(known)}."
+            raise UserError(
+                f"metrics: {metric!r} is none of {'instances' if instances else 'classes'}.{hint}"
+            )
 
 
 def _alike(names: Sequence[str]) -> list[str]:
     """Names that would be those of the same files; `UserError` if one would be of none."""
-    files = [file_name(name) for name in names]
+    files = [file_name(name).casefold() for name in names]  # as macOS and Windows compare them
     for name, file in zip(names, files, strict=True):
         if not file:
             raise UserError(f"{name!r} is no name: it needs a letter or a digit.")

@@ -69,6 +69,8 @@ def read_plan(file: Path) -> PlanYaml:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = " ".join(str(error).split())
         raise UserError(f"{file} is no YAML: {where}") from error
+    except RecursionError as error:
+        raise UserError(f"{file}: a part of it contains itself, or is nested too deeply.") from error
     if not isinstance(content, dict):
         raise UserError(f"{file}: expected 'models:' and so on; docs/experiments.md has an example.")
     return check_plan(content, str(file))

@@ -61,6 +61,8 @@ class Results:
     baseline : str
     groups : dict
         Name -> pattern of file names.
+    metrics : list of str
+        Those of its tables; empty for the main ones.
     versions : dict
         Of the packages in use.
     models : dict
@@ -74,6 +76,7 @@ class Results:
     dataset_json: Path
     baseline: str
     groups: dict[str, str]
+    metrics: list[str]
     versions: dict[str, str]
     models: dict[str, list[Repeat]]
 
@@ -102,6 +105,7 @@ def write_record(plan: Plan, of: Steps, commands: Mapping[str, Sequence[str]]) -
         dataset_json=plan.raw / "dataset.json",
         baseline=plan.baseline,
         groups=dict(plan.groups),
+        metrics=list(plan.metrics),
         versions=package_versions(),
         models=models,
     )
@@ -145,6 +149,7 @@ def load_results(folder: Path) -> Results:
             dataset_json=Path(content["dataset_json"]),
             baseline=content["baseline"],
             groups=content["groups"],
+            metrics=content.get("metrics", []),
             versions=content["versions"],
             models=models,
         )
@@ -198,12 +203,15 @@ def _only(summary: Summary, pattern: str, group: str) -> Summary:
     """The summary of the cases whose file name fits; what was pooled over all cases is left out."""
     if pattern == "*":
         return summary
-    cases = [
-        case for case in summary["metric_per_case"] if fnmatch(Path(case["prediction_file"]).name, pattern)
-    ]
+    cases = [case for case in summary["metric_per_case"] if fnmatch(_reference_of(case), pattern)]
     if not cases:
         raise UserError(f"groups: no case fits {pattern!r} of {group!r}.")
     return {**{key: value for key, value in summary.items() if key != "pooled"}, "metric_per_case": cases}
+
+
+def _reference_of(case: Mapping[str, Any]) -> str:
+    """File name of a case's reference: instance maps of two formats differ in the ending."""
+    return Path(case.get("reference_file", case["prediction_file"])).name
 
 
 def package_versions() -> dict[str, str]:

@@ -12,7 +12,8 @@ _SCRIPT = """#!/bin/bash
 #SBATCH --job-name={name}
 #SBATCH --output={log}
 {options}{array}set -euo pipefail
-{environment}{command}
+{environment}cd {here}
+{command}
 """
 _SUBMIT = """#!/bin/bash
 # Submits the three jobs, each after the one before; the last one also if trainings failed.
@@ -48,7 +49,7 @@ def write_scripts(
         The script to run with bash.
     """
     place = folder.absolute() / "slurm"
-    lines = "".join(f"#SBATCH {option}\n" for option in options)
+    lines = "".join(f"#SBATCH {command(option)}\n" for option in options)
     exports = "".join(f"export {command(f'{name}={value}')}\n" for name, value in environment.items())
     texts = {}
     for part, only, array in (
@@ -59,10 +60,11 @@ def write_scripts(
         log = place / ("train_%a.log" if array else f"{part}.log")
         texts[place / f"{part}.sh"] = _SCRIPT.format(
             name=f"{folder.name}-{part}".replace(" ", "_"),
-            log=log,
+            log=command(log),
             options=lines,
             array=array,
             environment=exports,
+            here=command(Path.cwd()),
             command=f"{command(*words)} --only {only}",
         )
     submit = {part: command(place / f"{part}.sh") for part in ("prepare", "train", "finish")}

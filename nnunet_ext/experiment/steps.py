@@ -14,16 +14,20 @@ from nnunet_ext.experiment.plan import Model, Plan
 from nnunet_ext.experiment.state import (
     cases_in,
     cases_of_images,
-    check_before_training,
+    check_same_data,
     collect,
     file_ending,
     go_on_options,
-    has_files,
     is_trained,
+    is_usable,
     preprocessed_folder,
+    put_damaged_aside,
     raw_folder,
+    remove_of_others,
     remove_unusable,
+    remove_without_source,
     time_of,
+    with_files,
 )
 from nnunet_ext.nnunet_files.checkpoint import CHECKPOINTS
 from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
@@ -151,12 +155,12 @@ class Steps:
             target = self.results(model, seed)
             words = ["nnunet_ext", "instances", "-i", str(self.predictions(model, seed)), "-o", str(target)]
             words += ["-djfile", str(raw_folder(model.dataset) / "dataset.json")]
-            steps.append(
-                self._our_step(
-                    f"instances/{name}", f"instances of {model.name}, seed {seed}", words, source, target
-                )
+            step = self._our_step(
+                f"instances/{name}", f"instances of {model.name}, seed {seed}", words, source, target
             )
-            source = steps[-1].key
+            step.prepare = lambda: remove_without_source(target, self.predictions(model, seed))
+            steps.append(step)
+            source = step.key
         evaluation = self.evaluation(model, seed)
         words = ["nnunet_ext", "evaluate", *(["--instances"] if self.plan.instances else [])]
         words += [
@@ -171,19 +175,36 @@ class Steps:
         words += ["--chill"] if self.plan.on == "validation" else []
         steps.append(
             self._our_step(
-                f"evaluate/{name}", f"evaluate {model.name}, seed {seed}", words, source, evaluation
+                f"evaluate/{name}",
+                f"evaluate {model.name}, seed {seed}",
+                words,
+                source,
+                evaluation,
+                lambda: [
+                    self.plan.raw / "dataset.json",
+                    *with_files(self.plan.references),
+                    *with_files(self.plan.labels),  # of instances they say what nobody judged
+                ],
             )
         )
         return steps
 
-    def _our_step(self, key: str, title: str, words: list[str], source: str, target: Path) -> Step:
-        """A step of ours, which writes its results whole: done if it was run after what it needs."""
+    def _our_step(
+        self,
+        key: str,
+        title: str,
+        words: list[str],
+        source: str,
+        target: Path,
+        read: Callable[[], Sequence[Path]] = tuple,
+    ) -> Step:
+        """A step of ours, which writes its results whole: done if it ended after what it needs and reads."""
         return Step(
             key=key,
             title=title,
             words=lambda: words,
             is_done=lambda: (
-                was_run(words, self.log(key)) and target.exists() and self._is_newer(key, [source])
+                was_run(words, self.log(key)) and is_usable(target) and self._is_newer(key, [source], read())
             ),
             needs=[source],
             prepare=lambda: target.parent.mkdir(parents=True, exist_ok=True),
@@ -196,13 +217,18 @@ class Steps:
         words += ["-p", model.plans, "-device", self.plan.device]
         last = f"small_plans/{model.dataset}" if model.plans == SMALL_PLANS else f"plan/{model.dataset}"
         known = trainers.family_of(trainer) is not None
+
+        def is_done() -> bool:
+            check_same_data(folder.parent, preprocessed_folder(model.dataset), model.plans)
+            return is_trained(folder)
+
         return Step(
             key=f"train/{model.folder}/seed{seed}_fold{fold}",
             title=f"train {model.name}, seed {seed}, fold {fold}",
             words=lambda: [*words, *go_on_options(folder)],
-            is_done=lambda: is_trained(folder),
+            is_done=is_done,
             needs=[last],
-            prepare=lambda: check_before_training(folder, preprocessed_folder(model.dataset), model.plans),
+            prepare=lambda: put_damaged_aside(folder),
             epochs=trainers.get_trainer(trainer).epochs if known else 0,
         )
 
@@ -218,8 +244,8 @@ class Steps:
             words=lambda: words,
             is_done=lambda: (
                 was_run(words, self.log(key))
-                and self._is_newer(key, needs, final)
-                and has_files(target, expected())
+                and self._is_newer(key, needs, made_of())
+                and cases_in([target], ending) == expected()
             ),
             needs=needs,
         )
@@ -230,15 +256,26 @@ class Steps:
 
             def expected() -> set[str]:
                 return cases_in(sources, ending)
+
+            def made_of() -> list[Path]:
+                return final
         else:
             images = self.plan.images
             words = ["nnUNetv2_predict", "-d", model.dataset[7:10], "-c", model.configuration, "-f", *folds]
             words += ["-tr", model.trainers[seed], "-p", model.plans, "-device", self.plan.device]
             words += ["-npp", "1", "-nps", "1", "-i", str(images), "-o", str(target), "--continue_prediction"]
-            step.prepare = lambda: remove_unusable(target, ending, max(map(time_of, final)))
 
             def expected() -> set[str]:
                 return cases_of_images(images, ending)
+
+            def made_of() -> list[Path]:
+                return [*final, *images.iterdir()]
+
+            def prepare() -> None:
+                remove_of_others(target, words, self.log(key))
+                remove_unusable(target, ending, expected(), max(map(time_of, made_of())))
+
+            step.prepare = prepare
 
         return step
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.evaluation.classes import evaluate_folders
+from nnunet_ext.evaluation.comparability import stale_notes
 from nnunet_ext.evaluation.comparison import (
     FOREGROUND,
     Comparison,
@@ -70,6 +71,10 @@ class Subject:
     instances : bool
     chill : bool
         Accept references without a prediction.
+    metrics : list of str
+        Those to show; empty for the main ones.
+    notes_on_files : list of str
+        What is missing, or older than what it was made of.
     versions : dict
         Package -> version.
     """
@@ -80,6 +85,8 @@ class Subject:
     dataset_json: Path | None
     instances: bool
     chill: bool = False
+    metrics: list[str] = field(default_factory=list)
+    notes_on_files: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=package_versions)
 
     def evaluate(self, processes: int = 1, progress: Progress = silent) -> None:
@@ -106,29 +113,34 @@ class Subject:
 
     @property
     def notes(self) -> list[str]:
-        """What the evaluations noticed."""
+        """What the evaluations noticed, and what is to be said about their files."""
         return [
+            *self.notes_on_files,
             *dict.fromkeys(
                 note
                 for summaries in self.summaries.values()
                 for summary in summaries
                 for note in summary.get("notes", [])
-            )
+            ),
         ]
 
 
 def of_experiment(results: Results) -> Subject:
-    """Take over what an experiment has; repeats without an evaluation are left out.
+    """Take over what an experiment has; repeats without an evaluation are left out, with a note.
 
     Raises
     ------
     UserError
         If nothing was evaluated yet.
     """
-    models = {}
+    models, notes = {}, []
     names = [results.baseline, *(name for name in results.models if name != results.baseline)]
     for name in names:
-        repeats = [repeat for repeat in results.models.get(name, []) if repeat.evaluation.is_file()]
+        every = results.models.get(name, [])
+        repeats = [repeat for repeat in every if repeat.evaluation.is_file()]
+        missing = [f"seed {repeat.seed}" for repeat in every if repeat not in repeats]
+        if missing:
+            notes.append(f"{name}, {', '.join(missing)}: left out, since there is no evaluation.")
         if repeats:
             models[name] = Model(
                 predictions=[repeat.predictions for repeat in repeats],
@@ -137,6 +149,8 @@ def of_experiment(results: Results) -> Subject:
                 names=[repeat.trainer for repeat in repeats],
                 commands=[line for repeat in repeats for line in repeat.commands],
             )
+            for repeat, summary in zip(repeats, models[name].summaries, strict=True):
+                notes += stale_notes(repeat.evaluation, summary)
     if not models:
         raise UserError("This experiment has no evaluation yet. Run it first; the same command goes on.")
     images = results.images if results.images.is_dir() else None
@@ -146,6 +160,8 @@ def of_experiment(results: Results) -> Subject:
         images,
         results.dataset_json,
         results.instances,
+        metrics=results.metrics,
+        notes_on_files=notes,
         versions=results.versions,
     )
 

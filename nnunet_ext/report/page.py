@@ -51,6 +51,7 @@ def render(
         repeated=any(row.n_trainings > 1 for row in comparison.means),
         means=_means(comparison, names),
         differences=[_difference(row) for row in comparison.differences],
+        n_tests=sum(row.p == row.p for row in comparison.differences),
         chance=" and of ".join(dict.fromkeys(row.chance for row in comparison.differences)),
         plots=[{"metric": table.metric, "address": metric_plot(table, names)} for table in tables],
         tables=[_case_table(table, names, anchors) for table in tables],

@@ -1,5 +1,6 @@
 import csv
 import json
+import math
 import os
 
 import pytest
@@ -92,6 +93,19 @@ def test_user_errors(summaries, tmp_path):
         assert result.exit_code == 1
         assert isinstance(result.exception, UserError), result.exception
         assert message in str(result.exception)
+
+
+def test_where_no_case_has_a_number_there_is_no_test_to_correct_for(tmp_path):
+    words = []
+    for name, dice in (("a1", 0.5), ("a2", 0.6), ("b1", 0.7), ("b2", 0.8)):
+        metrics = {"1": {"Dice": math.nan, "IoU": dice}}
+        content = {"metric_per_case": [{"prediction_file": "/x/0.png", "metrics": metrics}]}
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+        words.append(f"{name[0].upper()}={tmp_path / name}.json")
+    output = run(*words, "--metric", "Dice", "--metric", "IoU").output
+    assert "corrected for the 1 tests made here" in " ".join(output.split())
+    assert "over trainings and cases" in " ".join(output.split())  # although the first row has no test
+    assert "One case: p says whether trainings differ on it" in " ".join(output.split())
 
 
 def test_few_pairs_and_old_summaries_are_said(summaries, tmp_path):

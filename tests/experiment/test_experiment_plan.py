@@ -7,6 +7,7 @@ import pytest
 from nnunet_ext.errors import UserError
 from nnunet_ext.experiment.plan import make_plan
 from nnunet_ext.experiment.plan_file import check_plan, read_plan
+from nnunet_ext.experiment.results import compare_groups
 from nnunet_ext.experiment.run import choose_gpus
 
 PLAN = {"dataset": 501, "models": ["Ext", "SCNP_joint"], "seeds": [1, 2], "epochs": 10}
@@ -41,6 +42,17 @@ def test_nnunets_own_trainers_are_trained_once(dataset):
     plan = make(models=["Ext", "nnUNetTrainerDiceCELoss_noSmooth"])
     assert plan.models[1].trainers == {1: "nnUNetTrainerDiceCELoss_noSmooth"}
     assert "takes no seed" in plan.notes[0]
+    plan = make(models=["nnUNetTrainer", "nnUNetTrainer_5epochs", "Ext"], options="adam1e-3", seeds=[1])
+    assert [model.name for model in plan.models] == ["nnUNetTrainer", "nnUNetTrainer_5epochs", "Ext"]
+    assert "takes no seed, no length and no options" in plan.notes[0]
+
+
+def test_names_in_any_script_are_those_of_folders(dataset):
+    names = ["Grüße", "Größe", "脳 / a"]
+    models = [
+        {"trainer": trainer, "name": name} for trainer, name in zip(("Ext", "JC", "SCNP"), names, strict=True)
+    ]
+    assert [model.folder for model in make(models=models).models] == ["Grüße", "Größe", "脳_a"]
 
 
 @pytest.mark.parametrize(
@@ -67,9 +79,12 @@ def test_nnunets_own_trainers_are_trained_once(dataset):
         ({"baseline": "JC"}, "there is no model 'JC'"),
         ({"device": "gpu"}, "device"),
         ({"epochs": 0}, "epochs"),
-        ({"metrics": ["Dicee"]}, "metrics: 'Dicee' is none. Did you mean Dice?"),
+        ({"metrics": ["Dicee"]}, "metrics: 'Dicee' is none of classes. Did you mean Dice?"),
+        ({"metrics": ["PQ"]}, "metrics: 'PQ' is none of classes. There are: Dice, "),
+        ({"metrics": ["Dice@0.5"]}, "metrics: 'Dice@0.5' is none of classes. Did you mean Dice?"),
         ({"groups": {"far": "ood_*"}}, "groups: far: no case fits 'ood_*'. There are: "),
         ({"groups": {"a b": "*", "a/b": "*"}}, "groups: 'a b' and another would be written to the same file"),
+        ({"groups": {"a": "*", "A": "*"}}, "groups: 'a' and another would be written to the same file"),
         ({"groups": {"//": "*"}}, "'//' is no name"),
     ],
 )
@@ -92,6 +107,7 @@ def test_a_file_that_is_no_plan(tmp_path):
         ("models: [Ext]\nseed: 1", "unknown key 'seed'"),
         ("models: [Ext]\nseeds: [1]\nseeds: [2]", r"line 2: 'seeds' is there twice"),
         ("models: [{trainer: Ext, name: a, name: b}]", r"line 1: 'name' is there twice"),
+        ("models: &a [Ext, *a]", "contains itself"),
     ):
         file.write_text(text)
         with pytest.raises(UserError, match=message):
@@ -105,3 +121,15 @@ def test_a_gpu_for_each_job(monkeypatch):
     assert choose_gpus("cuda", 2, []) == ["0", "1"]
     with pytest.raises(UserError, match="--jobs 3 needs as many GPUs; there are 2"):
         choose_gpus("cuda", 3, [])
+
+
+def test_groups_go_by_the_names_of_the_references(dataset):
+    plan = make(groups={"even": "even_*.png"})
+    case = {"metrics": {"1": {"Dice": 0.5}}}
+    cases = [
+        {**case, "reference_file": f"/ref/{name}.png", "prediction_file": f"/cells/{name}.tif"}
+        for name in ("even_Ts0", "odd_Ts1")
+    ]
+    summaries = {model.name: [{"metric_per_case": cases}] for model in plan.models}
+    comparison = compare_groups(plan, summaries)["even"]
+    assert {row.n_cases for row in comparison.means} == {1}

@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from nnunet_ext.cli.app import app
 from nnunet_ext.errors import UserError
 from nnunet_ext.experiment import run as experiment_run
+from nnunet_ext.experiment.results import load_results
+from nnunet_ext.report.content import of_experiment
 
 pytestmark = pytest.mark.slow  # each step is a process
 
@@ -122,6 +124,26 @@ def test_a_failure_is_reported_at_the_end_while_the_others_go_on(dataset):
     assert {call.split("-tr ")[1].split()[0] for call in again} == {"nnUNetTrainerExt_seed2"}
 
 
+def test_a_summary_that_is_cut_off_is_made_again(dataset):
+    run(dataset, SHORT)
+    before = tables(dataset / "out")
+    summary = dataset / "out/evaluations/Ext/seed0.json"
+    summary.write_text(summary.read_text()[:200])
+    assert "1 step done" in run(dataset, SHORT)
+    assert tables(dataset / "out") == before
+
+
+def test_failures_are_reported_also_where_no_table_can_be_made(dataset, monkeypatch):
+    def refuse(*args):
+        raise UserError("these are different datasets")
+
+    monkeypatch.setattr("nnunet_ext.experiment.results.compare_groups", refuse)
+    text = run(dataset, SHORT, 1, STUB_FAIL="training Ext")
+    assert "these are different datasets" in text
+    assert "Failed: train Ext, seed 0, fold 0." in text
+    assert "these are different datasets" in run(dataset, SHORT, 1)
+
+
 def test_a_seed_added_later_is_all_that_is_trained(dataset):
     words = shlex.split("experiment -d 501 -tr Ext SCNP --seeds 1 -device cpu -o out")
     run(dataset, words)
@@ -164,6 +186,74 @@ def test_other_plans_than_those_of_a_begun_training_are_refused(dataset):
         '{"configurations": {"2d": {"data_identifier": "nnUNetPlans_2d"}}, "other": 1}'
     )
     assert "was begun with another nnUNetPlans.json" in " ".join(run(dataset, SHORT, code=1).split())
+
+
+def test_a_finished_training_of_other_plans_is_refused_and_so_are_further_folds(dataset):
+    run(dataset, SHORT)
+    (dataset / "preprocessed/Dataset501_Lines/nnUNetPlans.json").write_text(
+        '{"configurations": {"2d": {"data_identifier": "nnUNetPlans_2d"}}, "other": 1}'
+    )
+    calls(dataset)
+    for words in (SHORT, [*SHORT, "-f", "1"]):
+        text = " ".join(run(dataset, words, code=1).split())
+        assert text.count("was begun with another nnUNetPlans.json") == 2
+    assert calls(dataset) == []
+
+
+def fresh(dataset, words):
+    """The tables of a first run of these words."""
+    words = [*words[: words.index("-o")], "-o", "fresh", *words[words.index("-o") + 2 :]]
+    run(dataset, words)
+    return tables(dataset / "fresh")
+
+
+def test_predictions_of_another_command_are_not_taken_for_those_of_this_one(dataset):
+    run(dataset, WORDS)
+    folder = dataset / "out/predictions/Ext/seed1"
+    of_two_folds = (folder / "odd_Ts1.png").stat().st_mtime_ns
+    calls(dataset)
+    run(dataset, shlex.split("experiment -d 501 -tr Ext SCNP --seeds 1 2 -device cpu -f 0 -o out"))
+    assert len(calls(dataset, "nnUNetv2_predict")) == 4
+    assert (folder / "odd_Ts1.png").stat().st_mtime_ns > of_two_folds
+
+
+def test_names_that_change_places(dataset):
+    plan = "dataset: 501\ndevice: cpu\nmodels: [{trainer: %s, name: A}, {trainer: %s, name: B}]\n"
+    words = ["experiment", "plan.yaml", "-o", "out"]
+    (dataset / "plan.yaml").write_text(plan % ("Ext", "SCNP"))
+    run(dataset, words)
+    (dataset / "plan.yaml").write_text(plan % ("SCNP", "Ext"))
+    run(dataset, words)
+    assert tables(dataset / "out") == fresh(dataset, words)
+
+
+@pytest.mark.parametrize("stage", ["", "predicting Ext"])
+def test_from_test_to_validation_and_back(dataset, stage):
+    test, validation = SHORT, [*SHORT, "-f", "0", "1", "--cases", "validation"]
+    run(dataset, test, code=int(bool(stage)), STUB_FAIL=stage)
+    for words in (validation, test):
+        run(dataset, words)
+        assert tables(dataset / "out") == fresh(dataset, words)
+
+
+def test_a_changed_reference_is_evaluated_again_and_a_changed_image_predicted(dataset):
+    run(dataset, SHORT)
+    before = tables(dataset / "out")
+    raw = dataset / "raw/Dataset501_Lines"
+    (raw / "labelsTs/odd_Ts1.png").write_bytes((raw / "labelsTs/odd_Ts3.png").read_bytes())
+    calls(dataset)
+    run(dataset, SHORT)
+    assert [call.split()[:2] for call in calls(dataset)] == [["nnunet_ext", "evaluate"]] * 2
+    assert tables(dataset / "out") != before
+    (raw / "imagesTs/odd_Ts1_0000.png").touch()
+    calls(dataset)
+    assert "4 steps done" in run(dataset, SHORT)
+    assert len(calls(dataset, "nnUNetv2_predict")) == 2
+    for file in (raw / "imagesTs/odd_Ts1_0000.png", raw / "labelsTs/odd_Ts1.png"):
+        file.unlink()
+    run(dataset, SHORT)
+    rows = csv.DictReader(tables(dataset / "out")[0].splitlines())
+    assert {row["n_cases"] for row in rows} == {"7"}
 
 
 def test_two_at_once_are_refused(dataset, monkeypatch):
@@ -242,6 +332,38 @@ def test_a_job_array_does_the_same(dataset):
     assert tables(dataset / "out") == by_array
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "experiment --submit slurm plan.yaml -o 'the out'",
+        "experiment plan.yaml --submit=slurm -o 'the out'",
+        "experiment plan.yaml -o 'the out' --sbatch time=1 'comment=a b' --submit slurm",
+    ],
+)
+def test_the_jobs_have_the_plan_wherever_it_stands_and_the_folder_they_were_written_in(dataset, words):
+    (dataset / "plan.yaml").write_text("dataset: 501\ndevice: cpu\nmodels: [Ext, SCNP]\n")
+    run(dataset, shlex.split(words))
+    script = (dataset / "the out/slurm/prepare.sh").read_text()
+    *_, place, line = script.splitlines()
+    assert place == shlex.join(["cd", str(dataset)])
+    assert shlex.split(line) == shlex.split("nnunet_ext experiment plan.yaml -o 'the out' --only prepare")
+    assert f"#SBATCH --output='{dataset / 'the out/slurm/prepare.log'}'\n" in script
+    assert ("#SBATCH '--comment=a b'\n" in script) == ("comment" in words)
+
+
 def test_wrong_parts_and_gpus(dataset):
     assert "expected prepare, finish or a number from 1 to 2" in run(dataset, [*SHORT, "--only", "3"], 1)
     assert "there is only slurm" in run(dataset, [*SHORT, "--submit", "pbs"], 1)
+
+
+def test_a_report_has_the_metrics_of_the_plan_and_says_what_is_missing_or_old(dataset):
+    (dataset / "plan.yaml").write_text(
+        "dataset: 501\ndevice: cpu\nseeds: [1, 2]\nmodels: [Ext, SCNP]\nmetrics: [Dice]\n"
+    )
+    run(dataset, ["experiment", "plan.yaml", "-o", "out"], 1, STUB_FAIL="training SCNP_seed2")
+    (dataset / "out/predictions/Ext/seed1/even_Ts0.png").touch()
+    subject = of_experiment(load_results(dataset / "out"))
+    assert subject.metrics == ["Dice"]
+    old, missing = subject.notes_on_files
+    assert "is from before 1 of its 8 predictions changed (even_Ts0.png)" in old
+    assert missing == "SCNP, seed 2: left out, since there is no evaluation."
