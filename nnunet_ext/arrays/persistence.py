@@ -79,10 +79,9 @@ def persistence_pairs(
     padded, part = (np.pad(a, 1) for a in (values, there))
     order = _order_of_entry(padded.reshape(-1), part.reshape(-1))
     if dimension == 0:
-        birth, death = _components(order, int(np.count_nonzero(part)), padded.shape, axes)
+        birth, death = _components(order, padded.shape, axes)
     elif dimension == axes - 1:
-        # All voxels return to the background, those that do not count first.
-        death, birth = _components(order[::-1], order.size, padded.shape, 1)
+        death, birth = _components(order[::-1], padded.shape, 1)  # of the background
     else:
         birth, death = _tunnels(order, padded.shape)
     return _lasting(birth, death, padded, part)
@@ -91,7 +90,10 @@ def persistence_pairs(
 def _lasting(
     birth: IntArray, death: IntArray, padded: NDArray[np.floating], part: NDArray[np.bool_]
 ) -> tuple[IntArray, IntArray]:
-    """Features that are born at a counted voxel and last, with indices into the image without margin."""
+    """Features that are born at a counted voxel and last, with indices into the image without margin.
+
+    What dies at a voxel that does not count, which entered after all the others, never dies.
+    """
     values, counted = padded.reshape(-1), part.reshape(-1)
     birth, death = (np.where((v >= 0) & counted[v], v, -1) for v in (birth, death))
     lasts = (birth >= 0) & ((death < 0) | (values[birth] != values[death]))
@@ -125,19 +127,16 @@ def _order_of_entry(values: NDArray[np.floating], counted: NDArray[np.bool_]) ->
     return np.concatenate([voxels, np.flatnonzero(~counted)])
 
 
-def _components(
-    order: IntArray, limit: int, shape: tuple[int, ...], connectivity: int
-) -> tuple[IntArray, IntArray]:
-    """Where components are born and die while voxels enter in this order, the first `limit` of them."""
+def _components(order: IntArray, shape: tuple[int, ...], connectivity: int) -> tuple[IntArray, IntArray]:
+    """Where components are born and die while voxels enter in this order; -1 for the one that is left."""
     time = np.empty(order.size, np.int32 if order.size < 2**31 else np.int64)
     time[order] = np.arange(order.size)
     steps = _steps(np.cumprod((1, *shape[:0:-1]))[::-1].tolist(), connectivity)
     peak = _follow(order[_earliest_neighbour(time, steps)])
     born = np.sort(time[peak == np.arange(peak.size)])
-    born = born[born < limit]
     number = np.zeros(order.size, time.dtype)  # of a peak by age, 0 the oldest
     number[order[born]] = np.arange(born.size)
-    death = _elder_rule(*_meetings(number[peak], time, steps, connectivity, limit), born.size)
+    death = _elder_rule(*_meetings(number[peak], time, steps, connectivity), born.size)
     never = death == NEVER
     return order[born], np.where(never, -1, order[np.where(never, 0, death)])
 
@@ -187,7 +186,7 @@ def _follow(pointer: IntArray) -> IntArray:
 
 
 def _meetings(
-    basin: NDArray[Any], time: NDArray[Any], steps: list[Step], connectivity: int, limit: int
+    basin: NDArray[Any], time: NDArray[Any], steps: list[Step], connectivity: int
 ) -> tuple[IntArray, IntArray, IntArray]:
     """Pairs of basins that touch, and when: the time at which the later one of the two voxels enters.
 
@@ -200,12 +199,9 @@ def _meetings(
         if connectivity > 1:
             apart &= _earliest_around(time, step)[:-d] >= np.minimum(time[:-d], time[d:])
         at = np.flatnonzero(apart)
-        when = np.maximum(time[at], time[at + d])
-        if limit < time.size:
-            at, when = at[when < limit], when[when < limit]
         ones.append(basin[at])
         others.append(basin[at + d])
-        times.append(when)
+        times.append(np.maximum(time[at], time[at + d]))
     one, other, when = (np.concatenate(parts).astype(np.int64) for parts in (ones, others, times))
     return one, other, when
 

@@ -1,4 +1,4 @@
-"""Births and deaths against growing the set of voxels one by one, against Betti numbers, and against gudhi."""
+"""Births and deaths: against growing the set voxel by voxel, against Betti numbers, against gudhi."""
 
 import itertools
 import sys
@@ -53,7 +53,7 @@ def pieces_of(background):
 
 
 def enclosed_by_growing(values, counted):
-    """Holes of a 2D, cavities of a 3D image: pieces that a voxel cuts off from the background when it enters."""
+    """Holes or cavities: pieces that a voxel cuts off from the background when it enters."""
     order = order_of_entry(values, counted)
     around = itertools.product(*(range(-1, n + 1) for n in values.shape))
     background = set(around)
@@ -197,6 +197,15 @@ def test_numbers_of_every_kind(dtype):
     assert found(values, 0) == [(0, -1), (2, 1), (4, 3), (6, 5)]
     assert found(np.zeros((4, 5), dtype), 0) == [(0, -1)]
     assert found(np.zeros((4, 5), dtype), 1) == []
+
+
+def test_both_precisions_agree_on_differences_in_the_last_digit():
+    steps = np.random.default_rng(4).integers(0, 40, (20, 30)).astype(np.float32)
+    for values in (1 + steps * np.float32(2**-23), steps * np.float32(1e-30)):
+        assert len(np.unique(values)) == 40
+        for dimension in (0, 1):
+            assert found(values, dimension) == found(values.astype(float), dimension)
+            assert len(found(values, dimension)) > 20
 
 
 def test_a_nan_is_not_counted():
