@@ -7,8 +7,9 @@ import pytest
 
 PUBLIC = {
     "nnunet_ext.losses": """
-        JCLoss MultiLevelLoss SCNP SCNPLoss WeightedCrossEntropy multi_level_activation
-        same_class_neighbor_penalization split_target weighted_cross_entropy youden_j_loss""",
+        JCLoss MultiLevelLoss SCNP SCNPLoss TopologicalLoss WeightedCrossEntropy multi_level_activation
+        same_class_neighbor_penalization split_target topological_loss weighted_cross_entropy
+        youden_j_loss""",
     "nnunet_ext.targets": "semantic_from_instances touching_from_binary",
     "nnunet_ext.targets.weight_maps": "class_balance distance shape_aware unet",
     "nnunet_ext.metrics": """

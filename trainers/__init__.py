@@ -32,6 +32,7 @@ FAMILIES = {
     "nnUNetTrainerClDice": "center_lines",
     "nnUNetTrainerCenterlineCE": "center_lines",
     "nnUNetTrainerSkelRecall": "center_lines",
+    "nnUNetTrainerTopo": "topology",
     "nnUNetTrainerMultiLevelSSE": "multilevel",
     "nnUNetTrainerMultiLevelMCE": "multilevel",
     "nnUNetTrainerMultiLevelNCE": "multilevel",

@@ -37,7 +37,7 @@ def slabs(shape: tuple[int, ...], size: int = 1) -> Iterator[slice]:
 
 def for_each_slab(work: Callable[[slice], T], shape: tuple[int, ...], size: int = 1) -> list[T]:
     """Results of `work` for every slab, in order; of several slabs some at a time."""
-    return list(_on_threads(work, list(slabs(shape, size)), min(_SLAB_THREADS, os.cpu_count() or 1)))
+    return list(on_threads(work, list(slabs(shape, size)), min(_SLAB_THREADS, os.cpu_count() or 1)))
 
 
 def widened(slab: slice, halo: int, length: int) -> tuple[slice, slice]:
@@ -126,7 +126,7 @@ class Workplace:
 
     def each(self, work: Callable[[Box], T], boxes: Iterable[Box]) -> Iterator[T]:
         """Yield the result of `work` for every box, in order."""
-        return _on_threads(work, list(boxes), self.threads)
+        return on_threads(work, list(boxes), self.threads)
 
 
 def workplace(threads: int | None, scratch: str | os.PathLike[str] | None) -> Workplace:
@@ -138,7 +138,8 @@ def workplace(threads: int | None, scratch: str | os.PathLike[str] | None) -> Wo
     return Workplace(threads, None if scratch is None else Path(scratch))
 
 
-def _on_threads(work: Callable[[Part], T], parts: Sequence[Part], threads: int) -> Iterator[T]:
+def on_threads(work: Callable[[Part], T], parts: Sequence[Part], threads: int) -> Iterator[T]:
+    """Yield the result of `work` for every part, in order, some at a time."""
     if min(threads, len(parts)) < 2:
         yield from map(work, parts)
         return

@@ -11,6 +11,7 @@ from nnunet_ext.losses.region_wise import RegionWiseLoss, region_wise_loss
 from nnunet_ext.losses.scnp import SCNP, SCNPLoss, same_class_neighbor_penalization
 from nnunet_ext.losses.skeleton_recall import SkeletonRecallLoss, skeleton_recall_loss
 from nnunet_ext.losses.soft_skeleton import soft_skeleton
+from nnunet_ext.losses.topological import TopologicalLoss, topological_loss
 from nnunet_ext.losses.tversky import TverskyLoss, tversky_loss
 from nnunet_ext.losses.weighted_cross_entropy import WeightedCrossEntropy, weighted_cross_entropy
 from nnunet_ext.losses.with_term import LossWithTerm
@@ -28,6 +29,7 @@ __all__ = [
     "RegionWiseLoss",
     "SCNPLoss",
     "SkeletonRecallLoss",
+    "TopologicalLoss",
     "TverskyLoss",
     "WeightedCrossEntropy",
     "centerline_cross_entropy",
@@ -40,6 +42,7 @@ __all__ = [
     "skeleton_recall_loss",
     "soft_skeleton",
     "split_target",
+    "topological_loss",
     "tversky_loss",
     "weighted_cross_entropy",
     "youden_j_loss",

@@ -249,6 +249,15 @@ PER_CLASS = Option(
     "perclass", "per_class", "centre lines of every class by itself, in place of all foreground together"
 )
 
+TOPO_PATCH = Option(
+    "patch<n>",
+    "patch",
+    "edge of the patches whose components are counted, in voxels; left out: 100, in 3D 48",
+    "8 or more",
+    lambda n: n >= 8,
+)
+HOLES = Option("holes", "holes", "holes count as components do; in 3D tunnels, which need gudhi")
+TERM_WEIGHT = Option("weight<x>", "term_weight", "weight of the topological term", "above 0", lambda x: x > 0)
 HEAD_GAIN = Option(
     "gain<x>",
     "gain",

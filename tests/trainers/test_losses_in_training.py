@@ -24,6 +24,7 @@ from nnunet_ext.losses import (
     RegionWiseLoss,
     SCNPLoss,
     SkeletonRecallLoss,
+    TopologicalLoss,
     TverskyLoss,
     cross_entropy,
 )
@@ -49,7 +50,7 @@ def bare(name, labels=CLASSES, batch_dice=False):
     trainer.label_manager = SimpleNamespace(
         has_regions=regions, ignore_label=None, foreground_labels=[1, 2], foreground_regions=[(1, 2), 2]
     )
-    trainer.configuration_manager = SimpleNamespace(batch_dice=batch_dice)
+    trainer.configuration_manager = SimpleNamespace(batch_dice=batch_dice, patch_size=(32, 32))
     return trainer
 
 
@@ -89,6 +90,8 @@ def test_cross_entropy_and_dice_alone_are_nnunets_halves():
         ("ClDice", ClDiceLoss, {"steps": 10}),
         ("ClDice_iter5", ClDiceLoss, {"steps": 5}),
         ("CenterlineCE", CenterlineCrossEntropyLoss, {"steps": 3}),
+        ("Topo", TopologicalLoss, {"patch_size": None, "holes": False}),
+        ("Topo_patch50_holes", TopologicalLoss, {"patch_size": 50, "holes": True}),
     ],
 )
 def test_the_term_has_the_parameters_of_the_name(name, kind, settings, batch_dice):
@@ -105,6 +108,7 @@ def test_the_term_has_the_parameters_of_the_name(name, kind, settings, batch_dic
         ("RegionWise_ce", "ce"), ("RegionWise_dice", "dice"), ("RegionWise_ce_dice", "ce dice"),
         ("SkelRecall", "ce"), ("SkelRecall_dice", "ce dice"), ("CenterlineCE", "dice"),
         ("CenterlineCE_ce", "ce dice"), ("ClDice", "dice"), ("ClDice_ce_alpha0.3", "ce dice"),
+        ("Topo", "ce"), ("Topo_weight0.5_dice", "ce dice"),
     ],
 )  # fmt: skip
 def test_what_the_term_is_added_to(name, base):
@@ -114,7 +118,8 @@ def test_what_the_term_is_added_to(name, base):
     trainer = bare(name)
     loss = trainer.build_loss(stock_loss())
     assert isinstance(loss, LossWithTerm)
-    share = {"ClDice": (0.5, 0.5), "ClDice_ce_alpha0.3": (0.3, 0.7)}.get(name, (1, 1))
+    shares = {"ClDice": (0.5, 0.5), "ClDice_ce_alpha0.3": (0.3, 0.7), "Topo": (0.01, 1)}
+    share = {**shares, "Topo_weight0.5_dice": (0.5, 1)}.get(name, (1, 1))
     expected = share[0] * trainer.build_term()(logits, target, *given)
     if "ce" in base.split():
         expected = expected + share[1] * cross_entropy(logits, target)
@@ -281,6 +286,24 @@ def test_a_resumed_training_knows_when(stop, train, begun):
     begun.clear()
     train(name, go_on=True)
     assert by_epoch(begun, 4 - stop) == [False, False, True, True][stop:]
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "begins"),
+    [
+        ("Topo", 1000, 700), ("Topo_10epochs", 10, 7), ("Topo_1epochs", 1, 0), ("SkelRecall", 1000, 0),
+        ("Topo_2epochs", 2, 1), ("SCNP_Topo_from5epochs", 1000, 5), ("Topo_from0epochs", 1000, 0),
+    ],
+)  # fmt: skip
+def test_the_first_epoch_of_a_term(name, epochs, begins):
+    trainer = bare(name)
+    assert (trainer.epochs, trainer.first_epoch_of_term) == (epochs, begins)
+
+
+def test_tunnels_need_gudhi(train, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gudhi", None)
+    with pytest.raises(UserError, match=r"pip install 'nnunet-ext\[topo\]'"):
+        train("Topo_holes_1epochs_2iters", dimensions=3)
 
 
 def test_a_term_that_would_never_begin_is_refused(train):
