@@ -184,6 +184,11 @@ UNET_SIGMA = Option(
     "above 0",
     lambda x: x > 0,
 )
+CASCADE = Option(
+    "cascade",
+    "cascade",
+    "as in the nuclei cascade: 1 on cells and 0 elsewhere in place of 1 everywhere, divided by the largest",
+)
 BETA = Option(
     "beta<x>",
     "beta",
