@@ -148,7 +148,10 @@ DETERMINISTIC = Option(
     "with _seed<n>: deterministic algorithms alone, for a GPU; slower, and an operation that has none ends "
     "the training",
 )
-COMMON = (EPOCHS, ITERATIONS, NO_MIRRORING, NO_DEEP_SUPERVISION, ADAM, SEED, DETERMINISTIC)
+ATTENTION = Option("attention", "attention", "attention gates on the skip connections of nnU-Net's network")
+COMMON = (
+    EPOCHS, ITERATIONS, NO_MIRRORING, NO_DEEP_SUPERVISION, ADAM, SEED, DETERMINISTIC, ATTENTION,
+)  # fmt: skip
 
 NEIGHBORHOOD = Option(
     "w<n>",
