@@ -173,12 +173,13 @@ def _costly_pairs(maps: _Maps, holes: bool, threshold: float) -> IntArray:
     betti = patch_betti_numbers(np.concatenate([predicted, maps.truth]), maps.edges, holes)
     found, wanted = np.split(betti, 2, axis=1)
     index = np.arange(maps.probability.size).reshape(maps.probability.shape)
+    probability = np.append(maps.probability, maps.probability.dtype.type(IGNORED))  # at index -1
 
     def pairs(part: tuple[int, IntArray]) -> IntArray:
         dimension, patches = part
         mosaic, rows = _mosaic([index[image][maps.boxes[box]] for image, box in patches])
         numbers = wanted[dimension][tuple(patches.T)]
-        return _pairs_in(mosaic, rows, maps.probability.reshape(-1), numbers, dimension, threshold)
+        return _pairs_in(mosaic, rows, probability, numbers, dimension, threshold)
 
     parts = [
         (dimension, portion)
@@ -214,14 +215,14 @@ def _pairs_in(
     dimension: int,
     threshold: float,
 ) -> IntArray:
-    """`_costly_pairs` of the patches of a mosaic, each of which should have so many features."""
-    values = np.where(mosaic >= 0, probability[mosaic], IGNORED)
+    """`_costly_pairs` of the patches of a mosaic, which should have so many features each."""
+    values = probability[mosaic]
     birth, death = persistence_pairs(values, dimension, values <= 1)  # a NaN does not count either
     patch = np.searchsorted(rows, birth // values[0].size, side="right") - 1
     at = mosaic.reshape(-1)
     birth, death = at[birth], np.where(death < 0, -1, at[death])
     persistence = probability[birth] - np.where(death < 0, 0, probability[death])
-    order = np.lexsort((birth, death >= 0, -persistence, patch))
+    order = np.lexsort((birth, -persistence, patch))
     patch = patch[order]
     place = np.arange(order.size) - np.searchsorted(patch, patch)  # among those of its patch
     stays = place < wanted[patch]
