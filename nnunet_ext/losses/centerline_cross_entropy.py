@@ -5,12 +5,27 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from nnunet_ext.losses.arguments import split_target
 from nnunet_ext.losses.cross_entropy import voxel_cross_entropy
 from nnunet_ext.losses.foreground import foreground
-from nnunet_ext.losses.reduction import mean_over_counted
+from nnunet_ext.losses.reduction import pooled_mean
 from nnunet_ext.losses.soft_skeleton import soft_skeleton
+
+
+def _line_costs(logits: Tensor, target: Tensor, steps: int, mask: Tensor | None) -> Tensor:
+    """The sum of m (S_Y + S_p) over the counted voxels, and the regions."""
+    probabilities, truth = foreground(logits, target, mask)
+    lines = soft_skeleton(probabilities, steps)
+    lines = lines + soft_skeleton(truth.to(torch.uint8), steps)
+    if target.shape == logits.shape:
+        entropy = F.binary_cross_entropy_with_logits(logits.to(truth.dtype), truth, reduction="none")
+    else:
+        entropy = voxel_cross_entropy(logits, target, mask)
+        lines = lines.sum(1, keepdim=True)
+    costs = entropy * lines
+    return (costs if mask is None else torch.where(mask, costs, 0)).sum()
 
 
 def centerline_cross_entropy(
@@ -57,21 +72,19 @@ def centerline_cross_entropy(
 
     Examples
     --------
-    One voxel of three is on a true centre line, and with p = .12 on a predicted one: 1.12 log(1 + e²) / 3.
+    One voxel of three is on a true centre line, and with p = .119 on a predicted one: 1.119 log(1 + e²) / 3.
 
     >>> logits = torch.tensor([[[[-9.0], [-2.0], [-9.0]]]])
     >>> round(centerline_cross_entropy(logits, torch.tensor([[[[0], [1], [0]]]])).item(), 3)
-    0.794
+    0.793
     """
-    probabilities, truth = foreground(logits, target, mask)
-    lines = soft_skeleton(probabilities, steps)
-    lines = lines + soft_skeleton(truth.to(torch.uint8), steps)
-    if target.shape == logits.shape:
-        entropy = F.binary_cross_entropy_with_logits(logits.to(truth.dtype), truth, reduction="none")
-        counted = None if mask is None else mask.expand_as(entropy)
-        return mean_over_counted(entropy * lines, counted)
-    entropy = voxel_cross_entropy(logits, target, mask)
-    return mean_over_counted(entropy * lines.sum(1, keepdim=True), mask)
+    # The backward pass makes probabilities and skeletons anew: until then nothing is kept but the inputs.
+    total = checkpoint(
+        _line_costs, logits, target, steps, mask, use_reentrant=False, preserve_rng_state=False
+    )
+    channels = target.shape[1]  # 1 of labels
+    count = total.new_full((), target.numel()) if mask is None else mask.sum() * channels
+    return pooled_mean(total, count)
 
 
 class CenterlineCrossEntropyLoss(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from nnunet_ext.losses.arguments import split_target
 from nnunet_ext.losses.foreground import foreground
@@ -11,6 +12,22 @@ from nnunet_ext.losses.reduction import sum_over_processes
 from nnunet_ext.losses.soft_skeleton import soft_skeleton
 
 SMOOTH = 1.0
+
+
+def _line_sums(logits: Tensor, target: Tensor, steps: int, mask: Tensor | None) -> Tensor:
+    """(4, B, classes or regions): sums of S_p Y, S_p, S_Y p and S_Y."""
+    probabilities, truth = foreground(logits, target, mask)
+    lines = soft_skeleton(probabilities, steps)
+    true_lines = soft_skeleton(truth.to(torch.uint8), steps)
+    axes = tuple(range(2, lines.dim()))
+    return torch.stack(
+        [
+            (lines * truth).sum(axes),
+            lines.sum(axes),
+            (probabilities * true_lines).sum(axes),
+            true_lines.sum(axes, dtype=lines.dtype),
+        ]
+    )
 
 
 def cldice_loss(
@@ -60,8 +77,8 @@ def cldice_loss(
 
     Notes
     -----
-    The authors' PyTorch code always takes ten steps, adds up all channels, background included, before it
-    divides, and takes probabilities; here logits come in, and each class counts alike.
+    The authors' PyTorch code always takes ten steps, adds up all channels before it divides, background
+    included unless told otherwise, and takes probabilities; here logits come in, and each class counts alike.
 
     References
     ----------
@@ -77,18 +94,8 @@ def cldice_loss(
     >>> cldice_loss(logits, target, steps=1)
     tensor(0.1429)
     """
-    probabilities, truth = foreground(logits, target, mask)
-    lines = soft_skeleton(probabilities, steps)
-    true_lines = soft_skeleton(truth.to(torch.uint8), steps)
-    axes = tuple(range(2, lines.dim()))
-    sums = torch.stack(
-        [
-            (lines * truth).sum(axes),
-            lines.sum(axes),
-            (probabilities * true_lines).sum(axes),
-            true_lines.sum(axes, dtype=lines.dtype),
-        ]
-    )
+    # The backward pass makes probabilities and skeletons anew: until then nothing is kept but the inputs.
+    sums = checkpoint(_line_sums, logits, target, steps, mask, use_reentrant=False, preserve_rng_state=False)
     if batch_dice:
         sums = sum_over_processes(sums.sum(1))
     found, predicted, covered, there = (sums + SMOOTH).unbind()

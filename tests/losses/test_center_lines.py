@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnunet_ext.losses import centerline_cross_entropy, cldice_loss, soft_skeleton
+from nnunet_ext.losses.soft_skeleton import VOXELS_AT_ONCE
 
 SHAPES = {"1d": (9,), "2d": (9, 11), "3d": (5, 7, 6)}
 BOTH = pytest.mark.parametrize("regions", [False, True], ids=["classes", "regions"])
@@ -123,17 +124,102 @@ def test_a_lonely_certain_voxel_keeps_its_gradient():
     assert gradient[0, 0, 2, 2] == 1
 
 
-def test_nothing_is_kept_but_the_probabilities():
-    x = smooth((32, 32), dtype=torch.float32)
-    kept = []
+def kept_bytes(function, *inputs):
+    """Memory that autograd keeps for the backward pass, without the inputs."""
+    known, storages = {x.untyped_storage().data_ptr() for x in inputs}, {}
 
     def note(tensor):
-        kept.append(tensor.numel() * tensor.element_size())
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            storages[storage.data_ptr()] = storage  # kept alive, so that no other gets its address
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        soft_skeleton(x, 10)
-    assert kept == [x.numel() * 4]
+        result = function()
+    assert result.requires_grad
+    return sum(storage.nbytes() for storage in storages.values())
+
+
+def test_of_a_skeleton_nothing_is_kept_but_itself():
+    x = smooth((32, 32), dtype=torch.float32)
+    assert kept_bytes(lambda: by_definition(x, 10), x) > 100 * x.nbytes
+    assert kept_bytes(lambda: soft_skeleton(x, 10), x) == x.nbytes
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("voxels", [1, 200, 2**30])
+def test_how_many_maps_are_worked_on_at_once_changes_nothing(shape, voxels, monkeypatch):
+    """A CPU takes one at a time, a GPU several."""
+    x = torch.cat([smooth(shape, seed, torch.float32).detach() for seed in range(3)]).requires_grad_()
+    weights = torch.rand(x.shape, generator=torch.Generator().manual_seed(1))
+    found = []
+    for at_once in (1, voxels):
+        monkeypatch.setitem(VOXELS_AT_ONCE, "cpu", at_once)
+        skeleton = soft_skeleton(x, 3)
+        found.append([skeleton, *torch.autograd.grad((skeleton * weights).sum(), x)])
+        found[-1].append(soft_skeleton((x > 0.55).to(torch.uint8), 3))
+    for one, several in zip(*found, strict=True):
+        assert torch.equal(one, several)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_skeleton_of_half_precision_is_computed_in_float32(dtype):
+    half = smooth((32, 32), dtype=dtype).detach().requires_grad_()
+    single = half.detach().float().requires_grad_()
+    found, expected = soft_skeleton(half, 10), soft_skeleton(single, 10)
+    assert found.dtype == dtype
+    assert torch.equal(found, expected.to(dtype))
+    gradient = torch.autograd.grad(found.sum(), half)[0]
+    assert torch.equal(gradient, torch.autograd.grad(expected.sum(), single)[0].to(dtype))
+
+
+@pytest.mark.parametrize("order", ["transposed", "channels last", "strided"])
+def test_any_memory_order(order):
+    x = smooth((16, 18), dtype=torch.float32).detach()
+    x = {
+        "transposed": x.transpose(2, 3),
+        "channels last": x.contiguous(memory_format=torch.channels_last),
+        "strided": x[:, :, ::2, 1::3],
+    }[order].requires_grad_()
+    assert not x.is_contiguous()
+    found, expected = soft_skeleton(x, 3), by_definition(x, 3)
+    torch.testing.assert_close(found, expected)
+    weights = torch.rand(x.shape, generator=torch.Generator().manual_seed(1))
+    gradients = [torch.autograd.grad((each * weights).sum(), x)[0] for each in (found, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 9, 8), (1, 1, 7), (2, 1, 3), (1, 1, 1)], ids=str)
+def test_edges_of_one_or_two_voxels(shape):
+    """A volume of one slice is a picture; what has no neighbour is its own opening."""
+    x = smooth((9, 9, 9)).detach()[(..., *map(slice, shape))].requires_grad_()
+    found = soft_skeleton(x, 2)
+    torch.testing.assert_close(found, by_definition(x, 2))
+    if shape[0] == 1:
+        torch.testing.assert_close(found[:, :, 0], soft_skeleton(x[:, :, 0], 2))
+    assert torch.isfinite(torch.autograd.grad(found.sum(), x)[0]).all()
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_what_is_too_thick_for_the_steps_has_no_skeleton_in_its_middle(steps):
+    """Bars of 2k + 2 voxels have, thicker ones have not."""
+    for thickness in range(1, 2 * steps + 5):
+        bar = torch.zeros(1, 1, 40, 60, dtype=torch.uint8)
+        bar[..., 10 : 10 + thickness, 5:55] = 1
+        middle = soft_skeleton(bar, steps)[0, 0, :, 30]
+        assert bool(middle.any()) == (thickness <= 2 * steps + 2)
+
+
+def test_nan_is_not_hidden():
+    """A training in half precision finds out by it that its step was too large."""
+    labels = draw((12, 14))
+    logits = random_logits(labels, False, torch.float32).detach()
+    logits[0, 1, 5, 5] = torch.nan
+    logits.requires_grad_()
+    for loss in (cldice_loss, centerline_cross_entropy):
+        value = loss(logits, labels, 3)
+        assert value.isnan()
+        assert torch.autograd.grad(value, logits)[0].isnan().any()
 
 
 @pytest.mark.parametrize(
@@ -144,6 +230,7 @@ def test_nothing_is_kept_but_the_probabilities():
         (torch.zeros(1, 1, 3), -1, ValueError, "steps is 0 or more"),
         (torch.tensor([[[-3.0, 0.5]]]), 1, ValueError, "from 0 to 1; got -3 to 0.5. Are these logits"),
         (torch.tensor([[[2, 1]]], dtype=torch.uint8), 1, ValueError, "from 0 to 1; got 1 to 2"),
+        (torch.tensor([[[0.5, 1 + 2**-23]]]), 1, ValueError, "from 0 to 1; got 0.5 to 1.00000012"),
     ],
 )
 def test_what_is_no_probability_is_refused(x, steps, error, text):
@@ -199,6 +286,16 @@ def test_centerline_cross_entropy(shape, regions, masked):
     counted = torch.ones_like(entropy, dtype=torch.bool) if mask is None else mask.expand_as(entropy)
     expected = (entropy * lines)[counted].sum() / counted.sum()
     assert_equal_with_gradient(centerline_cross_entropy(logits, target, 3, mask), expected, logits)
+
+
+@BOTH
+@MASKED
+@pytest.mark.parametrize("loss", [cldice_loss, centerline_cross_entropy])
+def test_of_a_loss_nothing_is_kept_but_its_inputs(loss, regions, masked):
+    logits, target, mask, *_ = masked_problem((64, 64), regions, masked)
+    inputs = [target, mask] if masked else [target]
+    for each in (logits, logits.detach().half().requires_grad_()):
+        assert kept_bytes(lambda each=each: loss(each, target, 3, mask), each, *inputs) < 1000
 
 
 def assert_equal_with_gradient(found, expected, logits):
