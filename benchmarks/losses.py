@@ -9,7 +9,8 @@ second time it runs there. All take turns in one process; ratios are medians ove
 which other programs disturb least.
 
 Published ways, restated: clDice with every step of the soft skeleton kept and poolings of the library, for
-prediction and truth; Skeleton Recall with the skeleton made on the main thread.
+prediction and truth; Skeleton Recall with the skeleton made on the main thread. For TopoLoss see
+topological_loss.py. It is for the end of a training: here most patches are wrong.
 
 With --loading, instead: what the maps of the losses cost nnU-Net's data loader (extra_targets_loading.py).
 """
@@ -41,6 +42,7 @@ from nnunet_ext.losses import (
     FocalLoss,
     RegionWiseLoss,
     SkeletonRecallLoss,
+    TopologicalLoss,
     TverskyLoss,
 )
 from nnunet_ext.targets import region_distance, skeleton_tube
@@ -118,6 +120,7 @@ def problem(shape: tuple[int, ...], device: str) -> tuple[Tensor, Runs]:
         "Centre-line CE, k = 3": lambda: CenterlineCrossEntropyLoss()(logits, labels),
         "Skeleton Recall": lambda: SkeletonRecallLoss(batch_dice=True)(logits, labels, tubes),
         "Skeleton Recall, skeleton on the main thread": on_main_thread,
+        "TopoLoss": lambda: TopologicalLoss()(logits, labels),
     }
 
 

@@ -30,7 +30,7 @@ LAYERS = """
     dataset_conversion.DATASETS
     dataset_conversion.engine
     plugin
-    demo experiment
+    demo experiment pretraining
     report
     cli
 """

@@ -7,10 +7,12 @@ import pytest
 
 PUBLIC = {
     "nnunet_ext.losses": """
-        JCLoss MultiLevelLoss SCNP SCNPLoss TopologicalLoss WeightedCrossEntropy multi_level_activation
-        same_class_neighbor_penalization split_target topological_loss weighted_cross_entropy
-        youden_j_loss""",
-    "nnunet_ext.targets": "semantic_from_instances touching_from_binary",
+        SCNP CenterlineCrossEntropyLoss ClDiceLoss CrossEntropyLoss FocalLoss JCLoss LossWithTerm
+        MultiLevelLoss RegionWiseLoss SCNPLoss SkeletonRecallLoss TopologicalLoss TverskyLoss
+        WeightedCrossEntropy centerline_cross_entropy cldice_loss cross_entropy focal_loss
+        multi_level_activation region_wise_loss same_class_neighbor_penalization skeleton_recall_loss
+        soft_skeleton split_target topological_loss tversky_loss weighted_cross_entropy youden_j_loss""",
+    "nnunet_ext.targets": "region_distance semantic_from_instances skeleton_tube touching_from_binary",
     "nnunet_ext.targets.weight_maps": "class_balance distance shape_aware unet",
     "nnunet_ext.metrics": """
         ComparisonRow Confusion Containment InstanceOverlap Matching PairedTest aggregated_jaccard_index

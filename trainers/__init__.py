@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Family -> the module here that declares it; also the order of the catalogue.
 FAMILIES = {
     "nnUNetTrainerExt": "ext",
+    "nnUNetTrainerAttentionUNet": "ext",
     "nnUNetTrainerSCNP": "scnp",
     "nnUNetTrainerJC": "jc",
     "nnUNetTrainerBWM": "weight_maps",

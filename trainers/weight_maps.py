@@ -13,6 +13,7 @@ from nnunet_ext.training.extra_targets.weight_maps import (
 )
 from nnunet_ext.training.options import (
     BETA,
+    CASCADE,
     DICE,
     ON_THE_FLY,
     OUTLINE_SIGMA,
@@ -38,14 +39,15 @@ class nnUNetTrainerBWM(WeightedTrainer):
 class nnUNetTrainerUNetWM(WeightedTrainer):
     """Cross-entropy in which background between two cells counts more: U-Net's weight map."""
 
-    options = (PEAK, UNET_SIGMA, DICE, ON_THE_FLY)
+    options = (PEAK, UNET_SIGMA, CASCADE, DICE, ON_THE_FLY)
     peak = 10.0
     sigma = 5.0
+    cascade = False
 
     @classmethod
     def weight_map(cls, cells: tuple[int, ...]) -> ExtraTarget:
         """1, and up to `peak` more where two cells are near."""
-        return UNetMap(cls.peak, cls.sigma, cells)
+        return UNetMap(cls.peak, cls.sigma, cells, cls.cascade)
 
 
 class nnUNetTrainerDWM(WeightedTrainer):

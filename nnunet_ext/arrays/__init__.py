@@ -1,1 +1,1 @@
-"""What every other package does with arrays: checks, components, nearest of many objects, work in parts."""
+"""What other packages do with arrays: checks, components, persistence, nearest objects, work in parts."""

@@ -4,9 +4,9 @@ Voxels enter a growing set from the highest value to the lowest. A voxel that to
 component; where two meet, the younger one dies (elder rule). Equal values enter in raster order, so that no
 result depends on chance.
 
-Components are not followed voxel by voxel. First every voxel is led uphill to its peak. What is left is a
-graph of peaks, an edge being a voxel at which two of them meet; most peaks meet an older one first, and are
-dealt with at once. All of it is array arithmetic.
+Components are not followed voxel by voxel. The image becomes a graph, its edges the times at which two nodes
+meet. Most nodes meet an older one first; they are dealt with at once, again and again until no two meet any
+more. All of it is array arithmetic.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from nnunet_ext.errors import UserError
 
 IntArray = NDArray[np.int64]
-Step = list[tuple[int, int]]  # per axis: -1, 0 or 1, and the stride in the flat array
 
 NEVER = np.iinfo(np.int64).max
+_INDEX = 2**32 - 1  # the lower half of a time
+_NOT_COUNTED = (2**31 - 1) << 32  # from then on only voxels enter that do not count
 
 
 def persistence_pairs(
@@ -76,104 +77,106 @@ def persistence_pairs(
     if axes not in (2, 3) or not 0 <= dimension < axes:
         raise ValueError(f"expected a 2D or 3D image and a dimension below that; got {axes}D and {dimension}")
     there = ~np.isnan(values) if counted is None else counted
-    padded, part = (np.pad(a, 1) for a in (values, there))
-    order = _order_of_entry(padded.reshape(-1), part.reshape(-1))
+    margin = [(1, 1 + n % 2) for n in values.shape]  # that makes every length even
+    padded, part = np.pad(values, margin), np.pad(there, margin)
+    time = _times_of_entry(padded.reshape(-1), part.reshape(-1)).reshape(padded.shape)
     if dimension == 0:
-        birth, death = _components(order, padded.shape, axes)
+        birth, death = _components(time, axes)
     elif dimension == axes - 1:
-        death, birth = _components(order[::-1], padded.shape, 1)  # of the background
+        begin, end = _components(~time, 1)  # of the background, to which the voxels return
+        birth, death = ~end[end < NEVER], ~begin[end < NEVER]
     else:
-        birth, death = _tunnels(order, padded.shape)
-    return _lasting(birth, death, padded, part)
+        birth, death = _tunnels(time)
+    lasts = (birth < _NOT_COUNTED) & (birth >> 32 != death >> 32)
+    birth, death = birth[lasts], death[lasts]
+    return _place(birth, padded.shape, values.shape), _place(death, padded.shape, values.shape)
 
 
-def _lasting(
-    birth: IntArray, death: IntArray, padded: NDArray[np.floating], part: NDArray[np.bool_]
-) -> tuple[IntArray, IntArray]:
-    """Features that are born at a counted voxel and last, with indices into the image without margin.
+def _place(time: IntArray, padded: tuple[int, ...], shape: tuple[int, ...]) -> IntArray:
+    """Flat indices into the image without margin of the voxels that enter then; -1 if they do not count."""
+    place = np.full(time.size, -1)
+    counted = np.flatnonzero(time < _NOT_COUNTED)
+    if counted.size:
+        coordinates = np.unravel_index(time[counted] & _INDEX, padded)
+        place[counted] = np.ravel_multi_index([c - 1 for c in coordinates], shape)
+    return place
 
-    What dies at a voxel that does not count, which entered after all the others, never dies.
+
+def _times_of_entry(values: NDArray[np.floating], counted: NDArray[np.bool_]) -> IntArray:
+    """When each voxel enters: the upper half of a time comes from its value, the lower one is its index."""
+    if values.dtype == np.float32:
+        bits = (values + np.float32(0)).view(np.int32)  # + 0: -0.0 becomes 0.0
+        level = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)  # whole numbers in the order of the values
+    else:
+        level = np.unique(values, return_inverse=True)[1].reshape(-1)
+    time = np.negative(level, dtype=np.int64)
+    np.copyto(time, _NOT_COUNTED >> 32, where=~counted)
+    time <<= 32
+    time |= np.arange(time.size)
+    return time
+
+
+def _components(time: IntArray, connectivity: int) -> tuple[IntArray, IntArray]:
+    """When components are born and die while voxels enter.
+
+    With full connectivity all voxels of a block of 2 × 2 (× 2) touch each other: from the first of them on, a
+    block is one node of the graph. Otherwise every voxel is a node.
     """
-    values, counted = padded.reshape(-1), part.reshape(-1)
-    birth, death = (np.where((v >= 0) & counted[v], v, -1) for v in (birth, death))
-    lasts = (birth >= 0) & ((death < 0) | (values[birth] != values[death]))
-    return _without_margin(birth[lasts], padded.shape), _without_margin(death[lasts], padded.shape)
+    # As in `_elder_rule`, of all nodes at once; there are no lists of meetings yet.
+    birth = _first_of(time, (0,) * time.ndim, connectivity).reshape(-1)
+    meetings = _meetings(time, connectivity)
+    first = np.full(birth.size, NEVER)
+    for d, when in meetings:
+        np.minimum(first[:-d], when, out=first[:-d])
+        np.minimum(first[d:], when, out=first[d:])
+    nodes = np.arange(birth.size)
+    into = nodes.copy()
+    for d, when in meetings:
+        older = birth[:-d] < birth[d:]
+        np.copyto(into[d:], nodes[:-d], where=older & (when == first[d:]))
+        np.copyto(into[:-d], nodes[d:], where=~older & (when == first[:-d]))
+    left = np.flatnonzero(into == nodes)
+    left = left[np.argsort(birth[left])]
+    nodes[left] = np.arange(left.size)  # by age
+    number = nodes[_follow(into)]
+    death = first
+    death[left] = _elder_rule(*_between(number, meetings), left.size)
+    return birth, death
 
 
-def _without_margin(voxels: IntArray, shape: tuple[int, ...]) -> IntArray:
-    """Flat indices into the image without its margin of one voxel; -1 stays."""
-    found = np.full(voxels.size, -1)
-    place = np.unravel_index(voxels[voxels >= 0], shape)
-    found[voxels >= 0] = np.ravel_multi_index([p - 1 for p in place], [n - 2 for n in shape])
+def _between(number: IntArray, meetings: list[tuple[int, IntArray]]) -> tuple[IntArray, IntArray, IntArray]:
+    """Of the meetings of nodes, those of different numbers: the two, and when."""
+    ones, others, times = [], [], []
+    for d, when in meetings:
+        at = np.flatnonzero(number[:-d] != number[d:])
+        ones.append(number[at])
+        others.append(number[at + d])
+        times.append(when[at])
+    return np.concatenate(ones), np.concatenate(others), np.concatenate(times)
+
+
+def _meetings(time: IntArray, connectivity: int) -> list[tuple[int, IntArray]]:
+    """For each step to half of a node's neighbours: its length in the flat array, and when the two meet."""
+    shape = time.shape if connectivity == 1 else tuple(n // 2 for n in time.shape)
+    strides = np.cumprod((1, *shape[:0:-1]))[::-1]
+    found = []
+    for step in product((-1, 0, 1), repeat=time.ndim):
+        d = int(strides @ step)
+        if d > 0 and np.abs(step).sum() <= connectivity:
+            one = _first_of(time, step, connectivity).reshape(-1)
+            other = _first_of(time, tuple(-s for s in step), connectivity).reshape(-1)
+            found.append((d, np.maximum(one[:-d], other[d:])))
     return found
 
 
-def _order_of_entry(values: NDArray[np.floating], counted: NDArray[np.bool_]) -> IntArray:
-    """Flat indices from the highest value to the lowest, of equal ones the first; those not counted last."""
-    voxels = np.flatnonzero(counted)
-    values = values[voxels]
-    if values.dtype == np.float32 and counted.size <= 2**32:
-        # Value and index in one number: sorted several times faster than indices by their values.
-        bits = (values + np.float32(0)).view(np.int32)  # + 0: -0.0 becomes 0.0
-        if voxels.size and bits.min() < 0:
-            bits = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)  # whole numbers in the order of the values
-        words = np.negative(bits, dtype=np.int64)
-        words <<= 32
-        words |= voxels
-        words.sort()
-        voxels = np.bitwise_and(words, 2**32 - 1, out=words)
-    else:
-        voxels = voxels[np.argsort(-values, kind="stable")]
-    return np.concatenate([voxels, np.flatnonzero(~counted)])
-
-
-def _components(order: IntArray, shape: tuple[int, ...], connectivity: int) -> tuple[IntArray, IntArray]:
-    """Where components are born and die while voxels enter in this order; -1 for the one that is left."""
-    time = np.empty(order.size, np.int32 if order.size < 2**31 else np.int64)
-    time[order] = np.arange(order.size)
-    steps = _steps(np.cumprod((1, *shape[:0:-1]))[::-1].tolist(), connectivity)
-    peak = _follow(order[_earliest_neighbour(time, steps)])
-    born = np.sort(time[peak == np.arange(peak.size)])
-    number = np.zeros(order.size, time.dtype)  # of a peak by age, 0 the oldest
-    number[order[born]] = np.arange(born.size)
-    death = _elder_rule(*_meetings(number[peak], time, steps, connectivity), born.size)
-    never = death == NEVER
-    return order[born], np.where(never, -1, order[np.where(never, 0, death)])
-
-
-def _steps(strides: list[int], connectivity: int) -> list[Step]:
-    """Steps to half of a voxel's neighbours, along each axis in the flat array; the others are opposite."""
-    axes = len(strides)
-    steps = (s for s in product((-1, 0, 1), repeat=axes) if np.abs(s).sum() <= connectivity)
-    along = ([(s, stride) for s, stride in zip(step, strides, strict=True)] for step in steps)
-    return [step for step in along if _length(step) > 0]
-
-
-def _length(step: Step) -> int:
-    """Distance in the flat array."""
-    return sum(s * stride for s, stride in step)
-
-
-def _earliest_neighbour(time: NDArray[Any], steps: list[Step]) -> NDArray[Any]:
-    """The earliest time among a voxel's neighbours and its own."""
-    earliest = time.copy()
-    for d in map(_length, steps):
-        np.minimum(earliest[d:], time[:-d], out=earliest[d:])
-        np.minimum(earliest[:-d], time[d:], out=earliest[:-d])
-    return earliest
-
-
-def _earliest_around(time: NDArray[Any], step: Step) -> NDArray[Any]:
-    """The earliest time of a voxel, the one a step further on, and all that touch both, fully connected."""
-    around = time
-    for s, stride in step:
-        wider = around.copy()
-        if s <= 0:
-            np.minimum(wider[stride:], around[:-stride], out=wider[stride:])
-        if s >= 0:
-            np.minimum(wider[:-stride], around[stride:], out=wider[:-stride])
-        around = wider
-    return around
+def _first_of(time: IntArray, step: tuple[int, ...], connectivity: int) -> IntArray:
+    """When the first voxel of each node enters, of those that touch the next node in that direction."""
+    if connectivity == 1:
+        return time
+    for axis, s in enumerate(step):
+        halves = [time[(slice(None),) * axis + (slice(h, None, 2),)] for h in (0, 1)]
+        time = np.minimum(*halves) if s == 0 else halves[s > 0]
+    return time
 
 
 def _follow(pointer: IntArray) -> IntArray:
@@ -185,48 +188,31 @@ def _follow(pointer: IntArray) -> IntArray:
         pointer = further
 
 
-def _meetings(
-    basin: NDArray[Any], time: NDArray[Any], steps: list[Step], connectivity: int
-) -> tuple[IntArray, IntArray, IntArray]:
-    """Pairs of basins that touch, and when: the time at which the later one of the two voxels enters.
-
-    Two voxels that touch one which is there before both have met by way of it; they are left out.
-    """
-    ones, others, times = [], [], []
-    for step in steps:
-        d = _length(step)
-        apart = basin[:-d] != basin[d:]
-        if connectivity > 1:
-            apart &= _earliest_around(time, step)[:-d] >= np.minimum(time[:-d], time[d:])
-        at = np.flatnonzero(apart)
-        ones.append(basin[at])
-        others.append(basin[at + d])
-        times.append(np.maximum(time[at], time[at + d]))
-    one, other, when = (np.concatenate(parts).astype(np.int64) for parts in (ones, others, times))
-    return one, other, when
-
-
 def _elder_rule(ones: IntArray, others: IntArray, times: IntArray, count: int) -> IntArray:
     """When each of `count` components, numbered by age, merges into an older one; `NEVER` if none does.
 
     Until its first meeting a component is alone. If it meets an older one there, it dies: all that do so are
     dealt with at once, and their further meetings are from then on those of the ones they have merged into.
     """
-    death = np.full(count, NEVER)
+    in_order = np.argsort(times)
+    times = times[in_order]
+    rank = np.empty_like(in_order)
+    rank[in_order] = np.arange(in_order.size)
+    death = np.full(count, rank.size)
     while ones.size:
-        older, younger, times = _first_meetings(np.minimum(ones, others), np.maximum(ones, others), times)
-        first = np.full(count, NEVER)
-        np.minimum.at(first, older, times)
-        np.minimum.at(first, younger, times)
-        dies = times == first[younger]
+        older, younger, rank = _first_meetings(np.minimum(ones, others), np.maximum(ones, others), rank)
+        first = np.full(count, times.size)
+        np.minimum.at(first, older, rank)
+        np.minimum.at(first, younger, rank)
+        dies = rank == first[younger]
         into = np.arange(count)
-        np.minimum.at(into, younger[dies], older[dies])
-        death[younger[dies]] = times[dies]
+        into[younger[dies]] = older[dies]
+        death[younger[dies]] = rank[dies]
         into = _follow(into)
         ones, others = into[older], into[younger]
         apart = ones != others
-        ones, others, times = ones[apart], others[apart], times[apart]
-    return death
+        ones, others, rank = ones[apart], others[apart], rank[apart]
+    return np.append(times, NEVER)[death]
 
 
 def _first_meetings(
@@ -243,18 +229,16 @@ def _first_meetings(
     return pair >> bits, pair & ((1 << bits) - 1), words & ((1 << time_bits) - 1)
 
 
-def _tunnels(order: IntArray, shape: tuple[int, ...]) -> tuple[IntArray, IntArray]:
-    """Where tunnels are born and die while voxels enter in this order."""
-    time = np.empty(order.size)
-    time[order] = np.arange(order.size)
-    cubes = _gudhi().CubicalComplex(top_dimensional_cells=time.reshape(shape))
+def _tunnels(time: IntArray) -> tuple[IntArray, IntArray]:
+    """When tunnels are born and die while voxels enter."""
+    flat = np.sort(time, axis=None)
+    cubes = _gudhi().CubicalComplex(top_dimensional_cells=np.searchsorted(flat, time).astype(float))
     cubes.compute_persistence(homology_coeff_field=2)
     pairs = cubes.cofaces_of_persistence_pairs()[0]
     if len(pairs) < 2:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    place = np.unravel_index(pairs[1].T, shape, order="F")  # gudhi counts along the first axis first
-    ends = np.asarray(np.ravel_multi_index(place, shape))
-    return ends[0], ends[1]
+        return flat[:0], flat[:0]
+    birth, death = time.ravel(order="F")[pairs[1].T]  # gudhi counts along the first axis first
+    return birth, death
 
 
 def check_holes(axes: int) -> None:

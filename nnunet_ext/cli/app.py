@@ -24,6 +24,10 @@ VERBS = {
         "small_plans:small_plans",
         "Write nnUNetPlansSmall.json beside the planned ones: smaller patch, batch and network.",
     ),
+    "pretrain": (
+        "pretrain:pretrain",
+        "Pre-train on another dataset: fingerprint, moved plans, preprocessing, training on all its cases.",
+    ),
     "tune-thresholds": (
         "tune_thresholds:tune_thresholds",
         "Tune the thresholds of a multi-level model on the validation predictions of its folds.",

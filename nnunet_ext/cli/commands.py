@@ -15,7 +15,7 @@ from typer.main import get_command
 MARKUP: Final = "markdown"  # of all help texts
 _EXAMPLE = "Example: "
 _CTRL_C = 130  # exit code, as of any command that ends by it
-_GO_ON = ("instances", "close", "convert", "demo", "experiment")  # keep what is finished
+_GO_ON = ("instances", "close", "convert", "demo", "experiment", "pretrain")  # keep what is finished
 
 
 class WholeExamples:

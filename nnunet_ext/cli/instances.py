@@ -62,6 +62,15 @@ def instances(
     min_size: Annotated[
         int, typer.Option(min=0, help="Drop cores with fewer voxels, before touching voxels are given out.")
     ] = 0,
+    opening: Annotated[
+        int | None,
+        typer.Option(
+            "--opening",
+            help="First erode and dilate the cells with a cube of this odd edge in voxels, such as 5: thin "
+            "bridges and specks go. Of --method map.",
+            show_default=False,
+        ),
+    ] = None,
     connectivity: Annotated[
         int | None,
         typer.Option(
@@ -132,6 +141,7 @@ def instances(
             spacing,
             edge,
             max_distance,
+            opening,
         ),
         class_names={"cell": cell, "touching": touching, "gap": gap_class},
         dataset_json=dataset_json,

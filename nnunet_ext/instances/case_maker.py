@@ -19,6 +19,7 @@ from nnunet_ext.images.instance_files import ENDING, write_instances
 from nnunet_ext.instances.from_probabilities import from_probabilities
 from nnunet_ext.instances.from_semantic import from_semantic
 from nnunet_ext.instances.losses import Losses, default_distance
+from nnunet_ext.instances.opening import open_cells
 from nnunet_ext.instances.options import CellClasses, InstanceOptions
 from nnunet_ext.nnunet_files.orientation import Turn, turn_to_file
 from nnunet_ext.nnunet_files.reading import read_labels, read_probabilities
@@ -94,6 +95,8 @@ class CaseMaker:
             "scratch": scratch,
         }
         if not self.options.need_probabilities(self.classes):
+            if self.options.opening is not None:
+                labels = open_cells(labels, self.classes.cell, self.options.opening, losses)
             touching = self.classes.touching
             return from_semantic(labels, cell=self.classes.cell, touching=touching, **common), spacing
         del labels

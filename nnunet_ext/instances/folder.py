@@ -196,6 +196,13 @@ def _about_spacing(cases: Mapping[str, dict[str, Any]]) -> list[str]:
 def _about_losses(cases: Mapping[str, dict[str, Any]], options: InstanceOptions) -> list[str]:
     """Say what did not become an instance, though it was predicted."""
     notes = []
+    opened = {case: entry["opened_voxels"] for case, entry in cases.items() if entry.get("opened_voxels")}
+    if opened:
+        gone = sum(entry.get("opened_cells", 0) for entry in cases.values())
+        notes.append(
+            f"{sum(opened.values())} voxels of cells are background by --opening {options.opening}, in "
+            f"{_some(list(opened), len(cases))}; {gone} cell{'s' * (gone != 1)} gone altogether."
+        )
     small = {case: entry["small_cores"] for case, entry in cases.items() if entry.get("small_cores")}
     if small:
         notes.append(

@@ -22,10 +22,14 @@ class Losses:
         Cores, or seeds, with fewer than `min_size` voxels.
     voxels_without_core : int
         Touching voxels, of the watershed all foreground voxels, with no core near enough; background.
+    opened_voxels, opened_cells : int
+        Voxels of cells that an opening made background, and connected parts of which it left none.
     """
 
     small_cores: int = 0
     voxels_without_core: int = 0
+    opened_voxels: int = 0
+    opened_cells: int = 0
 
 
 def default_distance(

@@ -24,6 +24,8 @@ class InstanceOptions:
         (z, y, x), instead of that of the files; 2D takes the last two.
     max_distance : float, optional
         In the unit of the spacing. Default: from the touching radius of the dataset.
+    opening : int, optional
+        Edge of the cube with which the cell class is opened first, in voxels; of the label files only.
     tile : int, optional
         Edge of the tiles; the large arrays are then files in the output folder.
     """
@@ -37,6 +39,7 @@ class InstanceOptions:
     spacing: tuple[float, ...] | None = None
     tile: int | None = None
     max_distance: float | None = None
+    opening: int | None = None
 
     def check(self) -> None:
         """Raise `UserError` where the options do not go together."""
@@ -48,6 +51,10 @@ class InstanceOptions:
             raise UserError(f"--tile: {NO_TILES}.")
         if self.tile is not None and self.tile < 1:
             raise UserError(f"--tile-size {self.tile}: a tile has at least one voxel.")
+        if self.opening is not None and (self.opening < 3 or self.opening % 2 == 0):
+            raise UserError(f"--opening {self.opening}: expected an odd number of voxels, 3 or more.")
+        if self.opening is not None and (self.method != "map" or self.gap != "background"):
+            raise UserError("--opening works on predicted classes: with --method map and --gap background.")
         if self.max_distance is not None and self.method == "watershed":
             raise UserError("--max-distance: seeds of method 'watershed' grow as far as they are connected.")
         if self.max_distance is not None and not self.max_distance >= 0:

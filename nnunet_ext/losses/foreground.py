@@ -19,7 +19,7 @@ def foreground(logits: Tensor, target: Tensor, mask: Tensor | None = None) -> tu
         Integer labels (B, 1, *spatial), background included among the C classes; or binary channels shaped
         like `logits` (regions; also what a single channel is taken for).
     mask : Tensor, optional
-        bool (B, 1, *spatial), True where a voxel counts. Others may carry any label.
+        bool (B, 1, *spatial), True where a voxel counts. Others may carry any label and any logit.
 
     Returns
     -------
@@ -41,6 +41,8 @@ def foreground(logits: Tensor, target: Tensor, mask: Tensor | None = None) -> tu
     """
     check_tensors(logits, target, mask)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if mask is not None:
+        logits = logits.masked_fill(~mask, 0)  # whatever is there, a NaN too, has no gradient
     if target.shape == logits.shape:
         probabilities, truth = logits.sigmoid(), target > 0.5
     else:

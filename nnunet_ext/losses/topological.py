@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from nnunet_ext.arrays.blocks import Box, on_threads, split, whole
 from nnunet_ext.arrays.patch_topology import patch_betti_numbers
 from nnunet_ext.arrays.persistence import check_holes, persistence_pairs
-from nnunet_ext.losses.arguments import check_tensors, known_labels, split_target
+from nnunet_ext.losses.arguments import check_tensors, split_target
+from nnunet_ext.losses.foreground import foreground
 from nnunet_ext.losses.reduction import pooled_mean
 
 IntArray = NDArray[np.int64]
@@ -121,8 +122,8 @@ def topological_loss(
         raise ValueError(f"threshold is a persistence, 0 or more; got {threshold}")
     if holes:
         check_holes(axes)
-    probability, truth = _probability_and_truth(logits, target, mask)
-    maps = _on_cpu(probability, truth, mask, edges)
+    probability, truth = foreground(logits, target, mask)
+    maps = _on_cpu(probability, truth > 0, mask, edges)
     pairs = torch.from_numpy(_costly_pairs(maps, holes, threshold)).to(logits.device)
     total = _squares(probability.reshape(-1), pairs)
     total = total + 0 * probability.detach().sum()  # a NaN is not hidden
@@ -138,20 +139,6 @@ def _patch_edges(patch_size: PatchSize, axes: int) -> tuple[int, ...]:
     if len(edges) != axes or not all(isinstance(edge, int | np.integer) and edge > 0 for edge in edges):
         raise ValueError(f"patch_size is a positive whole number, or one per axis ({axes}); got {patch_size}")
     return tuple(int(edge) for edge in edges)
-
-
-def _probability_and_truth(logits: Tensor, target: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Probability of every foreground class or region, and where it really is, (B, K, *spatial)."""
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    if mask is not None:
-        logits = logits.masked_fill(~mask, 0)  # whatever is there, a NaN too, has no influence
-    if target.shape == logits.shape:
-        probability, truth = logits.sigmoid(), target > 0.5
-    else:
-        labels = known_labels(target, logits.shape[1], mask)
-        classes = torch.arange(1, logits.shape[1], device=logits.device)
-        probability, truth = logits.softmax(1)[:, 1:], labels == classes.view(-1, *(1,) * (logits.dim() - 2))
-    return probability, truth if mask is None else truth & mask
 
 
 @dataclass(frozen=True)
@@ -186,12 +173,13 @@ def _costly_pairs(maps: _Maps, holes: bool, threshold: float) -> IntArray:
     betti = patch_betti_numbers(np.concatenate([predicted, maps.truth]), maps.edges, holes)
     found, wanted = np.split(betti, 2, axis=1)
     index = np.arange(maps.probability.size).reshape(maps.probability.shape)
+    probability = np.append(maps.probability, maps.probability.dtype.type(IGNORED))  # at index -1
 
     def pairs(part: tuple[int, IntArray]) -> IntArray:
         dimension, patches = part
         mosaic, rows = _mosaic([index[image][maps.boxes[box]] for image, box in patches])
         numbers = wanted[dimension][tuple(patches.T)]
-        return _pairs_in(mosaic, rows, maps.probability.reshape(-1), numbers, dimension, threshold)
+        return _pairs_in(mosaic, rows, probability, numbers, dimension, threshold)
 
     parts = [
         (dimension, portion)
@@ -227,14 +215,14 @@ def _pairs_in(
     dimension: int,
     threshold: float,
 ) -> IntArray:
-    """`_costly_pairs` of the patches of a mosaic, each of which should have so many features."""
-    values = np.where(mosaic >= 0, probability[mosaic], IGNORED)
+    """`_costly_pairs` of the patches of a mosaic, which should have so many features each."""
+    values = probability[mosaic]
     birth, death = persistence_pairs(values, dimension, values <= 1)  # a NaN does not count either
     patch = np.searchsorted(rows, birth // values[0].size, side="right") - 1
     at = mosaic.reshape(-1)
     birth, death = at[birth], np.where(death < 0, -1, at[death])
     persistence = probability[birth] - np.where(death < 0, 0, probability[death])
-    order = np.lexsort((birth, death >= 0, -persistence, patch))
+    order = np.lexsort((birth, -persistence, patch))
     patch = patch[order]
     place = np.arange(order.size) - np.searchsorted(patch, patch)  # among those of its patch
     stays = place < wanted[patch]

@@ -1,1 +1,1 @@
-"""Heads that the trainers put on nnU-Net's networks."""
+"""What the trainers change about nnU-Net's networks: heads on top of them, gates within."""

@@ -24,6 +24,7 @@ from nnunet_ext.evaluation.comparison import (
 from nnunet_ext.evaluation.instances import evaluate_instance_folders
 from nnunet_ext.evaluation.summary import Summary, load_summary
 from nnunet_ext.experiment.results import Results, package_versions
+from nnunet_ext.metrics.repeated import CASES
 from nnunet_ext.worker_pool import Progress, silent
 
 #: of each kind of cases that are shown
@@ -264,7 +265,9 @@ def verdicts(comparison: Comparison, alpha: float = 0.05) -> list[str]:
             parts += [f"{word} in {', '.join(found)}"] if found else []
         unclear = [row.metric for row in main if row.p_holm >= alpha]
         parts += [f"no difference can be shown in {', '.join(unclear)}"] if unclear else []
-        sentences.append(f"{b} against {a}: {'; '.join(parts)}.")
+        # With one training of a model nobody knows what another one would give.
+        of_these = ", these trainings" if any(row.chance == CASES for row in main) else ""
+        sentences.append(f"{b} against {a}{of_these}: {'; '.join(parts)}.")
     return sentences
 
 

@@ -148,7 +148,10 @@ DETERMINISTIC = Option(
     "with _seed<n>: deterministic algorithms alone, for a GPU; slower, and an operation that has none ends "
     "the training",
 )
-COMMON = (EPOCHS, ITERATIONS, NO_MIRRORING, NO_DEEP_SUPERVISION, ADAM, SEED, DETERMINISTIC)
+ATTENTION = Option("attention", "attention", "attention gates on the skip connections of nnU-Net's network")
+COMMON = (
+    EPOCHS, ITERATIONS, NO_MIRRORING, NO_DEEP_SUPERVISION, ADAM, SEED, DETERMINISTIC, ATTENTION,
+)  # fmt: skip
 
 NEIGHBORHOOD = Option(
     "w<n>",
@@ -183,6 +186,11 @@ UNET_SIGMA = Option(
     "how far apart two cells may be for it, in voxels of the finest axis",
     "above 0",
     lambda x: x > 0,
+)
+CASCADE = Option(
+    "cascade",
+    "cascade",
+    "as in the nuclei cascade: 1 on cells and 0 elsewhere in place of 1 everywhere, divided by the largest",
 )
 BETA = Option(
     "beta<x>",

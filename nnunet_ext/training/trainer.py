@@ -16,6 +16,7 @@ from torch import nn
 from nnunet_ext import __version__
 from nnunet_ext.errors import UserError, exit_on_ctrl_c, exit_on_user_error
 from nnunet_ext.files import replacing
+from nnunet_ext.networks.attention import GATED, with_attention
 from nnunet_ext.nnunet_files.checkpoint import load_checkpoint
 from nnunet_ext.nnunet_files.topology import FEWEST_STAGES
 from nnunet_ext.training.augmentation import insert_after_spatial
@@ -50,6 +51,7 @@ class ExtTrainer(SeededTrainer):
     mirroring: ClassVar[bool] = True
     deep_supervision: ClassVar[bool] = True
     adam: ClassVar[float | None] = None
+    attention: ClassVar[bool] = False
 
     # nnU-Net stores the arguments by the names of these parameters: a subclass must keep them as they are.
     def __init__(
@@ -96,6 +98,32 @@ class ExtTrainer(SeededTrainer):
                 f"{FEWEST_STAGES} stages or more (nnunet_ext small-plans --overwrite writes such), or train "
                 f"without: -tr {type(self).__name__}_{NO_DEEP_SUPERVISION.syntax}"
             )
+
+        architecture = PlansManager(plans).get_configuration(configuration).network_arch_class_name
+        if self.attention and architecture.rpartition(".")[2] not in GATED:
+            raise UserError(
+                f"{type(self).__name__}: attention gates are for {' and '.join(GATED)}, but the plans "
+                f"{plans['plans_name']}, {configuration} have {architecture}. Take other plans with -p."
+            )
+
+    @classmethod
+    def build_network_architecture(  # nnU-Net calls it on the class, like its own static one
+        cls,
+        plans_manager: Any,
+        configuration_manager: Any,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> nn.Module:
+        """The plans' network, with attention gates if the name says so."""
+        network: nn.Module = super().build_network_architecture(
+            plans_manager,
+            configuration_manager,
+            num_input_channels,
+            num_output_channels,
+            enable_deep_supervision,
+        )
+        return with_attention(network) if cls.attention else network
 
     def build_loss(self, nnunet_loss: nn.Module) -> nn.Module:
         """Return the loss of one network output.
@@ -157,6 +185,7 @@ class ExtTrainer(SeededTrainer):
             f"{self.num_epochs} epochs of {self.num_iterations_per_epoch} iterations",
             f"mirroring {'on' if self.mirroring else 'off'}",
             f"deep supervision {'on' if self.enable_deep_supervision else 'off'}",
+            *(["attention gates"] if self.attention else []),
             f"{'SGD' if self.adam is None else 'Adam'} from learning rate {self.initial_lr:g}",
             self.describe_seed(),
         ]

@@ -13,6 +13,7 @@ from nnunet_ext.losses import (
     FocalLoss,
     RegionWiseLoss,
     SkeletonRecallLoss,
+    TopologicalLoss,
     TverskyLoss,
 )
 from nnunet_ext.training.extra_targets.shapes import Depths, Tubes
@@ -55,6 +56,7 @@ LOSSES = {
     "clDice": Case(lambda **form: ClDiceLoss(3, batch_dice=True, **form)),
     "clDice per sample": Case(lambda **form: ClDiceLoss(3, **form), pools=False),
     "CenterlineCE": Case(CenterlineCrossEntropyLoss),
+    "Topo": Case(lambda **form: TopologicalLoss(8, holes=True, threshold=0.0, **form)),
     "RegionWise": Case(RegionWiseLoss, _depths),
     "SkelRecall": Case(
         lambda **form: SkeletonRecallLoss(batch_dice=True, **form), lambda regions: Tubes(((1, 2),))

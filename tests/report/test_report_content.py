@@ -57,6 +57,8 @@ def test_verdicts_say_what_is_known_and_what_is_not():
     assert same == "Same against Ext: no difference can be shown in Dice, Beta0Error."
     (worse,) = verdicts(compare_models({"SCNP": summaries(*high), "Ext": summaries(*low)}))
     assert worse.startswith("Ext against SCNP: worse in Dice (by 0.3")
+    (single,) = verdicts(compare_models({"SCNP": summaries(high[0]), "Ext": summaries(low[0])}))
+    assert single.startswith("Ext against SCNP, these trainings: worse in Dice (by 0.3")
 
 
 def write_predictions(folder, cases, share, seed=0):

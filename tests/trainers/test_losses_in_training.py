@@ -28,6 +28,7 @@ from nnunet_ext.losses import (
     TverskyLoss,
     cross_entropy,
 )
+from nnunet_ext.networks.attention import AttentionGate
 from nnunet_ext.trainers import FAMILIES, get_trainer
 from nnunet_ext.training.extra_targets.shapes import Depths, Tubes
 from nnunet_ext.training.term import TermTrainer
@@ -40,7 +41,12 @@ PREFIX = "nnUNetTrainer"
 DATASET = "Dataset994_Toy"
 CLASSES = {"labels": {"background": 0, "a": 1, "b": 2}}
 REGIONS = {"labels": {"background": 0, "whole": [1, 2], "core": 2}, "regions_class_order": [1, 2]}
-NEW = ["CE", "Dice", *(n.removeprefix(PREFIX) for n in FAMILIES if issubclass(get_trainer(n), TermTrainer))]
+NEW = [
+    "CE",
+    "Dice",
+    "AttentionUNet",
+    *(n.removeprefix(PREFIX) for n in FAMILIES if issubclass(get_trainer(n), TermTrainer)),
+]
 
 
 def bare(name, labels=CLASSES, batch_dice=False):
@@ -212,6 +218,27 @@ def test_two_iterations_of_every_family(name, labels, dimensions, train, monkeyp
     predicted, shape = predict(trainer)
     assert predicted.shape == shape
     assert set(np.unique(predicted)) <= {0, 1, 2}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SkelRecall_attention", "MultiLevelMCE_attention_nodeepsupervision"])
+def test_attention_is_an_option_of_every_family(name, train):
+    trainer = train(f"{name}_1epochs_2iters")
+    assert "attention gates" in trainer.describe_options()
+    gates = [module for module in trainer.network.modules() if isinstance(module, AttentionGate)]
+    assert len(gates) == 2  # of three skip connections
+    assert all(parameter.grad.abs().max() > 0 for gate in gates for parameter in gate.of_skip.parameters())
+    predicted, shape = predict(trainer)
+    assert predicted.shape == shape
+    assert get_trainer(f"{PREFIX}AttentionUNet_attention").same_as == f"{PREFIX}AttentionUNet"
+
+
+def test_networks_that_no_gate_fits_into_are_refused(nnunet_folders):
+    plans = toy_plans(DATASET)
+    plans["configurations"]["2d"]["architecture"]["network_class_name"] = "some.where.ResidualUNet"
+    content = {**CLASSES, "channel_names": {"0": "x"}, "file_ending": ".tif", "numTraining": 4}
+    with pytest.raises(UserError, match=r"for PlainConvUNet and ResidualEncoderUNet, but .*some\.where"):
+        get_trainer(f"{PREFIX}AttentionUNet")(plans, "2d", 0, content, torch.device("cpu"))
 
 
 @pytest.mark.slow

@@ -49,6 +49,7 @@ def test_there_are_five():
         ("BWM_dice", ClassBalance()),
         ("UNetWM", UNetMap(10.0, 5.0, (2,))),
         ("UNetWM_peak3_sigma10", UNetMap(3.0, 10.0, (2,))),
+        ("UNetWM_peak3_sigma10_cascade", UNetMap(3.0, 10.0, (2,), True)),
         ("DWM", DistanceMap(30.0)),
         ("DWM_beta12.5", DistanceMap(12.5)),
         ("SAW", ShapeAware(2.0, None, (2,))),

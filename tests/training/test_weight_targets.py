@@ -41,6 +41,15 @@ def final(target, labels, spacing, counts=COUNTS):
     return result[0]
 
 
+def test_the_map_of_the_cascade():
+    """Mask + w0 · exp(-(d1 + d2)² / 2σ²), by the largest: two cells of one pixel, two apart."""
+    labels = np.array([[0, 1, 0, 1, 0, 0, 0, 0, 0, 0]], np.int16)
+    between, beside = (3 * np.exp(-(total**2) / (2 * 10**2)) for total in (2, 4))
+    expected = np.array([beside, 1, between, 1, beside]) / between
+    found = final(UNetMap(3.0, 10.0, (1,), cascade=True), labels, (1.0, 1.0))
+    np.testing.assert_allclose(found[0, :5], expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(("shape", "spacing"), SHAPES, ids=["2D", "3D"])
 def test_equal_to_the_maps_of_the_whole_with_lengths_in_voxels(shape, spacing):
     labels = four_classes(shape)
@@ -50,6 +59,7 @@ def test_equal_to_the_maps_of_the_whole_with_lengths_in_voxels(shape, spacing):
     expected = {
         ClassBalance(): weight_maps.class_balance(labels, COUNTS),
         UNetMap(3.0, 4.0): weight_maps.unet(cells, 3, 4, spacing=edges),
+        UNetMap(3.0, 4.0, cascade=True): weight_maps.unet(cells, 3, 4, "foreground", edges, normalise=True),
         DistanceMap(7.0): weight_maps.distance(labels, 7, COUNTS, edges),
         ShapeAware(1.5): weight_maps.shape_aware(cells, 1.5, None, labels, scaled, edges),
         ShapeAware(1.5, 4.0): weight_maps.shape_aware(cells, 1.5, 4, labels, scaled, edges),

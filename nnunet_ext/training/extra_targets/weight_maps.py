@@ -82,27 +82,33 @@ class UNetMap(ExtraTarget):
         As in `weight_maps.unet`; `sigma` in voxels.
     cells : tuple of int
         Labels whose components are the cells.
+    cascade : bool
+        As the nuclei cascade has it: 1 on cells and 0 elsewhere in place of 1 everywhere, and all divided by
+        the largest value of the image (or the patch, where the map is computed for each).
     """
 
     w0: float = 10.0
     sigma: float = 5.0
     cells: tuple[int, ...] = (1,)
+    cascade: bool = False
 
     @property
     def name(self) -> str:
         """Kind and parameters."""
-        return name_with("unet", w0=self.w0, sigma=self.sigma, cells=joined(self.cells))
+        kind = "unet_cascade" if self.cascade else "unet"
+        return name_with(kind, w0=self.w0, sigma=self.sigma, cells=joined(self.cells))
 
     def compute(self, labels: NDArray[Any], spacing: Sequence[float]) -> NDArray[np.float32]:
-        """The term between cells, which is 0 outside of the image."""
-        cells = cell_instances(labels, self.cells)
-        return weight_maps.unet(cells, self.w0, self.sigma, base=0.0, spacing=_in_voxels(spacing))[None]
+        """The term between cells, which is 0 outside of the image; the whole map of the cascade."""
+        cells, edges = cell_instances(labels, self.cells), _in_voxels(spacing)
+        base: Any = "foreground" if self.cascade else 0.0
+        return weight_maps.unet(cells, self.w0, self.sigma, base, edges, normalise=self.cascade)[None]
 
     def finish(
         self, maps: NDArray[np.float32], labels: NDArray[Any], class_counts: NDArray[np.int64] | None
     ) -> NDArray[np.float32]:
-        """With the base, 1 everywhere."""
-        return maps + 1
+        """With the base, 1 everywhere; that of the cascade is there already."""
+        return maps if self.cascade else maps + 1
 
     def per_case(self, patch_size: Sequence[int]) -> bool:
         """Yes: a sample takes nnU-Net's loader 3.5 times as long with it, at most 1.5 times if stored."""
