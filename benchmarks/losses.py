@@ -4,9 +4,9 @@
     python benchmarks/losses.py --loading [-o benchmarks/results/losses_loading_cpu.md]
 
 Forward and backward of the loss of one network output. "Held" is what the forward pass leaves for the
-backward pass, "peak" the most that both need beyond their inputs, each measured in a process of its own,
-the second time it runs there. All take turns in one process; ratios are medians over the turns. On a CPU it
-is one thread and processor time, which other programs disturb least.
+backward pass, "peak" the most that both need beyond their inputs, each measured in a process of its own, the
+second time it runs there. All take turns in one process; ratios are medians over the turns. On a CPU it is
+one thread and processor time, which other programs disturb least.
 
 Published ways, restated: clDice with every step of the soft skeleton kept and poolings of the library, for
 prediction and truth; Skeleton Recall with the skeleton made on the main thread. For TopoLoss see

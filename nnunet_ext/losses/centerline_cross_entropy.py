@@ -16,6 +16,8 @@ from nnunet_ext.losses.soft_skeleton import soft_skeleton
 
 def _line_costs(logits: Tensor, target: Tensor, steps: int, mask: Tensor | None) -> Tensor:
     """The sum of m (S_Y + S_p) over the counted voxels, and the regions."""
+    if mask is not None:
+        logits = logits.masked_fill(~mask, 0)  # whatever is there, a NaN too, has no gradient
     probabilities, truth = foreground(logits, target, mask)
     lines = soft_skeleton(probabilities, steps)
     lines = lines + soft_skeleton(truth.to(torch.uint8), steps)
@@ -24,8 +26,7 @@ def _line_costs(logits: Tensor, target: Tensor, steps: int, mask: Tensor | None)
     else:
         entropy = voxel_cross_entropy(logits, target, mask)
         lines = lines.sum(1, keepdim=True)
-    costs = entropy * lines
-    return (costs if mask is None else torch.where(mask, costs, 0)).sum()
+    return (entropy * lines).sum()  # where a voxel does not count, there are no lines
 
 
 def centerline_cross_entropy(
@@ -49,8 +50,8 @@ def centerline_cross_entropy(
     steps : int
         k of `soft_skeleton`.
     mask : Tensor, optional
-        bool (B, 1, *spatial), True where a voxel counts. Others may carry any label; before the skeletons are
-        made, they are taken for background in prediction and truth.
+        bool (B, 1, *spatial), True where a voxel counts. Others may carry any label and any logit; before the
+        skeletons are made, they are taken for background in prediction and truth.
 
     Returns
     -------

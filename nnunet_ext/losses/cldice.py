@@ -56,8 +56,8 @@ def cldice_loss(
     steps : int
         k of `soft_skeleton`: at least the largest radius of the structures, in voxels.
     mask : Tensor, optional
-        bool (B, 1, *spatial), True where a voxel counts. Others may carry any label; before the skeletons are
-        made, they are taken for background in prediction and truth.
+        bool (B, 1, *spatial), True where a voxel counts. Others may carry any label and any logit; before the
+        skeletons are made, they are taken for background in prediction and truth.
     batch_dice : bool
         Sum over the batch (and all processes of a distributed training) first, as nnU-Net's Dice does under
         this name; or else the mean over the samples, each with sums of its own.

@@ -289,6 +289,20 @@ def test_centerline_cross_entropy(shape, regions, masked):
 
 
 @BOTH
+@pytest.mark.parametrize("loss", [cldice_loss, centerline_cross_entropy])
+@pytest.mark.parametrize("logit", [torch.nan, torch.inf, -torch.inf, 1e4])
+def test_any_logit_may_be_where_nothing_counts(logit, loss, regions):
+    logits, target, mask, *_ = masked_problem((12, 14), regions, True)
+    expected = loss(logits, target, 3, mask)
+    changed = logits.detach().masked_fill(~mask, logit).requires_grad_()
+    found = loss(changed, target, 3, mask)
+    assert torch.equal(found, expected)
+    gradients = [torch.autograd.grad(v, x)[0] for v, x in ((found, changed), (expected, logits))]
+    assert torch.equal(*gradients)
+    assert gradients[0].any()
+
+
+@BOTH
 @MASKED
 @pytest.mark.parametrize("loss", [cldice_loss, centerline_cross_entropy])
 def test_of_a_loss_nothing_is_kept_but_its_inputs(loss, regions, masked):
