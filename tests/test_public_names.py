@@ -10,15 +10,17 @@ PUBLIC = {
         SCNP CenterlineCrossEntropyLoss ClDiceLoss CrossEntropyLoss FocalLoss JCLoss LossWithTerm
         MultiLevelLoss RegionWiseLoss SCNPLoss SkeletonRecallLoss TopologicalLoss TverskyLoss
         WeightedCrossEntropy centerline_cross_entropy cldice_loss cross_entropy focal_loss
-        multi_level_activation region_wise_loss same_class_neighbor_penalization skeleton_recall_loss
-        soft_skeleton split_target topological_loss tversky_loss weighted_cross_entropy youden_j_loss""",
+        multi_level_activation recommended_neighborhood region_wise_loss same_class_neighbor_penalization
+        skeleton_recall_loss soft_skeleton split_target topological_loss tversky_loss weighted_cross_entropy
+        youden_j_loss""",
     "nnunet_ext.targets": "region_distance semantic_from_instances skeleton_tube touching_from_binary",
     "nnunet_ext.targets.weight_maps": "class_balance distance shape_aware unet",
     "nnunet_ext.metrics": """
         ComparisonRow Confusion Containment InstanceOverlap Matching PairedTest aggregated_jaccard_index
         betti_0_error betti_1_error betti_numbers cl_dice compare_summaries confusion containment
         contour_f1 dice evaluate_folders evaluate_instance_folders instance_contours instance_overlap
-        load_summary match_instances paired_test panoptic_quality save_comparison save_summary""",
+        load_summary local_thickness match_instances median_thickness paired_test panoptic_quality roundness
+        roundness_of_instances save_comparison save_summary""",
     "nnunet_ext.evaluation": """
         ComparisonRow compare_summaries evaluate_folders evaluate_instance_folders load_summary
         save_comparison save_summary""",

@@ -92,7 +92,7 @@ def evaluate(
         bool,
         typer.Option(
             "--roundness",
-            help="Also sphericity and roundness of all instances. Takes long in 3D.",
+            help="Also how round the instances are: sphericity and roundness.",
             rich_help_panel=_INSTANCES,
         ),
     ] = False,

@@ -29,8 +29,10 @@ _EXPOSED = {
 _SHAPE = {
     "Roundness": "roundness",
     "Roundness_ref": "  of the reference",
+    "RoundnessError": "  difference ↓",
     "Sphericity": "sphericity",
     "Sphericity_ref": "  of the reference",
+    "SphericityError": "  difference ↓",
 }
 _RATES = {"PQ": "PQ", "SQ": "SQ", "RQ": "RQ = F1", "P05": "P05 = precision", "recall": "recall"}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_ext.errors import UserError, some_of
+from nnunet_ext.evaluation.instance_case import SHAPES
 from nnunet_ext.evaluation.summary import Summary
 
 _TRUTH = ("n_ref", "n_true")  # voxels, or instances, of the reference: the same whatever was predicted
@@ -40,12 +41,14 @@ def check_comparable(a: Summary, b: Summary, metrics: Iterable[str], names: Name
                 f"The β errors of {names[0]} are of connectivity {ways[0]}, of {names[1]} {ways[1]}. {_BOTH}"
             )
     contours = any(metric.startswith("ContourF1") for metric in chosen)
-    for key in ("unit", "spacing") if contours else ():
+    shapes = any(metric.startswith(SHAPES) for metric in chosen)  # the same in every unit
+    what = "contours" if contours else "shapes"
+    for key in ("unit", "spacing") if contours else ("spacing",) if shapes else ():
         values = [summary.get("settings", {}).get(key) for summary in (a, b)]
         if values[0] != values[1]:
             raise UserError(
-                f"The contours of the summaries were measured differently: {key} {_words(values[0])} "
-                f"in {names[0]}, {_words(values[1])} in {names[1]}. {_BOTH} Or compare without contours: "
+                f"The {what} of the summaries were measured differently: {key} {_words(values[0])} "
+                f"in {names[0]}, {_words(values[1])} in {names[1]}. {_BOTH} Or compare without {what}: "
                 "--metric PQ"
             )
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from nnunet_ext.errors import UserError
 from nnunet_ext.evaluation.comparability import check_comparable, comparison_notes, same_numbers_note
+from nnunet_ext.evaluation.instance_case import SHAPES
 from nnunet_ext.evaluation.nested_classes import SHARES
 from nnunet_ext.evaluation.summary import Summary, nan_mean, to_csv
 from nnunet_ext.files import write_texts
@@ -37,13 +38,14 @@ _DEFAULT_METRICS = (
     *("Dice", "clDice", "Beta0Error", "Beta1Error"),
     *SHARES,  # of nested classes
     *("PQ", "SQ", "RQ", "P05", "recall", "AJI", "ContourF1@2", "mean_matched_dice"),  # of instances
-    *("Roundness", "Sphericity"),
+    *SHAPES,
 )
 _HIGHER_IS_BETTER = {
     **dict.fromkeys(("Dice", "IoU", "clDice", "TP", "TN"), True),
     **dict.fromkeys(("Beta0Error", "Beta1Error", "FP", "FN", *SHARES), False),
     **dict.fromkeys(("PQ", "SQ", "RQ", "P05", "precision", "recall", "f1", "accuracy", "tp"), True),
-    **dict.fromkeys(("Roundness", "Sphericity"), True),  # of round cells, as the SCNP paper counts
+    **dict.fromkeys(SHAPES, True),  # of round cells, as the SCNP paper counts
+    **dict.fromkeys((f"{name}Error" for name in SHAPES), False),
     **dict.fromkeys(("AJI", "ContourF1", "mean_true_score", "mean_matched_dice", "mean_true_dice"), True),
     **dict.fromkeys(("fp", "fn"), False),
 }
@@ -59,6 +61,8 @@ INSTANCE_METRICS = (
     *(f"ContourF1@{tolerance}" for tolerance in range(2, 8)),
     *("mean_true_score", "mean_matched_dice", "mean_true_dice"),
 )
+#: what it has with ``--roundness``, too
+SHAPE_METRICS = tuple(name + suffix for name in SHAPES for suffix in ("", "_ref", "Error"))
 _COUNTS = ("TP", "TN", "FP", "FN", "tp", "fp", "fn", "Beta0Error", "Beta1Error")  # from 0 on; scores end at 1
 Values = dict[str, dict[str, float]]
 Tables = dict[str, FloatArray]  # model -> (trainings, cases)

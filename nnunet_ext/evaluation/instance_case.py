@@ -14,6 +14,7 @@ from nnunet_ext.metrics.panoptic import Matching, PanopticCounts
 PQ_IOU = 0.5  # the threshold that PQ is defined with
 _ALWAYS = ("n_true", "n_pred")  # the same at every threshold
 _SAME_NAME = ("precision", "recall", "f1", "accuracy", "tp", "fp", "fn")
+SHAPES = ("Roundness", "Sphericity")  # of instances, where asked for
 _MEANS = ("mean_true_score", "mean_matched_dice", "mean_true_dice")
 # Key in a summary -> what `panoptic_quality` calls it.
 _KEYS = {
@@ -141,11 +142,17 @@ def shape_metrics(jaccard: JaccardSums, contours: Iterable[ContourCounts]) -> di
 
 
 def roundness_metrics(shapes: tuple[ShapeSums, ShapeSums] | None) -> dict[str, float]:
-    """Means over the predicted and the reference instances (``_ref``) under the keys of a summary."""
+    """Means over the predicted and the reference instances (``_ref``) under the keys of a summary.
+
+    ``Error``: the difference of the two means, whichever is rounder; NaN where one map has no instances.
+    """
     if shapes is None:
         return {}
-    return {
+    means = {
         f"{name.capitalize()}{suffix}": getattr(sums, name) / sums.count if sums.count else math.nan
-        for name in ("roundness", "sphericity")
+        for name in map(str.lower, SHAPES)
         for sums, suffix in ((shapes[1], ""), (shapes[0], "_ref"))
     }
+    for name in SHAPES:
+        means[f"{name}Error"] = abs(means[name] - means[f"{name}_ref"])
+    return means

@@ -91,17 +91,19 @@ class InstanceCaseEvaluator:
             reference.shape,
             None if counted is None else int(counted.size - np.count_nonzero(counted)),
             _remarks((reference, prediction), difference),
-            self._shapes((reference, prediction), self.spacing or at.spacing) if self.roundness else None,
+            self._shapes((reference, prediction), spacing, counted) if self.roundness else None,
         )
 
     @staticmethod
-    def _shapes(maps: Maps, spacing: Spacing | None) -> tuple[ShapeSums, ShapeSums]:
+    def _shapes(
+        maps: Maps, spacing: Spacing | None, counted: NDArray[np.bool_] | None
+    ) -> tuple[ShapeSums, ShapeSums]:
         reference, prediction = (
             sum(
                 (ShapeSums(1, each.sphericity, each.roundness) for each in found.values()),
                 ShapeSums(),
             )
-            for found in (roundness_of_instances(each, spacing) for each in maps)
+            for found in (roundness_of_instances(each, spacing, counted) for each in maps)
         )
         return reference, prediction
 

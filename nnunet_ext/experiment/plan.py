@@ -12,7 +12,7 @@ from typing import Any
 
 from nnunet_ext import trainers
 from nnunet_ext.errors import UserError, some_of
-from nnunet_ext.evaluation.comparison import CLASS_METRICS, INSTANCE_METRICS
+from nnunet_ext.evaluation.comparison import CLASS_METRICS, INSTANCE_METRICS, SHAPE_METRICS
 from nnunet_ext.experiment.plan_file import ModelYaml, PlanYaml
 from nnunet_ext.files import composed, read_json, write_json
 from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
@@ -232,7 +232,7 @@ def _check_stock(name: str) -> None:
 
 def _check_metrics(metrics: Sequence[str], instances: bool) -> None:
     """Raise for a metric that the evaluation will not have: better now than after the trainings."""
-    known = INSTANCE_METRICS if instances else CLASS_METRICS
+    known = (*INSTANCE_METRICS, *SHAPE_METRICS) if instances else CLASS_METRICS
     for metric in metrics:
         if metric not in known:
             close = difflib.get_close_matches(metric, known, 1)

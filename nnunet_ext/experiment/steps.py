@@ -10,6 +10,7 @@ from pathlib import Path
 from nnunet_ext import trainers
 from nnunet_ext.commands import was_run
 from nnunet_ext.errors import UserError, command
+from nnunet_ext.evaluation.comparison import SHAPE_METRICS
 from nnunet_ext.experiment.plan import Model, Plan
 from nnunet_ext.experiment.state import (
     cases_in,
@@ -173,6 +174,7 @@ class Steps:
         ]
         words += ["-djfile", str(self.plan.raw / "dataset.json")]
         words += ["--chill"] if self.plan.on == "validation" else []
+        words += ["--roundness"] if set(self.plan.metrics) & set(SHAPE_METRICS) else []
         steps.append(
             self._our_step(
                 f"evaluate/{name}",

@@ -8,7 +8,12 @@ from nnunet_ext.losses.focal import FocalLoss, focal_loss
 from nnunet_ext.losses.multilevel import multi_level_activation
 from nnunet_ext.losses.multilevel_tree import MultiLevelLoss
 from nnunet_ext.losses.region_wise import RegionWiseLoss, region_wise_loss
-from nnunet_ext.losses.scnp import SCNP, SCNPLoss, same_class_neighbor_penalization
+from nnunet_ext.losses.scnp import (
+    SCNP,
+    SCNPLoss,
+    recommended_neighborhood,
+    same_class_neighbor_penalization,
+)
 from nnunet_ext.losses.skeleton_recall import SkeletonRecallLoss, skeleton_recall_loss
 from nnunet_ext.losses.soft_skeleton import soft_skeleton
 from nnunet_ext.losses.topological import TopologicalLoss, topological_loss
@@ -37,6 +42,7 @@ __all__ = [
     "cross_entropy",
     "focal_loss",
     "multi_level_activation",
+    "recommended_neighborhood",
     "region_wise_loss",
     "same_class_neighbor_penalization",
     "skeleton_recall_loss",

@@ -18,14 +18,9 @@ from nnunet_ext.metrics.mistakes import InstanceMark, Mark, locate_class_mistake
 from nnunet_ext.metrics.overlap import Confusion, cl_dice, confusion, dice
 from nnunet_ext.metrics.panoptic import Matching, match_instances, panoptic_quality
 from nnunet_ext.metrics.repeated import RepeatedMean, RepeatedTest, holm, repeated_mean, repeated_test
-from nnunet_ext.metrics.roundness import (
-    Roundness,
-    local_thickness,
-    median_thickness,
-    roundness,
-    roundness_of_instances,
-)
+from nnunet_ext.metrics.roundness import Roundness, roundness, roundness_of_instances
 from nnunet_ext.metrics.statistics import PairedTest, paired_test
+from nnunet_ext.metrics.thickness import local_thickness, median_thickness
 from nnunet_ext.metrics.topology import betti_0_error, betti_1_error, betti_numbers
 
 if TYPE_CHECKING:

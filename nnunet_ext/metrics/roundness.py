@@ -1,4 +1,4 @@
-"""How thick structures are, and by their local thickness how round."""
+"""How round objects are, by their local thickness."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_erosion, distance_transform_edt, find_objects
+from scipy.ndimage import binary_erosion, find_objects
 
-from nnunet_ext.arrays.checks import binary_mask, check_spacing
-from nnunet_ext.arrays.components import skeleton
-from nnunet_ext.metrics.checks import check_instances
-
-FloatArray = NDArray[np.float64]
+from nnunet_ext.arrays.checks import binary_mask, check_axes, check_spacing, dense_instances
+from nnunet_ext.metrics.checks import BoolArray, check_instances, check_mask
+from nnunet_ext.metrics.contingency import mostly_ignored
+from nnunet_ext.metrics.thickness import local_thickness
 
 
 @dataclass(frozen=True)
@@ -33,70 +32,6 @@ class Roundness:
 
     sphericity: float
     roundness: float
-
-
-def local_thickness(mask: NDArray[Any], spacing: Sequence[float] | None = None) -> FloatArray:
-    """The radius of the largest ball within a mask that covers each voxel.
-
-    The radius of the ball around a voxel is the distance to the nearest voxel that is not of the mask;
-    beyond the border nothing is. A ball covers the voxels nearer than its radius.
-
-    Parameters
-    ----------
-    mask : (M, N[, P]) ndarray of bool
-        The object, or several.
-    spacing : sequence of float, optional
-        Edges of a voxel in the order of the axes. Default: 1.
-
-    Returns
-    -------
-    (M, N[, P]) ndarray of float64
-        In the unit of the spacing; 0 outside of the mask.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `mask` is no mask of two or three axes, or `spacing` does not fit.
-
-    Examples
-    --------
-    >>> local_thickness(np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]], bool))
-    array([[0., 0., 0., 0.],
-           [0., 1., 1., 0.],
-           [0., 0., 0., 0.]])
-    """
-    inside = binary_mask(mask)
-    edges = check_spacing(spacing, inside.ndim)
-    padded = np.pad(inside, 1)
-    radius = np.asarray(distance_transform_edt(padded, edges))
-    result = np.zeros(padded.shape)
-    shape = np.array(padded.shape)
-    centers = np.argwhere(_maximal(radius, edges))
-    # From the smallest to the largest: the last that covers a voxel stays.
-    for center in centers[np.argsort(radius[tuple(centers.T)], kind="stable")]:
-        r = radius[tuple(center)]
-        reach = np.ceil(r / np.array(edges)).astype(int)
-        low, high = np.maximum(center - reach, 0), np.minimum(center + reach + 1, shape)
-        axes = [np.arange(a, b) - c for a, b, c in zip(low, high, center, strict=True)]
-        squares = [(axis * edge) ** 2 for axis, edge in zip(axes, edges, strict=True)]
-        covered = sum(np.ix_(*squares)) < r**2 * (1 - 1e-9)  # the nearest voxel outside is at r
-        part = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        result[part][covered] = r
-    return result[(slice(1, -1),) * inside.ndim]
-
-
-def _maximal(radius: FloatArray, edges: Sequence[float]) -> NDArray[np.bool_]:
-    """Voxels whose ball lies in that of no neighbour; the others' balls cover nothing more."""
-    found = radius > 0
-    for offset in np.ndindex((3,) * radius.ndim):
-        step = np.array(offset) - 1
-        if not step.any():
-            continue
-        far = math.hypot(*(step * edges))
-        here = tuple(slice(max(0, -s), radius.shape[a] - max(0, s)) for a, s in enumerate(step))
-        there = tuple(slice(max(0, s), radius.shape[a] - max(0, -s)) for a, s in enumerate(step))
-        found[here] &= radius[there] < radius[here] + far - 1e-9 * far
-    return found
 
 
 def roundness(mask: NDArray[Any], spacing: Sequence[float] | None = None) -> Roundness:
@@ -138,33 +73,6 @@ def roundness(mask: NDArray[Any], spacing: Sequence[float] | None = None) -> Rou
     return Roundness(shape, float(on_edge.mean() / on_edge.max()))
 
 
-def median_thickness(mask: NDArray[Any], spacing: Sequence[float] | None = None) -> float:
-    """How thick structures are: the median, over their centre lines, of twice the distance to the outside.
-
-    Parameters
-    ----------
-    mask, spacing
-        As in `local_thickness`.
-
-    Returns
-    -------
-    float
-        In the unit of the spacing; NaN of an empty mask.
-
-    Examples
-    --------
-    >>> line = np.zeros((9, 30), bool)
-    >>> line[3:6] = True
-    >>> median_thickness(line)
-    4.0
-    """
-    inside = binary_mask(mask)
-    padded = np.pad(inside, 1)
-    distances = np.asarray(distance_transform_edt(padded, check_spacing(spacing, inside.ndim)))
-    on_lines = distances[(slice(1, -1),) * inside.ndim][skeleton(inside)]
-    return float(2 * np.median(on_lines)) if on_lines.size else math.nan
-
-
 def _of_ellipse(area: float, a: float) -> float:
     """Sphericity of the ellipse of an area with the half axis a."""
     b = area / (math.pi * a)
@@ -187,26 +95,49 @@ def _of_spheroid(volume: float, a: float) -> float:
 
 
 def roundness_of_instances(
-    instances: NDArray[Any], spacing: Sequence[float] | None = None
+    instances: NDArray[Any], spacing: Sequence[float] | None = None, mask: BoolArray | None = None
 ) -> dict[int, Roundness]:
     """Sphericity and roundness of every instance.
 
     Parameters
     ----------
     instances : (M, N[, P]) ndarray of int
-        0 is background.
+        0 is background; ids may be of any size.
     spacing : sequence of float, optional
         Edges of a voxel in the order of the axes. Default: 1.
+    mask : (M, N[, P]) ndarray of bool, optional
+        True = counted. Instances of which more than half is not counted are left out; others are measured
+        whole.
 
     Returns
     -------
     dict
         Id -> `Roundness`. An instance that touches the border is measured as it is, cut off.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If these are no instance ids in two or three axes, or `spacing` or `mask` does not fit.
+
+    Examples
+    --------
+    >>> cells = np.zeros((4, 9), int)
+    >>> cells[1:3, 1:3] = 7
+    >>> cells[1:3, 4:9] = 2
+    >>> {cell: each.roundness for cell, each in roundness_of_instances(cells).items()}
+    {2: 1.0, 7: 1.0}
     """
     check_instances(instances, "instances")
+    check_axes(instances, "instances")
     edges = check_spacing(spacing, instances.ndim)
+    left_out = np.empty(0, np.int64)
+    dense, count = dense_instances(instances)  # a box for every number up to the largest id would be too many
+    if mask is not None:
+        check_mask(mask, instances.shape)
+        left_out = mostly_ignored(dense, mask).astype(np.int64)
+    ids = np.unique(instances)[-count:]  # of none there is no box, either
     return {
-        number: roundness(instances[box] == number, edges)
-        for number, box in enumerate(find_objects(instances), 1)
-        if box is not None
+        int(ids[number - 1]): roundness(dense[box] == number, edges)
+        for number, box in enumerate(find_objects(dense), 1)
+        if box is not None and number not in left_out
     }

@@ -1,6 +1,7 @@
 """What a plan may say, and what is refused before anything runs."""
 
 import json
+import shutil
 
 import pytest
 
@@ -9,6 +10,7 @@ from nnunet_ext.experiment.plan import make_plan
 from nnunet_ext.experiment.plan_file import check_plan, read_plan
 from nnunet_ext.experiment.results import compare_groups
 from nnunet_ext.experiment.run import choose_gpus
+from nnunet_ext.experiment.steps import Steps
 
 PLAN = {"dataset": 501, "models": ["Ext", "SCNP_joint"], "seeds": [1, 2], "epochs": 10}
 
@@ -133,3 +135,20 @@ def test_groups_go_by_the_names_of_the_references(dataset):
     summaries = {model.name: [{"metric_per_case": cases}] for model in plan.models}
     comparison = compare_groups(plan, summaries)["even"]
     assert {row.n_cases for row in comparison.means} == {1}
+
+
+def test_roundness_is_measured_where_it_is_in_the_tables(dataset):
+    """Of instances: classes have none, and it takes time."""
+    with pytest.raises(UserError, match="'Roundness' is none of classes"):
+        make(metrics=["Roundness"])
+    raw = make().raw
+    shutil.copytree(raw / "labelsTs", raw / "instancesTs")
+
+    def of_evaluation(*metrics):
+        steps = Steps(make(metrics=list(metrics)), dataset).all()
+        (step, *_) = (step for step in steps if step.key.startswith("evaluate/"))
+        return step.words()
+
+    assert "--roundness" in of_evaluation("PQ", "SphericityError")
+    assert "--roundness" not in of_evaluation("PQ")
+    assert "--instances" in of_evaluation("Roundness")

@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy, one_hot
 
-from nnunet_ext.losses import SCNP, SCNPLoss, same_class_neighbor_penalization, worst_neighbor
+from nnunet_ext.losses import (
+    SCNP,
+    SCNPLoss,
+    recommended_neighborhood,
+    same_class_neighbor_penalization,
+    worst_neighbor,
+)
 
 SHAPES = {"1d": (7,), "2d": (5, 6), "2d-odd": (3, 7), "2d-thin": (1, 5), "3d": (4, 3, 5)}
 
@@ -367,3 +373,18 @@ def test_compiled_equals_eager():
     loss = SCNPLoss(CrossEntropy(), joint=True)
     compiled = torch.compile(loss, backend="aot_eager")
     torch.testing.assert_close(compiled(logits, target), loss(logits, target))
+
+
+@pytest.mark.parametrize(
+    ("thickness", "width"),
+    [(0.1, 3), (1.88, 3), (3, 3), (4.999, 3), (5, 5), (6.0, 5), (7.23, 7), (9.69, 9), (31.9, 31), (1e6, 31)],
+)
+def test_recommended_neighborhood_is_the_largest_odd_one_within_the_thickness(thickness, width):
+    assert recommended_neighborhood(thickness) == width
+    assert recommended_neighborhood(np.float32(thickness)) == width
+
+
+@pytest.mark.parametrize("thickness", [0, -3, float("nan"), float("inf")])
+def test_no_neighborhood_without_a_thickness(thickness):
+    with pytest.raises(ValueError, match="a number of voxels above 0"):
+        recommended_neighborhood(thickness)

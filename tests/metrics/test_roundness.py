@@ -7,36 +7,18 @@ import math
 import numpy as np
 import pytest
 import tifffile
-from scipy.ndimage import distance_transform_edt
+from skimage import io as imageio
 from typer.testing import CliRunner
 
 from nnunet_ext.cli.app import app
+from nnunet_ext.errors import UserError
 from nnunet_ext.metrics import (
     compare_summaries,
     evaluate_instance_folders,
     local_thickness,
-    median_thickness,
     roundness,
     roundness_of_instances,
 )
-
-SPACINGS = {
-    "2d": (1.0, 1.0),
-    "2d anisotropic": (2.0, 0.7),
-    "3d": (1.0, 1.0, 1.0),
-    "3d anisotropic": (2.5, 1, 1),
-}
-
-
-def by_balls(mask, spacing):
-    """For every voxel the largest of all balls around voxels of the mask that cover it."""
-    radius = distance_transform_edt(np.pad(mask, 1), spacing)[(slice(1, -1),) * mask.ndim]
-    result = np.zeros(mask.shape)
-    voxels = np.argwhere(mask) * np.array(spacing)
-    radii = radius[mask]
-    for place, at in zip(np.argwhere(mask), voxels, strict=True):
-        result[tuple(place)] = radii[np.sqrt(((voxels - at) ** 2).sum(1)) < radii - 1e-6].max()
-    return result
 
 
 def grid(*edges, spacing):
@@ -53,24 +35,6 @@ def ellipsoid(*half_axes, spacing=None):
     edges = [2 * math.ceil(half / step) + 3 for half, step in zip(half_axes, steps, strict=True)]
     coordinates = grid(*edges, spacing=steps)
     return sum((c / half) ** 2 for c, half in zip(coordinates, half_axes, strict=True)) < 1
-
-
-@pytest.mark.parametrize("spacing", SPACINGS.values(), ids=SPACINGS)
-def test_local_thickness_is_the_largest_ball(spacing):
-    shape = (15, 17) if len(spacing) == 2 else (7, 9, 8)
-    for seed in range(5):
-        rng = np.random.default_rng(seed)
-        mask = rng.random(shape) < (0.9 if seed % 2 else 0.6)
-        found = local_thickness(mask, spacing)
-        np.testing.assert_allclose(found, by_balls(mask, spacing))
-        assert (found[mask] > 0).all()
-        assert not found[~mask].any()
-
-
-def test_beyond_the_border_is_outside():
-    assert local_thickness(np.ones((3, 9), bool)).max() == 2
-    assert not local_thickness(np.zeros((3, 4), bool)).any()
-    assert local_thickness(np.ones((1, 1), bool)) == 1
 
 
 @pytest.mark.parametrize("radius", [4.0, 9.0, 15.5])
@@ -130,6 +94,29 @@ def test_formula_of_spheroids_has_no_hole_where_it_is_a_ball():
     assert found[6] == pytest.approx(math.pi ** (1 / 3) * (6 * volumes[6]) ** (2 / 3) / 21.4784, rel=1e-4)
 
 
+def test_against_true_ellipses():
+    """Sphericity of a true ellipse from its integral, which local thickness misses by a little."""
+    angle = (np.arange(100_000) + 0.5) * 2 * np.pi / 100_000
+    for ratio, off in ((1, 0.01), (1.5, 0.02), (2, 0.03), (4, 0.06)):
+        perimeter = np.hypot(np.sin(angle), ratio * np.cos(angle)).mean() * 2 * np.pi
+        true = 2 * np.pi * np.sqrt(ratio) / perimeter
+        assert roundness(ellipsoid(12, 12 * ratio)).sphericity == pytest.approx(true, abs=off)
+
+
+def test_what_each_of_the_two_sees():
+    disc = ellipsoid(10, 10)
+    gap = np.zeros((len(disc), 18), bool)
+    merged = np.hstack([disc, gap]) | np.hstack([gap, disc])
+    square, bar = np.ones((40, 40), bool), np.ones((5, 60), bool)
+    round_one, two, corners, long = map(roundness, (disc, merged, square, bar))
+    assert two.roundness == pytest.approx(round_one.roundness, abs=0.02)  # no new corner
+    assert two.sphericity < round_one.sphericity - 0.05
+    assert corners.roundness < 0.8
+    assert corners.sphericity > 0.95
+    assert long.roundness > 0.95
+    assert long.sphericity < 0.6
+
+
 def test_small_and_empty_objects():
     dot = np.zeros((5, 5), bool)
     dot[2, 2] = True
@@ -152,14 +139,35 @@ def test_instances_are_measured_one_by_one():
     assert found[2] == roundness(bar)
 
 
-def test_median_thickness_of_lines():
-    mask = np.zeros((30, 80), bool)
-    mask[3:6, 2:78] = True
-    mask[12:19, 2:78] = True
-    mask[24:27, 2:78] = True
-    assert median_thickness(mask) == 4  # of one that is w voxels thick w + 1, from outside to outside
-    assert median_thickness(mask, (0.5, 0.5)) == 2
-    assert math.isnan(median_thickness(np.zeros((3, 3), bool)))
+def test_ids_may_be_of_any_size():
+    """Not as many boxes as the largest id, which would be terabytes."""
+    small = np.zeros((12, 30), np.uint8)
+    small[2:7, 2:7], small[8:11, 4:28] = 1, 2
+    expected = roundness_of_instances(small)
+    for dtype, ids in ((np.int32, (5, 2**30)), (np.uint32, (7, 2**32 - 1)), (np.uint64, (2**40, 2**63))):
+        large = np.array([0, *ids], dtype)[small]
+        assert roundness_of_instances(large) == {ids[0]: expected[1], ids[1]: expected[2]}
+    assert roundness_of_instances(np.full((3, 4), 2**40)) == {2**40: roundness(np.ones((3, 4), bool))}
+    assert roundness_of_instances(np.zeros((3, 4), int)) == {}
+
+
+def test_instances_mostly_ignored_are_left_out():
+    instances = np.zeros((10, 20), np.uint16)
+    instances[1:9, 1:5], instances[1:9, 8:12], instances[1:9, 14:19] = 3, 8, 9
+    mask = np.ones(instances.shape, bool)
+    mask[:, 10:16] = False  # half of 8, two columns in five of 9
+    whole = roundness_of_instances(instances)
+    assert roundness_of_instances(instances, mask=mask) == whole
+    mask[1, 9] = False  # more than half of 8
+    assert roundness_of_instances(instances, mask=mask) == {3: whole[3], 9: whole[9]}
+
+
+@pytest.mark.parametrize(
+    ("instances", "mask"), [(np.ones(4, int), None), (np.ones((2, 2), int), np.ones((2, 3), bool))]
+)
+def test_wrong_instances(instances, mask):
+    with pytest.raises(ValueError, match="shape"):
+        roundness_of_instances(instances, mask=mask)
 
 
 # in an evaluation
@@ -192,6 +200,7 @@ def test_evaluate_roundness(folders):
         metrics = entry["metrics"]["instances"]
         assert metrics["Roundness_ref"] == pytest.approx(disc.roundness)
         assert metrics["Sphericity"] == pytest.approx(bar.sphericity)
+        assert metrics["SphericityError"] == pytest.approx(abs(bar.sphericity - disc.sphericity))
     mean = np.mean([bar.roundness for bar in bars])
     assert summary["mean"]["instances"]["Roundness"] == pytest.approx(mean)
     assert summary["pooled"]["Roundness"] == pytest.approx(mean)  # as many instances in each case
@@ -212,6 +221,51 @@ def test_it_is_measured_only_where_asked_and_compared(folders):
     assert rows["Sphericity"].difference > 0.1
     assert rows["Sphericity"].higher_is_better
     assert rows["Roundness"].mean_a == 1  # a bar is equally thick along its edge
+    (error,) = compare_summaries(a, b, ["SphericityError"])
+    assert error.higher_is_better is False
+    assert error.mean_b == 0 < error.mean_a  # rounder than the truth is no better
+
+
+def test_shapes_of_other_voxels_are_not_compared(folders):
+    a, b = (
+        evaluate_instance_folders(folders / "instancesTs", folders / "cells", roundness=True, spacing=spacing)
+        for spacing in (None, (2, 1))
+    )
+    with pytest.raises(UserError, match=r"shapes .* spacing as in the files in A, 2 x 1 in B"):
+        compare_summaries(a, b, ["Sphericity"])
+    assert compare_summaries(a, b, ["PQ"])
+
+
+def test_a_case_without_instances_has_no_shape(folders):
+    tifffile.imwrite(folders / "cells" / "c1.tif", np.zeros((40, 90), np.uint16))
+    summary = evaluate_instance_folders(folders / "instancesTs", folders / "cells", roundness=True)
+    full, empty = (case["metrics"]["instances"] for case in summary["metric_per_case"])
+    assert math.isnan(empty["Roundness"])
+    assert math.isnan(empty["RoundnessError"])
+    assert empty["Roundness_ref"] == full["Roundness_ref"]
+    for metric in ("Roundness", "RoundnessError", "Sphericity"):
+        assert summary["mean"]["instances"][metric] == full[metric]
+
+
+def test_what_nobody_judged_has_no_shape(folders):
+    """The label maps say that the second disc of three lies where nobody looked."""
+    (folders / "labelsTs").mkdir()
+    labels = np.zeros((40, 90), np.uint8)
+    labels[:, 30:58] = 2
+    for number in range(2):
+        imageio.imsave(folders / "labelsTs" / f"c{number}.png", labels, check_contrast=False)
+    content = {"labels": {"background": 0, "cell": 1, "ignore": 2}, "file_ending": ".png"}
+    (folders / "dataset.json").write_text(json.dumps(content))
+    instances = np.zeros((40, 90), np.uint16)
+    disc = ellipsoid(9, 9)
+    instances[2 : 2 + disc.shape[0], : disc.shape[1]][disc] = 1
+    instances[1:39, 31:34] = 2  # a bar, in the ignored part
+    for number in range(2):
+        tifffile.imwrite(folders / "cells" / f"c{number}.tif", instances)
+    summary = evaluate_instance_folders(folders / "instancesTs", folders / "cells", roundness=True)
+    assert summary["ignored"]["left_out"] == [2, 2]
+    assert summary["pooled"]["Sphericity"] == pytest.approx(roundness(disc).sphericity)
+    assert summary["pooled"]["SphericityError"] == pytest.approx(0)
 
 
 def test_it_is_about_instances(folders):
