@@ -26,7 +26,7 @@ demo: $(VENV)/.installed
 	$(BIN)/nnunet_ext demo -o demo
 
 test: $(VENV)/.installed-test
-	@echo "All tests: about 16 minutes on two idle cores, more on busy ones. $(SILENCE)"
+	@echo "All tests: 20 to 25 minutes on two cores. $(SILENCE)"
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 test-fast: $(VENV)/.installed-test
