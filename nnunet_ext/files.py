@@ -82,6 +82,11 @@ def fingerprint(path: Path) -> list[int] | None:
     return [status.st_size, status.st_mtime_ns]
 
 
+def time_of(file: Path) -> int:
+    """When a file was last changed, in nanoseconds; 0 if it is not there."""
+    return file.stat().st_mtime_ns if file.exists() else 0
+
+
 def write_texts(texts: Mapping[Path, str]) -> None:
     """Write text files under temporary names, then rename them: no reader ever sees half of one.
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from nnunet_ext.commands import quiet_threads, run_logged, was_run
 from nnunet_ext.errors import UserError, command
-from nnunet_ext.files import replacing
+from nnunet_ext.files import replacing, time_of
 from nnunet_ext.nnunet_files.checkpoint import CHECKPOINTS, load_checkpoint
 from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
 from nnunet_ext.nnunet_files.folders import dataset_folder, required_folder
@@ -71,9 +71,7 @@ class Pretraining:
 
     def steps(self) -> list[tuple[str, list[str]]]:
         """Title and words of each command."""
-        source, target = (
-            str(int(name[len("Dataset") :].split("_")[0])) for name in (self.source, self.target)
-        )
+        source, target = _id(self.source), _id(self.target)
         processes = str(min(_MOST_PROCESSES, os.cpu_count() or 1))
         here = [source, self.configuration, "all", "-tr", self.trainer, "-p", self.moved_plans]
         return [
@@ -111,7 +109,7 @@ class Pretraining:
             return True
         base = required_folder("nnUNet_preprocessed")
         moved = base / self.source / f"{self.moved_plans}.json"
-        return _time(moved) >= _time(base / self.target / f"{self.plans}.json")
+        return time_of(moved) >= time_of(base / self.target / f"{self.plans}.json")
 
     def next_command(self) -> list[str]:
         """The second training, of fold 0."""
@@ -206,7 +204,7 @@ def run_pretraining(pretraining: Pretraining, say: Say = lambda line: None) -> P
         say(f"[{number}/4] {title}: {command(*words)}")
         run_logged(words, log, quiet_threads(), lambda epoch: say(f"epoch {epoch} done"))
         changed = True
-    if _time(pretraining.weights) < _time(final):
+    if time_of(pretraining.weights) < time_of(final):
         _to_cpu(final, pretraining.weights)
     return pretraining.weights
 
@@ -221,11 +219,6 @@ def _copy_dataset_json(dataset: str) -> None:
 def _id(dataset: str) -> str:
     """501 of Dataset501_TopoMortar."""
     return str(int(dataset[len("Dataset") :].split("_")[0]))
-
-
-def _time(file: Path) -> int:
-    """When it was changed; 0 if it is not there."""
-    return file.stat().st_mtime_ns if file.exists() else 0
 
 
 def _to_cpu(checkpoint: Path, target: Path) -> None:

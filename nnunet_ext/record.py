@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import TypedDict
 
-from nnunet_ext.errors import UserError
+from nnunet_ext.errors import UnusableCase, UserError
 from nnunet_ext.files import fingerprint, read_json, write_texts
+from nnunet_ext.worker_pool import Progress
 
 _EVALUATION = "evaluation.json"  # where `nnunet_ext evaluate` writes unless told otherwise
 _SUMMARY_KEY = "metric_per_case"
@@ -20,6 +22,28 @@ _OTHER = "It is not a record of this command. Choose another folder for -o, or r
 class _Content(TypedDict):
     parameters: dict[str, Any]
     cases: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What `Record.fill` did.
+
+    Attributes
+    ----------
+    cases : dict
+        Case -> what is known of its result, of all that are there.
+    kept : int
+        How many of them an earlier run had made.
+    problems : list of str
+        One text per case that could not be made; the others are there.
+    notes : list of str
+        Whether an evaluation was removed.
+    """
+
+    cases: dict[str, dict[str, Any]]
+    kept: int
+    problems: list[str]
+    notes: list[str]
 
 
 class Record:
@@ -48,6 +72,50 @@ class Record:
         self.what = what
         self.ending = ending
         self.cases: dict[str, dict[str, Any]] = {}
+
+    def fill(
+        self,
+        files: Mapping[str, Sequence[Path]],
+        overwrite: bool,
+        make: Callable[[list[str]], Iterator[tuple[str, dict[str, Any] | UnusableCase]]],
+        progress: Progress,
+        title: str,
+    ) -> Filled:
+        """Make what is missing, damaged or has newer input, and keep the rest.
+
+        Parameters
+        ----------
+        files : mapping
+            Case -> the files that its result is made from.
+        overwrite : bool
+            Replace what is in the folder.
+        make : callable
+            Makes these cases; yields each with what is to be noted of it, or why not, as they finish.
+        progress : callable
+            Draws a progress bar, called `title`. Not called if nothing is to be made.
+
+        Raises
+        ------
+        UserError
+            Where that would mix or replace results.
+        """
+        sources = {case: source_of(paths) for case, paths in files.items()}
+        self.open(files, overwrite)
+        todo = [case for case in files if not self.is_done(case, sources[case])]
+        replaced = overwrite or any(case in self.cases for case in todo)
+        removed = self.drop_evaluation() if replaced and todo else []
+        results, problems = make(todo), []
+        for case, result in progress(results, len(todo), title) if todo else results:
+            if isinstance(result, UnusableCase):
+                problems.append(str(result))
+            else:
+                self.add(case, {"source": sources[case], **result})
+        notes = []
+        if removed:
+            names = " and ".join(path.name for path in removed)
+            notes = [f"Removed {names} from {self.folder}: of the {self.what} before. Evaluate again."]
+        cases = {case: self.cases[case] for case in files if self.is_done(case, sources[case])}
+        return Filled(cases, len(files) - len(todo), sorted(problems), notes)
 
     def open(self, cases: Iterable[str], overwrite: bool) -> None:
         """Load what an earlier run left, or start anew; a `UserError` where that would mix or replace."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from nnunet_ext.commands import headline, was_begun
 from nnunet_ext.errors import UserError, some_of
 from nnunet_ext.evaluation.summary import load_summary
-from nnunet_ext.files import read_json, replacing
+from nnunet_ext.files import read_json, replacing, time_of
 from nnunet_ext.images.files import check_whole, ending_of, stem_of
 from nnunet_ext.nnunet_files.checkpoint import CHECKPOINTS, is_whole
 from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
@@ -29,11 +29,6 @@ def preprocessed_folder(dataset: str) -> Path:
 def file_ending(dataset: str) -> str:
     """That of a dataset's files."""
     return str(read_dataset_json(raw_folder(dataset) / "dataset.json")["file_ending"])
-
-
-def time_of(file: Path) -> int:
-    """When a file was last changed, in nanoseconds; 0 if it is not there."""
-    return file.stat().st_mtime_ns if file.exists() else 0
 
 
 def is_trained(folder: Path) -> bool:

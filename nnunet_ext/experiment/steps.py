@@ -27,9 +27,9 @@ from nnunet_ext.experiment.state import (
     remove_of_others,
     remove_unusable,
     remove_without_source,
-    time_of,
     with_files,
 )
+from nnunet_ext.files import time_of
 from nnunet_ext.nnunet_files.checkpoint import CHECKPOINTS
 from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
 from nnunet_ext.nnunet_files.folders import required_folder

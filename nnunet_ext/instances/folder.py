@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_ext.errors import UnusableCase, UserError
+from nnunet_ext.errors import UserError
 from nnunet_ext.images.instance_files import ENDING
 from nnunet_ext.instances.case_maker import CaseMaker
 from nnunet_ext.instances.options import CellClasses, InstanceOptions, find_cell_classes
@@ -16,7 +16,7 @@ from nnunet_ext.nnunet_files.dataset_json import read_dataset_json
 from nnunet_ext.nnunet_files.prediction_folder import check_folder, find_description, find_files
 from nnunet_ext.nnunet_files.reading import find_reader
 from nnunet_ext.outputs import check_output_folder
-from nnunet_ext.record import Record, source_of
+from nnunet_ext.record import Record
 from nnunet_ext.worker_pool import Progress, as_they_finish, silent
 
 PathLike = str | os.PathLike[str]
@@ -104,26 +104,18 @@ def instances_from_folder(
     content, classes = _read_dataset(prediction, dataset_json, class_names or {}, options)
     files = find_files(prediction, content, options.need_probabilities(classes))
     record = Record(output, _parameters(options, classes), "instances", "instances", ENDING)
-    sources = {case: source_of(paths) for case, paths in files.items()}
-    record.open(files, overwrite)
-    todo = {case: files[case] for case in files if not record.is_done(case, sources[case])}
-    replaced = overwrite or any(case in record.cases for case in todo)
-    removed = record.drop_evaluation() if replaced and todo else []
-    results = _make(content, classes, options, output, todo, processes)
-    problems = []
-    for case, result in progress(results, len(todo), "Instances") if todo else results:
-        if isinstance(result, UnusableCase):
-            problems.append(str(result))
-        else:
-            record.add(case, {"source": sources[case], **result})
-    made = {case: record.cases[case] for case in files if record.is_done(case, sources[case])}
-    notes = [
-        *_about_evaluation(removed),
-        *_about_spacing(made),
-        *_about_empty(made),
-        *_about_losses(made, options),
-    ]
-    return FolderInstances(made, len(files) - len(todo), sorted(problems), notes)
+    filled = record.fill(
+        files,
+        overwrite,
+        lambda todo: _make(
+            content, classes, options, output, {case: files[case] for case in todo}, processes
+        ),
+        progress,
+        "Instances",
+    )
+    made = filled.cases
+    notes = [*filled.notes, *_about_spacing(made), *_about_empty(made), *_about_losses(made, options)]
+    return FolderInstances(made, filled.kept, filled.problems, notes)
 
 
 def _read_dataset(
@@ -171,13 +163,6 @@ def _make(
     make = CaseMaker(reader, classes, options, output, threads)
     remedy = "Run the command again with a smaller -np or with --tile: finished cases are kept."
     yield from as_they_finish(make, list(todo.items()), processes, remedy, name=lambda item: item[0])
-
-
-def _about_evaluation(removed: list[Path]) -> list[str]:
-    if not removed:
-        return []
-    names = " and ".join(path.name for path in removed)
-    return [f"Removed {names} from {removed[0].parent}: of the instances before. Evaluate again."]
 
 
 def _about_spacing(cases: Mapping[str, dict[str, Any]]) -> list[str]:

@@ -16,7 +16,7 @@ from nnunet_ext.nnunet_files.prediction_folder import check_folder, find_descrip
 from nnunet_ext.nnunet_files.reading import find_reader, read_labels, read_segmentation
 from nnunet_ext.outputs import check_output_folder
 from nnunet_ext.postprocessing.closing import Structure, close_labels
-from nnunet_ext.record import Record, source_of
+from nnunet_ext.record import Record
 from nnunet_ext.worker_pool import Progress, as_they_finish, silent
 
 PathLike = str | os.PathLike[str]
@@ -131,24 +131,17 @@ def close_folder(
         "structures": [[each.name, list(each.labels), each.own] for each in structures],
     }
     record = Record(output, parameters, "closed", "closed labels", content["file_ending"])
-    sources = {case: source_of([file]) for case, file in files.items()}
-    record.open(files, overwrite)
-    todo = {case: file for case, file in files.items() if not record.is_done(case, sources[case])}
-    replaced = overwrite or any(case in record.cases for case in todo)
-    removed = record.drop_evaluation() if replaced and todo else []
-    problems = []
-    results = _close(content, classes, structures, size, output, todo, processes)
-    for case, result in progress(results, len(todo), "Closing") if todo else results:
-        if isinstance(result, UnusableCase):
-            problems.append(str(result))
-        else:
-            record.add(case, {"source": sources[case], **result})
-    made = {case: record.cases[case] for case in files if record.is_done(case, sources[case])}
-    notes = _about_refused(made)
-    if removed:
-        names = " and ".join(path.name for path in removed)
-        notes.append(f"Removed {names} from {output}: of the labels before. Evaluate again.")
-    return ClosedFolder(made, len(files) - len(todo), sorted(problems), notes)
+    filled = record.fill(
+        {case: [file] for case, file in files.items()},
+        overwrite,
+        lambda todo: _close(
+            content, classes, structures, size, output, {case: files[case] for case in todo}, processes
+        ),
+        progress,
+        "Closing",
+    )
+    notes = [*_about_refused(filled.cases), *filled.notes]
+    return ClosedFolder(filled.cases, filled.kept, filled.problems, notes)
 
 
 def structures_of(content: dict[str, Any], classes: Classes) -> tuple[Structure, ...]:
